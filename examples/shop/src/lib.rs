@@ -1,0 +1,1 @@
+//! The shop: order, stock, points.
