@@ -1,0 +1,142 @@
+//! The document of a transaction: what every answer shows of it.
+
+use crate::branch::{Branch, Op, Refusal};
+use crate::effect::Mark;
+use crate::ids::{Body, BranchId, Gid, Name, Principal, Text};
+use crate::record::{Cause, Decision, Outcome, PhaseName};
+use crate::time::Timestamp;
+use alloc::vec::Vec;
+
+/// A transaction as its records tell it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Document {
+    /// Its id.
+    pub gid: Gid,
+    /// Its name.
+    pub name: Name,
+    /// Who began it.
+    pub principal: Principal,
+    /// When, on the never-repeating clock.
+    pub begun: Timestamp,
+    /// When the last record was found.
+    pub changed: Timestamp,
+    /// Where it stands.
+    pub state: PhaseName,
+    /// When it is aborted or turns back, while that can still happen.
+    pub deadline: Option<Timestamp>,
+    /// Commit or abort, once decided.
+    pub decision: Option<Decision>,
+    /// Why.
+    pub cause: Option<Cause>,
+    /// The branch that caused it.
+    pub cause_branch: Option<BranchId>,
+    /// Why, for people.
+    pub reason: Text,
+    /// How well it was carried out, once ended.
+    pub outcome: Option<Outcome>,
+    /// Whether nothing more will be called before an operator acts.
+    pub parked: bool,
+    /// Its branches in order of registration.
+    pub branches: Vec<Branch>,
+}
+
+/// A good answer to a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Response {
+    /// To a begin.
+    Begun {
+        /// The id.
+        gid: Gid,
+        /// What the capability is made of.
+        begun: Timestamp,
+        /// Presumed aborted after this.
+        deadline: Timestamp,
+        /// Whether this request made it.
+        freshness: Freshness,
+    },
+    /// To a submit.
+    Submitted {
+        /// The transaction.
+        document: Document,
+        /// Whether this request made it.
+        freshness: Freshness,
+        /// Whether what was waited for came.
+        arrival: Arrival,
+    },
+    /// To a registration.
+    Registered {
+        /// The branch.
+        branch: BranchId,
+        /// What is known of its try.
+        answer: TryAnswer,
+        /// For an initiator that calls by itself.
+        mark: Mark,
+        /// Whether this request made it.
+        freshness: Freshness,
+    },
+    /// To commit, abort, get and the operator's actions.
+    Transaction {
+        /// The transaction.
+        document: Document,
+        /// Whether what was waited for came.
+        arrival: Arrival,
+    },
+    /// To calls.
+    Calls(Vec<Calls>),
+}
+
+/// Whether a request made what it asked for, or found it made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freshness {
+    /// It did.
+    Created,
+    /// The same request had been here before.
+    Repeated,
+}
+
+/// Whether what a request waited for came in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// It did, or nothing was waited for.
+    Arrived,
+    /// Time was over first.
+    NotYet,
+}
+
+/// What is known of a try.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TryAnswer {
+    /// It was done.
+    Done {
+        /// What the participant said.
+        reply: Body,
+    },
+    /// It was refused.
+    Refused(Refusal),
+    /// Nothing yet.
+    Unknown,
+}
+
+/// How the calls of one open transaction stand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Calls {
+    /// Which.
+    pub gid: Gid,
+    /// A row per branch that is being called or will be.
+    pub branches: Vec<Attempts>,
+}
+
+/// How one branch's call stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempts {
+    /// Which branch.
+    pub branch: BranchId,
+    /// What is asked.
+    pub op: Op,
+    /// Sendings since the coordinator's start.
+    pub attempts: u32,
+    /// Milliseconds until the next, if it is waited for; none while one is in flight.
+    pub next_ms: Option<u64>,
+    /// What came of the last one; empty if nothing yet.
+    pub last: Text,
+}

@@ -1,0 +1,211 @@
+//! Rejections: what an asker did wrong, or must wait for.
+
+use crate::document::Document;
+use crate::ids::{BranchId, Gid};
+use crate::plan::PlanError;
+use alloc::boxed::Box;
+use core::fmt;
+
+/// Why a request was not done. Nothing was changed by it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rejection {
+    /// The gid names another transaction.
+    GidTaken {
+        /// Which.
+        gid: Gid,
+    },
+    /// The idempotency key was used with another body.
+    IdempotencyMismatch {
+        /// The transaction it belongs to.
+        gid: Gid,
+    },
+    /// The branch was registered otherwise.
+    BranchTaken {
+        /// Of which transaction.
+        gid: Gid,
+        /// Which.
+        branch: BranchId,
+    },
+    /// It was decided otherwise, or too early for this.
+    Decided {
+        /// How it stands.
+        document: Box<Document>,
+    },
+    /// No such transaction is known. Not final: its begin may be on its way.
+    GidUnknown {
+        /// Which.
+        gid: Gid,
+    },
+    /// The transaction may have ended so long ago that it was forgotten.
+    OutcomeForgotten {
+        /// Which.
+        gid: Gid,
+    },
+    /// No branch of that name is registered.
+    BranchUnknown {
+        /// In which transaction.
+        gid: Gid,
+        /// Which.
+        branch: BranchId,
+    },
+    /// A branch is named both tried and refused.
+    BranchContradicted {
+        /// Which.
+        branch: BranchId,
+    },
+    /// A branch that the initiator called itself is named neither tried nor refused.
+    BranchUnnamed {
+        /// Which.
+        branch: BranchId,
+    },
+    /// A plan decides itself: nothing can be registered or committed.
+    NotOpen {
+        /// Which.
+        gid: Gid,
+    },
+    /// The plan cannot be carried out.
+    PlanInvalid(PlanError),
+    /// A branch cannot be what it asks to be.
+    BranchInvalid {
+        /// Which.
+        branch: BranchId,
+        /// What is wrong.
+        why: &'static str,
+    },
+    /// Over a limit of the request.
+    TooLarge {
+        /// The limit's name.
+        limit: &'static str,
+        /// Its value.
+        max: u64,
+    },
+    /// The branch is not stuck, so there is nothing to resolve.
+    NotStuck {
+        /// Which.
+        branch: BranchId,
+    },
+    /// It has ended, so there is nothing to operate on.
+    AlreadyEnded {
+        /// Which.
+        gid: Gid,
+    },
+    /// An operator's action cannot be done in this phase.
+    WrongPhase {
+        /// Which transaction.
+        gid: Gid,
+        /// What would have to be.
+        why: &'static str,
+    },
+    /// As many transactions are open as may be.
+    OpenFull,
+    /// The log is at its limit.
+    LogFull,
+    /// As many requests wait as may.
+    WaitersFull,
+    /// The coordinator has not finished starting.
+    Starting,
+    /// The coordinator is being stopped.
+    Draining,
+}
+
+impl Rejection {
+    /// The code a program reads; the table in `wire` gives each its status and page.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Rejection::GidTaken { .. } => "gid_taken",
+            Rejection::IdempotencyMismatch { .. } => "idempotency_mismatch",
+            Rejection::BranchTaken { .. } => "branch_taken",
+            Rejection::Decided { .. } => "decided",
+            Rejection::GidUnknown { .. } => "gid_unknown",
+            Rejection::OutcomeForgotten { .. } => "unknown",
+            Rejection::BranchUnknown { .. } => "branch_unknown",
+            Rejection::BranchContradicted { .. } => "branch_contradicted",
+            Rejection::BranchUnnamed { .. } => "branch_unnamed",
+            Rejection::NotOpen { .. } => "not_open",
+            Rejection::PlanInvalid(_) => "plan_invalid",
+            Rejection::BranchInvalid { .. } => "branch_invalid",
+            Rejection::TooLarge { .. } => "too_large",
+            Rejection::NotStuck { .. } => "not_stuck",
+            Rejection::AlreadyEnded { .. } => "already_ended",
+            Rejection::WrongPhase { .. } => "wrong_phase",
+            Rejection::OpenFull => "open_full",
+            Rejection::LogFull => "log_full",
+            Rejection::WaitersFull => "waiters_full",
+            Rejection::Starting => "starting",
+            Rejection::Draining => "draining",
+        }
+    }
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Rejection::GidTaken { gid } => write!(
+                f,
+                "{gid} names another transaction; a gid is not used again, not after an abort \
+                 either: take another"
+            ),
+            Rejection::IdempotencyMismatch { gid } => write!(
+                f,
+                "this idempotency key began {gid} with another body; send the same body, or take \
+                 another key"
+            ),
+            Rejection::BranchTaken { gid, branch } => write!(
+                f,
+                "branch {branch} of {gid} was registered with other content; take another name"
+            ),
+            Rejection::Decided { document } => match document.decision {
+                Some(decision) => write!(f, "{} is decided: {decision:?}", document.gid),
+                None => write!(f, "{} can no longer take this", document.gid),
+            },
+            Rejection::GidUnknown { gid } => write!(
+                f,
+                "no transaction {gid} is known; this is not final, its begin may be on its way"
+            ),
+            Rejection::OutcomeForgotten { gid } => write!(
+                f,
+                "{gid} may have ended so long ago that its outcome was forgotten; ask the \
+                 participants"
+            ),
+            Rejection::BranchUnknown { gid, branch } => {
+                write!(f, "{gid} has no branch {branch}; register it first")
+            }
+            Rejection::BranchContradicted { branch } => {
+                write!(f, "branch {branch} is named both tried and refused; name it once")
+            }
+            Rejection::BranchUnnamed { branch } => write!(
+                f,
+                "branch {branch} was called by the initiator, so the commit must name it in \
+                 tried or refused"
+            ),
+            Rejection::NotOpen { gid } => {
+                write!(f, "{gid} is a plan: its steps decide; abort it, or wait for it")
+            }
+            Rejection::PlanInvalid(why) => write!(f, "the plan cannot be carried out: {why}"),
+            Rejection::BranchInvalid { branch, why } => write!(f, "branch {branch}: {why}"),
+            Rejection::TooLarge { limit, max } => {
+                write!(f, "over the limit {limit}, which is {max}; send less")
+            }
+            Rejection::NotStuck { branch } => {
+                write!(f, "branch {branch} is not stuck; only a stuck branch is resolved by hand")
+            }
+            Rejection::AlreadyEnded { gid } => write!(f, "{gid} has ended; nothing is left to do"),
+            Rejection::WrongPhase { gid, why } => write!(f, "{gid}: {why}"),
+            Rejection::OpenFull => {
+                f.write_str("as many transactions are open as may be; try again later")
+            }
+            Rejection::LogFull => {
+                f.write_str("the log is at its limit; try again later, or raise log_bytes_max")
+            }
+            Rejection::WaitersFull => {
+                f.write_str("as many requests wait as may; ask again without waiting")
+            }
+            Rejection::Starting => f.write_str("the coordinator is starting; try again"),
+            Rejection::Draining => {
+                f.write_str("the coordinator takes no new transactions; it is being stopped")
+            }
+        }
+    }
+}
+
+impl core::error::Error for Rejection {}
