@@ -7,6 +7,7 @@
 
 extern crate alloc;
 
+pub mod barrier;
 pub mod branch;
 pub mod document;
 pub mod effect;
