@@ -1,2 +1,58 @@
-//! Tasks of the repository.
-fn main() {}
+//! Tasks of the repository: `cargo xtask help` lists them.
+
+mod process;
+mod tidy;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+const HELP: &str = "\
+cargo xtask TASK
+
+  tidy [--explain] [--fast] [--write-map]
+                    every rule that a program can check; --fast leaves clippy out";
+
+/// What a task could not do, in one sentence for a person.
+pub(crate) struct Failure(String);
+
+impl Failure {
+    pub(crate) fn new(what: impl Into<String>) -> Failure {
+        Failure(what.into())
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match dispatch(&root(), &words) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("xtask: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(root: &Path, words: &[&str]) -> Result<(), Failure> {
+    match words {
+        ["tidy", options @ ..] => tidy::run(root, options),
+        [] | ["help" | "--help" | "-h", ..] => {
+            println!("{HELP}");
+            Ok(())
+        }
+        [other, ..] => Err(Failure::new(format!("there is no task `{other}`\n\n{HELP}"))),
+    }
+}
+
+/// The root of the repository this program was built from.
+fn root() -> PathBuf {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
+    own.parent().expect("xtask lies in the root").to_path_buf()
+}

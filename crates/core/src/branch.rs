@@ -94,7 +94,7 @@ pub struct Refusal {
 /// What came of one sending of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// It took effect, now or before.
+    /// It took effect, this time or before.
     Done {
         /// What the participant says; empty for most.
         reply: Body,

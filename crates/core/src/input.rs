@@ -62,7 +62,7 @@ pub enum Room {
 /// How long a client waits for its reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
-    /// Until the request is durable, no longer.
+    /// Until the request is durable, and not beyond.
     No,
     /// Until the decision, at most so many milliseconds.
     Decided {
