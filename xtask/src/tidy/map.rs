@@ -49,7 +49,7 @@ fn draw(tree: &Tree) -> String {
             folder = home;
             writeln!(map, "{home}/").expect("a string takes all");
         }
-        let caption = source.text.lines().next().unwrap_or("").trim_start_matches("//!").trim();
+        let caption = source.caption().unwrap_or_default();
         writeln!(map, "  {file:<20} {caption}").expect("a string takes all");
     }
     map

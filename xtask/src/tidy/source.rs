@@ -49,6 +49,16 @@ impl Source {
         }
     }
 
+    /// The first sentence of the file, if it begins with one about itself.
+    pub(crate) fn caption(&self) -> Option<String> {
+        let lines = self.text.lines().map_while(|line| line.strip_prefix("//! "));
+        let paragraph = lines.collect::<Vec<_>>().join(" ");
+        let end = paragraph.find(". ").map_or(paragraph.len(), |at| at + 1);
+        let sentence = &paragraph[..end];
+        let is_sentence = sentence.ends_with('.') && !sentence.starts_with('(');
+        is_sentence.then(|| sentence.to_owned())
+    }
+
     /// The line of an offset, counted from one.
     pub(crate) fn line_at(&self, offset: usize) -> usize {
         self.text[..offset].bytes().filter(|b| *b == b'\n').count() + 1

@@ -10,16 +10,9 @@ const COLUMNS_MAX: usize = 100;
 
 /// The first line is a caption: a sentence about the whole file.
 pub(crate) fn caption(tree: &Tree) -> Vec<Finding> {
-    let bare = tree.sources.iter().filter(|source| {
-        let first = source.text.lines().next().unwrap_or("");
-        !first
-            .strip_prefix("//! ")
-            .is_some_and(|caption| caption.ends_with('.') && !caption.starts_with('('))
-    });
-    bare.map(|source| {
-        Finding::new(&source.path, 1, "begins with `//! ` and a sentence on what it is")
-    })
-    .collect()
+    let bare = tree.sources.iter().filter(|source| source.caption().is_none());
+    let what = "begins with `//! ` and a sentence on what it is";
+    bare.map(|source| Finding::new(&source.path, 1, what)).collect()
 }
 
 /// Functions, files and lines are not too long.

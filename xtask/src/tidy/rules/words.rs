@@ -5,7 +5,7 @@ use crate::tidy::source::{is_word_char, words};
 use crate::tidy::tree::Tree;
 
 /// What a comment may not say, and why.
-const FORBIDDEN: [(&str, &str); 17] = [
+const FORBIDDEN: [(&str, &str); 16] = [
     ("now", TIMELESS),
     ("newly", TIMELESS),
     ("brand-new", TIMELESS),
@@ -19,7 +19,6 @@ const FORBIDDEN: [(&str, &str); 17] = [
     ("xxx", DONE),
     ("sub-transaction", "the glossary says branch"),
     ("empty rollback", "the glossary says null compensation"),
-    ("late try", "the glossary says hanging"),
     ("prepared message", "the glossary says half message"),
     ("suspended", "the glossary says parked"),
     ("action type", "the glossary says op"),
