@@ -1,6 +1,7 @@
 //! Tasks of the repository: `cargo xtask help` lists them.
 
 mod process;
+mod services;
 mod tidy;
 
 use std::fmt;
@@ -11,7 +12,11 @@ const HELP: &str = "\
 cargo xtask TASK
 
   tidy [--explain] [--fast] [--write-map]
-                    every rule that a program can check; --fast leaves clippy out";
+                    every rule that a program can check; --fast leaves clippy out
+  services          says which servers and tools are there
+  services install  installs the missing ones (Debian, as root)
+  services start [PROGRAM ARGUMENTS…]
+                    private servers, for the program or until the input ends";
 
 /// What a task could not do, in one sentence for a person.
 pub(crate) struct Failure(String);
@@ -43,6 +48,7 @@ fn main() -> ExitCode {
 fn dispatch(root: &Path, words: &[&str]) -> Result<(), Failure> {
     match words {
         ["tidy", options @ ..] => tidy::run(root, options),
+        ["services", options @ ..] => services::run(options),
         [] | ["help" | "--help" | "-h", ..] => {
             println!("{HELP}");
             Ok(())

@@ -2,7 +2,7 @@
 
 use crate::Failure;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 /// Runs a program to its end and returns what it said on its standard output.
 pub(crate) fn output<'a>(
@@ -49,4 +49,18 @@ pub(crate) fn run_command(command: &mut Command) -> Result<(), Failure> {
 pub(crate) fn shown(command: &Command) -> String {
     let words = [command.get_program()].into_iter().chain(command.get_args());
     words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+}
+
+/// The beginning of a command (`setpriv`) whose process gets a signal when this one ends, however
+/// it ends. More options of `setpriv` may follow, then `--`, the program and its arguments.
+pub(crate) fn mortal(signal: &str) -> Command {
+    let mut command = Command::new("setpriv");
+    command.arg(format!("--pdeathsig={signal}")).stdin(Stdio::null());
+    command
+}
+
+/// Sends a signal to a child that has not been waited for, so that its id is still its own.
+pub(crate) fn signal(child: &Child, name: &str) {
+    let kill = format!("kill -{name} {}", child.id());
+    Command::new("sh").args(["-c", &kill]).stderr(Stdio::null()).status().ok();
 }

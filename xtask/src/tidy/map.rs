@@ -1,6 +1,7 @@
 //! The map in ARCHITECTURE.md, drawn from the first line of every file.
 
 use super::Finding;
+use super::source::Source;
 use super::tree::Tree;
 use crate::Failure;
 use std::fmt::Write;
@@ -43,7 +44,13 @@ fn split(page: &str) -> Option<(&str, &str, &str)> {
 fn draw(tree: &Tree) -> String {
     let mut map = String::new();
     let mut folder = "";
-    for source in &tree.sources {
+    let split = |source: &'_ Source| match source.path.rsplit_once('/') {
+        Some((home, file)) => (home.to_owned(), file.to_owned()),
+        None => (String::new(), source.path.clone()),
+    };
+    let mut sources: Vec<_> = tree.sources.iter().collect();
+    sources.sort_by_key(|source| split(source));
+    for source in sources {
         let (home, file) = source.path.rsplit_once('/').unwrap_or(("", &source.path));
         if home != folder {
             folder = home;
