@@ -217,7 +217,10 @@ impl Branch {
     /// Whether its refusal will be said again, so that nothing needs taking back.
     pub fn is_refused_and_kept(&self) -> bool {
         match &self.first {
-            First::Refused(refusal) => refusal.kept == Kept::Kept,
+            First::Refused(refusal) => match refusal.kept {
+                Kept::Kept => true,
+                Kept::NotKept => crate::mutants::is_on(crate::mutants::Mutant::BelievesRefusal),
+            },
             First::Unknown | First::Done { .. } => false,
         }
     }

@@ -53,11 +53,6 @@ pub enum Rejection {
         /// Which.
         branch: BranchId,
     },
-    /// A branch that the initiator called itself is named neither tried nor refused.
-    BranchUnnamed {
-        /// Which.
-        branch: BranchId,
-    },
     /// A plan decides itself: nothing can be registered or committed.
     NotOpen {
         /// Which.
@@ -120,7 +115,6 @@ impl Rejection {
             Rejection::OutcomeForgotten { .. } => "unknown",
             Rejection::BranchUnknown { .. } => "branch_unknown",
             Rejection::BranchContradicted { .. } => "branch_contradicted",
-            Rejection::BranchUnnamed { .. } => "branch_unnamed",
             Rejection::NotOpen { .. } => "not_open",
             Rejection::PlanInvalid(_) => "plan_invalid",
             Rejection::BranchInvalid { .. } => "branch_invalid",
@@ -173,11 +167,6 @@ impl fmt::Display for Rejection {
             Rejection::BranchContradicted { branch } => {
                 write!(f, "branch {branch} is named both tried and refused; name it once")
             }
-            Rejection::BranchUnnamed { branch } => write!(
-                f,
-                "branch {branch} was called by the initiator, so the commit must name it in \
-                 tried or refused"
-            ),
             Rejection::NotOpen { gid } => {
                 write!(f, "{gid} is a plan: its steps decide; abort it, or wait for it")
             }

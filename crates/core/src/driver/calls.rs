@@ -1,0 +1,267 @@
+//! Calls: what is due goes out through its lane, comes back, or is sent again.
+
+use super::entry::{Sent, Slot, Stage};
+use super::held::Waiting;
+use super::lanes::Sign;
+use super::{Driver, Timer};
+use crate::branch::{Answer, First, Op};
+use crate::effect::{Call, Effect, Mark, Proof};
+use crate::ids::{Body, BranchId, BranchIndex, CallId, Text};
+use crate::mutants::{self, Mutant};
+use crate::retry;
+use crate::time::{Instant, Now};
+use crate::transaction::{Event, Touched, Transaction};
+use alloc::vec;
+use alloc::vec::Vec;
+
+impl Driver {
+    /// Compares what is due with what is on its way; level, not edge.
+    pub(super) fn evaluate(&mut self, slot: Slot) {
+        let entry = self.slots.entry(slot);
+        let mut due = vec![None; entry.lines.len()];
+        for (index, op) in entry.transaction.due() {
+            due[index.at()] = Some(op);
+        }
+        for (at, op) in due.into_iter().enumerate() {
+            let index = crate::transaction::index_of(at);
+            match (self.slots.entry(slot).lines[at].stage, op) {
+                // One call per branch at a time: what is under way is answered first.
+                (Stage::InFlight(..), _) | (Stage::Idle, None) => {}
+                (stage, op) if stage.op() == op => {}
+                (stage, op) => {
+                    self.leave_waiting(slot, index, stage);
+                    match op {
+                        Some(op) => self.line_up(slot, index, op),
+                        None => self.slots.entry_mut(slot).lines[at].stage = Stage::Idle,
+                    }
+                }
+            }
+        }
+    }
+
+    fn leave_waiting(&mut self, slot: Slot, index: BranchIndex, stage: Stage) {
+        if let Stage::Waiting(..) = stage {
+            let spec = &self.slots.entry(slot).transaction.branches[index.at()].spec;
+            self.lanes.wait_over(&spec.destination, (slot, index));
+        }
+    }
+
+    /// A branch has something new to be asked.
+    fn line_up(&mut self, slot: Slot, index: BranchIndex, op: Op) {
+        let durable = self.durable;
+        let entry = self.slots.entry_mut(slot);
+        let needed = entry.forced;
+        let line = &mut entry.lines[index.at()];
+        line.attempts = 0;
+        line.last = Text::default();
+        line.needed = needed;
+        match needed <= durable || mutants::is_on(Mutant::ActsEarly) {
+            true => {
+                line.stage = Stage::Queued(op);
+                let destination = &entry.transaction.branches[index.at()].spec.destination;
+                self.lanes.push(destination, (slot, index));
+            }
+            false => {
+                line.stage = Stage::Held(op);
+                self.held.push(needed, Waiting::Call(slot, index));
+            }
+        }
+    }
+
+    /// A transaction found at the start is taken up.
+    pub(super) fn take_up(&mut self, slot: Slot) {
+        if self.slots.find(slot).is_some() {
+            self.evaluate(slot);
+        }
+    }
+
+    /// A call has waited long enough.
+    pub(super) fn retry_due(&mut self, slot: Slot, index: BranchIndex, at: Instant) {
+        let Some(entry) = self.slots.find(slot) else { return };
+        match entry.lines[index.at()].stage {
+            Stage::Waiting(_, until) if until == at => self.send_again(slot, index),
+            Stage::Waiting(..)
+            | Stage::Idle
+            | Stage::Held(_)
+            | Stage::Queued(_)
+            | Stage::InFlight(..) => {}
+        }
+    }
+
+    /// A waiting call stands in its lane again.
+    pub(super) fn send_again(&mut self, slot: Slot, index: BranchIndex) {
+        let Some(entry) = self.slots.find(slot) else { return };
+        let Stage::Waiting(op, _) = entry.lines[index.at()].stage else { return };
+        entry.lines[index.at()].stage = Stage::Queued(op);
+        let destination = &entry.transaction.branches[index.at()].spec.destination;
+        self.lanes.wait_over(destination, (slot, index));
+        self.lanes.push(destination, (slot, index));
+    }
+
+    /// Sends what has a slot.
+    pub(super) fn dispatch(&mut self, effects: &mut Vec<Effect>) {
+        let calls_max = self.limits.calls_max;
+        let destination_max = self.limits.destination_calls_max;
+        while let Some((destination, (slot, index))) = self.lanes.pop(calls_max, destination_max) {
+            match self.slots.find(slot).map(|entry| entry.lines[index.at()].stage) {
+                Some(Stage::Queued(op)) => self.send(slot, index, op, effects),
+                Some(Stage::Idle | Stage::Held(_) | Stage::InFlight(..) | Stage::Waiting(..))
+                | None => self.lanes.tidy(&destination),
+            }
+        }
+    }
+
+    fn send(&mut self, slot: Slot, index: BranchIndex, op: Op, effects: &mut Vec<Effect>) {
+        self.calls_made += 1;
+        let id = CallId(self.calls_made);
+        let durable = self.durable;
+        let entry = self.slots.entry_mut(slot);
+        let line = &mut entry.lines[index.at()];
+        line.stage = Stage::InFlight(op, id);
+        line.attempts = line.attempts.saturating_add(1);
+        line.sent = Sent::Once;
+        let attempt = line.attempts;
+        let needed = line.needed;
+        let transaction = &entry.transaction;
+        let branch = &transaction.branches[index.at()];
+        let call = Call {
+            id,
+            gid: transaction.gid.clone(),
+            branch: branch.spec.id.clone(),
+            destination: branch.spec.destination.clone(),
+            operation: branch.spec.operation.clone(),
+            op,
+            payload: branch.spec.payload.clone(),
+            replies: replies_read(transaction, index),
+            reply: own_reply(&branch.first, op),
+            mark: Mark {
+                origin: self.origin.clone(),
+                begun: transaction.begun,
+                limit: self.clock.call_limit(),
+            },
+            timeout_ms: self.limits.call_timeout_ms,
+            attempt,
+            proof: Proof { needed, durable },
+        };
+        if !mutants::is_on(Mutant::LosesCall) || id.0 % 16 != 0 {
+            self.lanes.sent(id, (slot, index, call.destination.clone()));
+        }
+        effects.push(Effect::Call(call));
+    }
+
+    /// A call came back.
+    pub(super) fn answered(
+        &mut self,
+        now: Now,
+        call: CallId,
+        answer: Answer,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some((slot, index, destination)) = self.lanes.came_back(call) else { return };
+        let sign = match answer {
+            Answer::Done { .. } | Answer::Refused(_) => Sign::Life,
+            Answer::Working | Answer::Unknown { .. } => Sign::Silence,
+        };
+        for (slot, index) in self.lanes.free(&destination, sign) {
+            self.send_again(slot, index);
+        }
+        // It may have ended meanwhile: its branch was resolved, or named tried.
+        if let Some(entry) = self.slots.find(slot) {
+            let line = &mut entry.lines[index.at()];
+            let Stage::InFlight(op, _) = line.stage else { return };
+            line.stage = Stage::Idle;
+            line.last = seen(&answer);
+            let attempts = line.attempts;
+            self.take_answer(now, slot, Answered { index, op, answer, attempts }, effects);
+        }
+        self.lanes.tidy(&destination);
+    }
+
+    fn take_answer(&mut self, now: Now, slot: Slot, answered: Answered, effects: &mut Vec<Effect>) {
+        let Answered { index, op, answer, attempts } = answered;
+        let entry = self.slots.entry(slot);
+        let touched = |index| entry.is_touched(index);
+        let event = Event::Answered { branch: index, op, answer: &answer, attempts };
+        let fact = entry
+            .transaction
+            .decide(event, &self.limits, Touched(&touched))
+            .expect("an answer is never rejected");
+        match fact {
+            Some(fact) => self.record(now, slot, fact, effects),
+            None => self.ask_again(now, slot, index, op, attempts),
+        }
+    }
+
+    /// Nothing new was learned: the same is asked later if it is still due, else what is.
+    fn ask_again(&mut self, now: Now, slot: Slot, index: BranchIndex, op: Op, attempts: u32) {
+        let entry = self.slots.entry(slot);
+        if !entry.transaction.due().contains(&(index, op)) {
+            self.evaluate(slot);
+            return;
+        }
+        let seed = retry::mix(self.seed ^ self.calls_made);
+        let at = now.monotonic.plus_ms(retry::backoff_ms(&self.limits, attempts, seed));
+        let entry = self.slots.entry_mut(slot);
+        entry.lines[index.at()].stage = Stage::Waiting(op, at);
+        let destination = &entry.transaction.branches[index.at()].spec.destination;
+        self.lanes.wait(destination, (slot, index));
+        self.timers.set(at, Timer::Retry(slot, index, at));
+    }
+
+    /// Silence has decided.
+    pub(super) fn abort_by_deadline(&mut self, now: Now, slot: Slot, effects: &mut Vec<Effect>) {
+        let entry = self.slots.entry(slot);
+        let touched = |index| entry.is_touched(index);
+        let event = Event::Abort {
+            cause: crate::record::Cause::Deadline,
+            reason: &Text::default(),
+            branch: None,
+        };
+        let decided = entry.transaction.decide(event, &self.limits, Touched(&touched));
+        if let Ok(Some(fact)) = decided {
+            self.record(now, slot, fact, effects);
+        }
+    }
+}
+
+/// An answer and what it answers.
+struct Answered {
+    index: BranchIndex,
+    op: Op,
+    answer: Answer,
+    attempts: u32,
+}
+
+/// Replies of the steps that a step reads.
+fn replies_read(transaction: &Transaction, index: BranchIndex) -> Vec<(BranchId, Body)> {
+    let reads = &transaction.branches[index.at()].spec.reads;
+    let reply = |read: &BranchIndex| {
+        let branch = &transaction.branches[read.at()];
+        match &branch.first {
+            First::Done { reply, .. } => Some((branch.spec.id.clone(), reply.clone())),
+            First::Unknown | First::Refused(_) => None,
+        }
+    };
+    reads.iter().filter_map(reply).collect()
+}
+
+/// The reply of a branch's own first op, for the second.
+fn own_reply(first: &First, op: Op) -> Option<Body> {
+    match (op, first) {
+        (Op::Confirm | Op::Cancel | Op::Compensate, First::Done { reply, .. }) => {
+            Some(reply.clone())
+        }
+        (Op::Confirm | Op::Cancel | Op::Compensate, First::Unknown | First::Refused(_))
+        | (Op::Try | Op::Action | Op::Inspect, _) => None,
+    }
+}
+
+/// What came of a call, in a few words.
+fn seen(answer: &Answer) -> Text {
+    match answer {
+        Answer::Done { .. } => Text::cut("done"),
+        Answer::Refused(refusal) => Text::cut(&alloc::format!("refused: {}", refusal.code)),
+        Answer::Working => Text::cut("still working"),
+        Answer::Unknown { detail } => detail.clone(),
+    }
+}

@@ -1,0 +1,141 @@
+//! The never-repeating clock: no begun is given twice, whatever a crash or the wall clock does.
+//!
+//! A mark in the log promises that every begun is at most [`AHEAD_MS`] above it; after a start
+//! the clock runs above the last mark plus that span. It stands still rather than pass what has
+//! been promised, and rather than follow the wall clock backwards.
+
+use crate::ids::Position;
+use crate::limits::Limits;
+use crate::record::ClockMark;
+use crate::time::{Instant, Now, Timestamp};
+use alloc::collections::VecDeque;
+
+/// How far a begun may be above the last durable mark.
+pub(super) const AHEAD_MS: u64 = 1_000;
+/// How often a mark is written.
+const MARK_MS: u64 = 1_000;
+
+pub(super) struct Clock {
+    clock: Timestamp,
+    marked: Option<Timestamp>,
+    last: ClockMark,
+    pending: VecDeque<(Position, ClockMark)>,
+    seen: Option<Now>,
+    next_mark: Instant,
+    deadlines_held_until: Option<Instant>,
+}
+
+impl Clock {
+    /// A clock that runs above the last mark.
+    pub(super) fn new(mark: Option<ClockMark>) -> Clock {
+        let clock = mark.map_or(Timestamp(0), |mark| mark.clock.plus_ms(AHEAD_MS + 1));
+        Clock {
+            clock,
+            marked: None,
+            last: mark.unwrap_or_default(),
+            pending: VecDeque::new(),
+            seen: None,
+            next_mark: Instant(0),
+            deadlines_held_until: None,
+        }
+    }
+
+    pub(super) fn start(&mut self, now: Now) {
+        self.seen = Some(now);
+    }
+
+    pub(super) fn is_ready(&self) -> bool {
+        self.marked.is_some()
+    }
+
+    /// Sees how both clocks moved; a forward jump of the wall clock holds aborts by deadline.
+    pub(super) fn observe(&mut self, now: Now, limits: &Limits) {
+        if let Some(seen) = self.seen {
+            let wall = now.wall.since_ms(seen.wall);
+            let passed = now.monotonic.since_ms(seen.monotonic);
+            if wall.saturating_sub(passed) > limits.clock_jump_ms_max {
+                let until = now.monotonic.plus_ms(limits.clock_jump_grace_ms);
+                self.deadlines_held_until = Some(until);
+            }
+        }
+        self.seen = Some(now);
+        if self.deadlines_held_until.is_some_and(|until| until <= now.monotonic) {
+            self.deadlines_held_until = None;
+        }
+    }
+
+    pub(super) fn are_deadlines_held(&self, _now: Now) -> bool {
+        self.deadlines_held_until.is_some()
+    }
+
+    /// The begun of a transaction that begins now; none before the first mark is durable.
+    pub(super) fn begun(&mut self, now: Now) -> Option<Timestamp> {
+        let marked = self.marked?;
+        let ahead = now.wall.min(marked.plus_ms(AHEAD_MS));
+        self.clock = self.clock.max(ahead);
+        Some(self.clock)
+    }
+
+    /// When a wall time will have come; not before a hold is over.
+    pub(super) fn instant_of(&self, at: Timestamp, now: Now) -> Instant {
+        let due = now.monotonic.plus_ms(at.since_ms(now.wall));
+        match self.deadlines_held_until {
+            Some(until) => due.max(until),
+            None => due,
+        }
+    }
+
+    pub(super) fn next_mark(&self) -> Instant {
+        self.next_mark
+    }
+
+    pub(super) fn is_mark_due(&self, now: Now) -> bool {
+        now.monotonic >= self.next_mark
+    }
+
+    /// The mark to be written: the clock, and below what everything is over and forgotten. While
+    /// a jump of the wall clock is held, nothing more is forgotten.
+    pub(super) fn mark(
+        &mut self,
+        now: Now,
+        oldest: Option<Timestamp>,
+        limits: &Limits,
+    ) -> ClockMark {
+        self.next_mark = now.monotonic.plus_ms(MARK_MS);
+        let clock = self.clock.max(now.wall);
+        let (limit, ended_before) = match self.deadlines_held_until {
+            Some(_) => (self.last.limit, self.last.ended_before),
+            None => (
+                self.limit(oldest, clock, limits).max(self.last.limit),
+                now.wall.minus_ms(limits.retention_ms).max(self.last.ended_before),
+            ),
+        };
+        self.last = ClockMark { clock, limit, ended_before };
+        self.last
+    }
+
+    /// The begin of the oldest transaction whose end is not durable, less the retention time.
+    fn limit(&self, oldest: Option<Timestamp>, clock: Timestamp, limits: &Limits) -> Timestamp {
+        oldest.unwrap_or(clock).minus_ms(limits.retention_ms)
+    }
+
+    /// The limit that calls carry: that of the last mark.
+    pub(super) fn call_limit(&self) -> Timestamp {
+        self.last.limit
+    }
+
+    pub(super) fn queued(&mut self, position: Position, mark: ClockMark) {
+        self.pending.push_back((position, mark));
+    }
+
+    pub(super) fn durable(&mut self, position: Position) {
+        while let Some((at, mark)) = self.pending.front().copied() {
+            if at > position {
+                break;
+            }
+            self.pending.pop_front();
+            self.marked = Some(mark.clock);
+            self.clock = self.clock.max(mark.clock);
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Slots and lanes: how many calls are in flight, all together and per destination, and who is
+//! next.
+
+use super::entry::Slot;
+use crate::ids::{BranchIndex, CallId, Destination};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// So many sendings in a row without an answer make a destination silent; its next answer wakes
+/// all that wait for it.
+const SILENT_AFTER: u32 = 3;
+
+/// All lanes.
+#[derive(Default)]
+pub(super) struct Lanes {
+    lanes: BTreeMap<Destination, Lane>,
+    /// Lanes that have a call and a slot for it, in turn.
+    ready: VecDeque<Destination>,
+    calls: BTreeMap<CallId, (Slot, BranchIndex, Destination)>,
+    limits: BTreeMap<Destination, usize>,
+    queued: usize,
+}
+
+/// One destination's.
+#[derive(Default)]
+struct Lane {
+    queue: VecDeque<(Slot, BranchIndex)>,
+    in_flight: usize,
+    /// Calls that wait to be sent again.
+    waiting: BTreeSet<(Slot, BranchIndex)>,
+    unanswered: u32,
+    turn: Turn,
+}
+
+/// Whether a lane stands in the row of those that are ready.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Turn {
+    #[default]
+    Out,
+    In,
+}
+
+/// What an answer says of the one who gave it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sign {
+    /// It answers.
+    Life,
+    /// It does not, or not in words we understand.
+    Silence,
+}
+
+impl Lanes {
+    pub(super) fn limit(&mut self, destination: Destination, calls_max: usize) {
+        self.limits.insert(destination, calls_max);
+    }
+
+    pub(super) fn in_flight(&self) -> usize {
+        self.calls.len()
+    }
+
+    pub(super) fn queued(&self) -> usize {
+        self.queued
+    }
+
+    /// Puts a call into its lane.
+    pub(super) fn push(&mut self, destination: &Destination, call: (Slot, BranchIndex)) {
+        if !self.lanes.contains_key(destination) {
+            self.lanes.insert(destination.clone(), Lane::default());
+        }
+        let lane = self.lanes.get_mut(destination).expect("a lane was made for it");
+        lane.queue.push_back(call);
+        self.queued += 1;
+        if lane.turn == Turn::Out {
+            lane.turn = Turn::In;
+            self.ready.push_back(destination.clone());
+        }
+    }
+
+    /// The next call that has a slot, in turn of the destinations.
+    pub(super) fn pop(
+        &mut self,
+        calls_max: usize,
+        destination_calls_max: usize,
+    ) -> Option<(Destination, (Slot, BranchIndex))> {
+        if self.calls.len() >= calls_max {
+            return None;
+        }
+        while let Some(destination) = self.ready.pop_front() {
+            let lane = self.lanes.get_mut(&destination).expect("a ready lane exists");
+            lane.turn = Turn::Out;
+            let own = self.limits.get(&destination).copied().unwrap_or(destination_calls_max);
+            if lane.in_flight >= own {
+                continue;
+            }
+            if let Some(call) = lane.queue.pop_front() {
+                self.queued -= 1;
+                if !lane.queue.is_empty() {
+                    lane.turn = Turn::In;
+                    self.ready.push_back(destination.clone());
+                }
+                return Some((destination, call));
+            }
+        }
+        None
+    }
+
+    /// A call left.
+    pub(super) fn sent(&mut self, id: CallId, call: (Slot, BranchIndex, Destination)) {
+        if let Some(lane) = self.lanes.get_mut(&call.2) {
+            lane.in_flight += 1;
+        }
+        self.calls.insert(id, call);
+    }
+
+    /// A call came back; none if it is not known.
+    pub(super) fn came_back(&mut self, id: CallId) -> Option<(Slot, BranchIndex, Destination)> {
+        self.calls.remove(&id)
+    }
+
+    /// Gives the slot of a call back, and says which calls its answer wakes.
+    pub(super) fn free(
+        &mut self,
+        destination: &Destination,
+        sign: Sign,
+    ) -> BTreeSet<(Slot, BranchIndex)> {
+        let Some(lane) = self.lanes.get_mut(destination) else { return BTreeSet::new() };
+        lane.in_flight -= 1;
+        if lane.turn == Turn::Out && !lane.queue.is_empty() {
+            lane.turn = Turn::In;
+            self.ready.push_back(destination.clone());
+        }
+        match sign {
+            Sign::Silence => {
+                lane.unanswered = lane.unanswered.saturating_add(1);
+                BTreeSet::new()
+            }
+            Sign::Life => {
+                let was_silent = lane.unanswered >= SILENT_AFTER;
+                lane.unanswered = 0;
+                match was_silent {
+                    true => core::mem::take(&mut lane.waiting),
+                    false => BTreeSet::new(),
+                }
+            }
+        }
+    }
+
+    pub(super) fn wait(&mut self, destination: &Destination, call: (Slot, BranchIndex)) {
+        if let Some(lane) = self.lanes.get_mut(destination) {
+            lane.waiting.insert(call);
+        }
+    }
+
+    pub(super) fn wait_over(&mut self, destination: &Destination, call: (Slot, BranchIndex)) {
+        if let Some(lane) = self.lanes.get_mut(destination) {
+            lane.waiting.remove(&call);
+        }
+    }
+
+    /// Lets go of a lane in which nothing is left.
+    pub(super) fn tidy(&mut self, destination: &Destination) {
+        let idle = self.lanes.get(destination).is_some_and(|lane| {
+            lane.queue.is_empty()
+                && lane.in_flight == 0
+                && lane.waiting.is_empty()
+                && lane.turn == Turn::Out
+        });
+        if idle {
+            self.lanes.remove(destination);
+        }
+    }
+}

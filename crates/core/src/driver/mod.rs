@@ -1,0 +1,445 @@
+//! The loop without I/O: inputs in, effects out, and nothing leaves before its version is durable.
+//!
+//! One driver holds every transaction that is not over. A step takes one input, lets the rules
+//! decide, applies the records at once and queues them for the log; calls and replies that need
+//! them are held until the log says they are durable.
+
+mod calls;
+mod clock;
+mod entry;
+mod held;
+mod lanes;
+mod requests;
+mod waiters;
+
+use crate::effect::{Content, Draft, Effect};
+use crate::ids::{Gid, IdempotencyKey, Origin, Position, Principal, RequestId, Version};
+use crate::input::{Input, Loaded, Request, Room};
+use crate::limits::Limits;
+use crate::record::{Class, Fact, PhaseName, Record};
+use crate::time::{Instant, Now, Timestamp};
+use crate::transaction::{Touched, Transaction};
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+use clock::Clock;
+use entry::{Entry, Slot, Slots};
+use held::Held;
+use lanes::Lanes;
+use waiters::Waiters;
+
+/// The loop of one shard.
+pub struct Driver {
+    limits: Limits,
+    origin: Origin,
+    seed: u64,
+    clock: Clock,
+    slots: Slots,
+    gids: BTreeMap<Gid, Slot>,
+    keys: BTreeMap<(Principal, IdempotencyKey), Gid>,
+    /// Every transaction whose end is not durable, by its begin.
+    begun: BTreeSet<(Timestamp, Slot)>,
+    /// Transactions that silence decides, by wall time.
+    deadlines: BTreeSet<(Timestamp, Slot)>,
+    /// Ended transactions, by the position of their end.
+    ending: BTreeMap<Position, Slot>,
+    /// Requests that wait to hear what the store knows of their gid.
+    lookups: BTreeMap<Gid, Vec<(RequestId, Request)>>,
+    timers: Timers,
+    lanes: Lanes,
+    held: Held,
+    waiters: Waiters,
+    room: Room,
+    intake: Intake,
+    /// Of the last record queued.
+    position: Position,
+    durable: Position,
+    /// Up to which a flush was asked for.
+    flushed: Position,
+    /// When the oldest record for which no flush was asked must be flushed.
+    lazy: Option<Instant>,
+    alarm: Option<Instant>,
+    calls_made: u64,
+}
+
+/// Whether new transactions are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Intake {
+    Open,
+    Draining,
+}
+
+/// What waits for an instant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Timer {
+    /// A call may be sent again.
+    Retry(Slot, crate::ids::BranchIndex, Instant),
+    /// A waiting request is answered as things stand.
+    WaitOver(RequestId),
+    /// A transaction found at the start is taken up.
+    TakeUp(Slot),
+}
+
+/// Timers in order; equal instants in order of setting.
+#[derive(Default)]
+struct Timers {
+    queue: BTreeMap<(Instant, u64), Timer>,
+    set: u64,
+}
+
+/// A timer that can be taken back.
+type TimerKey = (Instant, u64);
+
+impl Timers {
+    fn set(&mut self, at: Instant, timer: Timer) -> TimerKey {
+        self.set += 1;
+        self.queue.insert((at, self.set), timer);
+        (at, self.set)
+    }
+
+    fn clear(&mut self, key: TimerKey) {
+        self.queue.remove(&key);
+    }
+
+    fn first(&self) -> Option<Instant> {
+        self.queue.first_key_value().map(|((at, _), _)| *at)
+    }
+
+    fn pop_due(&mut self, now: Instant) -> Option<Timer> {
+        let entry = self.queue.first_entry()?;
+        match entry.key().0 <= now {
+            true => Some(entry.remove()),
+            false => None,
+        }
+    }
+}
+
+/// How much of everything there is; for metrics, and for a simulator that demands zero.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Gauges {
+    /// Transactions in phase open.
+    pub open: usize,
+    /// In phase forward.
+    pub forward: usize,
+    /// In phase finishing.
+    pub finishing: usize,
+    /// Ended, their end not durable yet.
+    pub ending: usize,
+    /// Branches that wait for an operator.
+    pub stuck: usize,
+    /// Calls in flight.
+    pub calls: usize,
+    /// Calls that wait for a slot.
+    pub queued: usize,
+    /// Requests that wait.
+    pub waiters: usize,
+    /// Effects held until durable.
+    pub held: usize,
+    /// Requests that wait for a look-up.
+    pub lookups: usize,
+    /// Timers set.
+    pub timers: usize,
+}
+
+impl Driver {
+    /// A driver over what a store loaded. Nothing moves before [`Driver::start`].
+    pub fn new(limits: Limits, origin: Origin, seed: u64, loaded: Loaded) -> Driver {
+        let mut driver = Driver {
+            clock: Clock::new(loaded.mark),
+            limits,
+            origin,
+            seed,
+            slots: Slots::default(),
+            gids: BTreeMap::new(),
+            keys: BTreeMap::new(),
+            begun: BTreeSet::new(),
+            deadlines: BTreeSet::new(),
+            ending: BTreeMap::new(),
+            lookups: BTreeMap::new(),
+            timers: Timers::default(),
+            lanes: Lanes::default(),
+            held: Held::default(),
+            waiters: Waiters::default(),
+            room: Room::Free,
+            intake: Intake::Open,
+            position: loaded.position,
+            durable: loaded.position,
+            flushed: loaded.position,
+            lazy: None,
+            alarm: None,
+            calls_made: 0,
+        };
+        for (_, records) in &loaded.open {
+            if let Some(transaction) = Transaction::fold(records) {
+                assert!(!transaction.is_ended(), "the store loads only what is not over");
+                driver.admit(Entry::loaded(transaction));
+            }
+        }
+        driver
+    }
+
+    /// Starts: a first mark is queued, and what was found is taken up over `ramp_ms`.
+    pub fn start(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        self.clock.start(now);
+        let found: Vec<Slot> = self.begun.iter().map(|(_, slot)| *slot).collect();
+        let count = found.len().max(1) as u64;
+        for (nth, slot) in found.into_iter().enumerate() {
+            let at = now.monotonic.plus_ms(self.limits.ramp_ms * nth as u64 / count);
+            self.timers.set(at, Timer::TakeUp(slot));
+        }
+        self.mark(now, effects);
+        self.settle(now, effects);
+    }
+
+    /// Takes one input; effects are added in the order in which they are to happen.
+    pub fn step(&mut self, now: Now, input: Input, effects: &mut Vec<Effect>) {
+        self.clock.observe(now, &self.limits);
+        match input {
+            Input::Request { id, request } => self.request(now, id, request, effects),
+            Input::Gone { id } => self.waiters.remove(id, &mut self.slots, &mut self.timers),
+            Input::Answered { call, answer } => self.answered(now, call, answer, effects),
+            Input::Durable(position) => self.durable(position, effects),
+            Input::Found { gid, records, forgotten } => {
+                self.found(now, gid, &records, forgotten, effects);
+            }
+            Input::Room(room) => self.room = room,
+            Input::Woken => {}
+            Input::Drain => self.intake = Intake::Draining,
+        }
+        self.settle(now, effects);
+    }
+
+    /// Whether the first mark is durable, so that begins are accepted.
+    pub fn is_ready(&self) -> bool {
+        self.clock.is_ready()
+    }
+
+    /// The limits it runs under.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Gives a destination fewer slots than `destination_calls_max`.
+    pub fn limit_destination(&mut self, destination: crate::ids::Destination, calls_max: usize) {
+        self.lanes.limit(destination, calls_max);
+    }
+
+    /// How much of everything there is.
+    pub fn gauges(&self) -> Gauges {
+        let mut gauges = Gauges {
+            calls: self.lanes.in_flight(),
+            queued: self.lanes.queued(),
+            waiters: self.waiters.len(),
+            held: self.held.len(),
+            lookups: self.lookups.len(),
+            timers: self.timers.queue.len(),
+            ..Gauges::default()
+        };
+        for (_, slot) in &self.begun {
+            let transaction = &self.slots.entry(*slot).transaction;
+            match transaction.phase_name() {
+                PhaseName::Open => gauges.open += 1,
+                PhaseName::Forward => gauges.forward += 1,
+                PhaseName::Finishing => gauges.finishing += 1,
+                PhaseName::Ended => gauges.ending += 1,
+            }
+            if !transaction.is_ended() {
+                gauges.stuck += transaction.branches.iter().filter(|b| b.is_stuck()).count();
+            }
+        }
+        gauges
+    }
+
+    /// Everything that follows from time and from what was just done.
+    fn settle(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        while let Some(timer) = self.timers.pop_due(now.monotonic) {
+            match timer {
+                Timer::Retry(slot, branch, at) => self.retry_due(slot, branch, at),
+                Timer::WaitOver(request) => self.wait_over(request, effects),
+                Timer::TakeUp(slot) => self.take_up(slot),
+            }
+        }
+        self.deadlines_due(now, effects);
+        if self.clock.is_mark_due(now) {
+            self.mark(now, effects);
+        }
+        self.dispatch(effects);
+        self.flush_due(now, effects);
+        self.set_alarm(now, effects);
+    }
+
+    fn deadlines_due(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        if self.clock.are_deadlines_held(now) {
+            return;
+        }
+        while let Some((at, slot)) = self.deadlines.first().copied() {
+            if at > now.wall {
+                break;
+            }
+            self.deadlines.remove(&(at, slot));
+            self.abort_by_deadline(now, slot, effects);
+        }
+    }
+
+    /// Asks for a flush where somebody waits, or where a lazy record has waited long enough.
+    fn flush_due(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        let waited_for = self.held.last_needed().unwrap_or_default();
+        let lazy_over = self.lazy.is_some_and(|at| at <= now.monotonic);
+        if waited_for > self.flushed || lazy_over {
+            self.flushed = self.position;
+            self.lazy = None;
+            effects.push(Effect::Flush(self.position));
+        }
+    }
+
+    fn set_alarm(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        let deadline = self.deadlines.first().map(|(at, _)| self.clock.instant_of(*at, now));
+        let candidates = [self.timers.first(), self.lazy, deadline, Some(self.clock.next_mark())];
+        let next = candidates.into_iter().flatten().min();
+        if next != self.alarm || next.is_some_and(|at| at <= now.monotonic) {
+            self.alarm = next;
+            effects.extend(next.map(Effect::Wake));
+        }
+    }
+
+    /// Queues the clock's mark.
+    fn mark(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        let oldest = self.begun.first().map(|(begun, _)| *begun);
+        let mark = self.clock.mark(now, oldest, &self.limits);
+        self.position.0 += 1;
+        self.clock.queued(self.position, mark);
+        effects
+            .push(Effect::Append(Draft { position: self.position, content: Content::Mark(mark) }));
+        self.flushed = self.position;
+        self.lazy = None;
+        effects.push(Effect::Flush(self.position));
+    }
+
+    /// The log is durable up to here: what waited for it may leave.
+    fn durable(&mut self, position: Position, effects: &mut Vec<Effect>) {
+        assert!(position >= self.durable, "durability is a prefix");
+        self.durable = position;
+        self.clock.durable(position);
+        while let Some((ended, slot)) = self.ending.first_key_value().map(|(p, s)| (*p, *s)) {
+            if ended > position {
+                break;
+            }
+            self.ending.remove(&ended);
+            self.forget(slot);
+        }
+        self.release_held(effects);
+    }
+
+    /// Takes in a transaction.
+    fn admit(&mut self, entry: Entry) -> Slot {
+        let gid = entry.transaction.gid.clone();
+        let begun = entry.transaction.begun;
+        let deadline = entry.transaction.deadline();
+        if let crate::transaction::Form::Open { key: Some((key, _)), .. } = &entry.transaction.form
+        {
+            self.keys.insert((entry.transaction.principal.clone(), key.clone()), gid.clone());
+        }
+        let slot = self.slots.insert(Box::new(entry));
+        self.begun.insert((begun, slot));
+        if let Some(at) = deadline {
+            self.deadlines.insert((at, slot));
+        }
+        let earlier = self.gids.insert(gid, slot);
+        assert!(earlier.is_none(), "a gid is accepted once");
+        slot
+    }
+
+    /// Lets go of a transaction whose end is durable: the store knows it from here on.
+    fn forget(&mut self, slot: Slot) {
+        let entry = self.slots.remove(slot);
+        let transaction = &entry.transaction;
+        self.gids.remove(&transaction.gid);
+        self.begun.remove(&(transaction.begun, slot));
+        if let crate::transaction::Form::Open { key: Some((key, _)), .. } = &transaction.form {
+            self.keys.remove(&(transaction.principal.clone(), key.clone()));
+        }
+    }
+
+    /// Records a fact and all that follow from it, as one draft; then sees what is due.
+    fn record(&mut self, now: Now, slot: Slot, fact: Fact, effects: &mut Vec<Effect>) {
+        let after = self.slots.entry(slot).transaction.version;
+        self.complete(now, slot, after, Vec::with_capacity(3), Some(fact), effects);
+    }
+
+    /// Adds a fact, where there is one, and all that follow from the state, to a draft.
+    fn complete(
+        &mut self,
+        now: Now,
+        slot: Slot,
+        after: Version,
+        mut records: Vec<Record>,
+        fact: Option<Fact>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let entry = self.slots.entry_mut(slot);
+        let deadline = entry.transaction.deadline();
+        let mut next = fact.or_else(|| entry.follow());
+        while let Some(fact) = next {
+            let class = entry.transaction.class(&fact);
+            let record = Record { at: now.wall, fact };
+            entry.transaction.apply(&record);
+            entry.match_branches();
+            records.push(record);
+            self.position.0 += 1;
+            entry.queued(self.position, class);
+            next = entry.follow();
+        }
+        self.append(now, slot, after, records, effects);
+        self.rest_deadline(slot, deadline);
+        self.evaluate(slot);
+        self.answer_waiters(slot, effects);
+    }
+
+    fn append(
+        &mut self,
+        now: Now,
+        slot: Slot,
+        after: Version,
+        records: Vec<Record>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let transaction = &self.slots.entry(slot).transaction;
+        effects.push(Effect::Append(Draft {
+            position: self.position,
+            content: Content::Transaction {
+                gid: transaction.gid.clone(),
+                after,
+                records,
+                summary: transaction.summary(),
+            },
+        }));
+        if transaction.is_ended() {
+            self.ending.insert(self.position, slot);
+        }
+        self.lazy.get_or_insert(now.monotonic.plus_ms(self.limits.lazy_ms_max));
+    }
+
+    /// Takes a deadline out of the queue once silence no longer decides.
+    fn rest_deadline(&mut self, slot: Slot, before: Option<Timestamp>) {
+        let after = self.slots.entry(slot).transaction.deadline();
+        if let Some(at) = before.filter(|_| after.is_none()) {
+            self.deadlines.remove(&(at, slot));
+        }
+    }
+}
+
+/// Whether a class makes later effects wait.
+fn is_forced(class: Class) -> bool {
+    match class {
+        Class::Forced => true,
+        Class::Lazy => false,
+    }
+}
+
+impl Entry {
+    /// The fact that the state now calls for.
+    fn follow(&self) -> Option<Fact> {
+        let touched = |index| self.is_touched(index);
+        self.transaction.follow(Touched(&touched))
+    }
+}

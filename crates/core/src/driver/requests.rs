@@ -1,0 +1,525 @@
+//! What clients and operators ask.
+
+use super::entry::{Entry, Slot, Stage};
+use super::waiters::{Awaited, Shape, awaited};
+use super::{Driver, Intake};
+use crate::branch::{BranchSpec, Caller};
+use crate::document::{Arrival, Attempts, Calls, Freshness, Response};
+use crate::effect::Effect;
+use crate::ids::{Gid, Position, Principal, RequestId, Version};
+use crate::input::{
+    Abort, Action, Begin, Commit, GidSource, Operate, Register, Request, Room, Submit, Wait,
+};
+use crate::plan::{self, PlanLimits};
+use crate::record::{Begun, Cause, Fact, Record, Start};
+use crate::rejection::Rejection;
+use crate::time::{Now, Timestamp};
+use crate::transaction::{Event, Form, Touched, Transaction, check_open_branch};
+use alloc::vec::Vec;
+
+impl Driver {
+    /// Takes a request; one about a gid that is not open first asks the store.
+    pub(super) fn request(
+        &mut self,
+        now: Now,
+        id: RequestId,
+        request: Request,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some((gid, source)) = subject(&request) else {
+            return self.calls(now, id, &request, effects);
+        };
+        match (self.gids.get(gid).copied(), source) {
+            (Some(slot), _) => self.on_open(now, id, slot, request, effects),
+            (None, GidSource::Issued) => self.on_absent(now, id, request, Timestamp(0), effects),
+            (None, GidSource::Client) => {
+                let gid = gid.clone();
+                let waiting = self.lookups.entry(gid.clone()).or_default();
+                waiting.push((id, request));
+                if waiting.len() == 1 {
+                    effects.push(Effect::Lookup { gid });
+                }
+            }
+        }
+    }
+
+    /// The store has said what it knows of a gid.
+    pub(super) fn found(
+        &mut self,
+        now: Now,
+        gid: Gid,
+        records: &[Record],
+        forgotten: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) {
+        let over = Transaction::fold(records);
+        for (id, request) in self.lookups.remove(&gid).unwrap_or_default() {
+            // The request before may have begun it.
+            match (self.gids.get(&gid).copied(), &over) {
+                (Some(slot), _) => self.on_open(now, id, slot, request, effects),
+                (None, Some(over)) => self.on_over(id, over, &request, effects),
+                (None, None) => self.on_absent(now, id, request, forgotten, effects),
+            }
+        }
+    }
+
+    /// A request about a transaction that the driver holds.
+    fn on_open(
+        &mut self,
+        now: Now,
+        id: RequestId,
+        slot: Slot,
+        request: Request,
+        effects: &mut Vec<Effect>,
+    ) {
+        let transaction = &self.slots.entry(slot).transaction;
+        if let Err(rejection) = check_begun(transaction, &request) {
+            return self.reject(id, Some(slot), rejection, effects);
+        }
+        match request {
+            Request::Begin(begin) => match repeat_begin(transaction, &begin) {
+                Ok(response) => {
+                    let needed = self.slots.entry(slot).forced;
+                    self.reply(id, needed, Ok(response), effects);
+                }
+                Err(rejection) => self.reject(id, Some(slot), rejection, effects),
+            },
+            Request::Submit(submit) => match repeat_submit(transaction, &submit) {
+                Ok(()) => {
+                    let shape = Shape::Submitted(Freshness::Repeated);
+                    self.answer_or_wait(now, id, slot, awaited(submit.wait), shape, effects);
+                }
+                Err(rejection) => self.reject(id, Some(slot), rejection, effects),
+            },
+            Request::Register(register) => self.register(now, id, slot, register, effects),
+            Request::Commit(commit) => {
+                let event = Event::Commit { tried: &commit.tried, refused: &commit.refused };
+                if self.happen(now, id, slot, event, effects) {
+                    self.after_commit(now, id, slot, commit.wait, effects);
+                }
+            }
+            Request::Abort(abort) => {
+                let Abort { reason, branch, wait, .. } = &abort;
+                let event =
+                    Event::Abort { cause: Cause::Initiator, reason, branch: branch.as_ref() };
+                if self.happen(now, id, slot, event, effects) {
+                    self.answer_or_wait(now, id, slot, awaited(*wait), Shape::Transaction, effects);
+                }
+            }
+            Request::Get { wait, .. } => {
+                self.answer_or_wait(now, id, slot, awaited(wait), Shape::Transaction, effects);
+            }
+            Request::Operate(operate) => self.operate(now, id, slot, &operate, effects),
+            Request::Calls { .. } => unreachable!("calls name no single transaction"),
+        }
+    }
+
+    /// A request about a transaction that has ended and is known to the store.
+    fn on_over(
+        &mut self,
+        id: RequestId,
+        over: &Transaction,
+        request: &Request,
+        effects: &mut Vec<Effect>,
+    ) {
+        assert!(over.is_ended(), "the driver holds every transaction that is not over");
+        let shown =
+            || Response::Transaction { document: over.document(), arrival: Arrival::Arrived };
+        let decide = |event: Event<'_>| {
+            let touched = |_| true;
+            over.decide(event, &self.limits, Touched(&touched)).map(|_| shown())
+        };
+        let reply = check_begun(over, request).and_then(|()| match request {
+            Request::Begin(begin) => repeat_begin(over, begin),
+            Request::Submit(submit) => repeat_submit(over, submit).map(|()| Response::Submitted {
+                document: over.document(),
+                freshness: Freshness::Repeated,
+                arrival: Arrival::Arrived,
+            }),
+            Request::Register(register) => decide(Event::Register(&register.spec)),
+            Request::Commit(commit) => {
+                decide(Event::Commit { tried: &commit.tried, refused: &commit.refused })
+            }
+            Request::Abort(abort) => decide(Event::Abort {
+                cause: Cause::Initiator,
+                reason: &abort.reason,
+                branch: None,
+            }),
+            Request::Get { .. } | Request::Calls { .. } => Ok(shown()),
+            Request::Operate(operate) => Err(Rejection::AlreadyEnded { gid: operate.gid.clone() }),
+        });
+        self.reply(id, Position(0), reply, effects);
+    }
+
+    /// A request about a gid that nobody knows.
+    fn on_absent(
+        &mut self,
+        now: Now,
+        id: RequestId,
+        request: Request,
+        forgotten: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) {
+        match request {
+            Request::Begin(begin) => self.begin(now, id, begin, effects),
+            Request::Submit(submit) => self.submit(now, id, submit, effects),
+            Request::Register(Register { ref gid, begun, ref principal, .. })
+            | Request::Commit(Commit { ref gid, begun, ref principal, .. })
+            | Request::Abort(Abort { ref gid, begun, ref principal, .. }) => {
+                if begun <= forgotten {
+                    let rejection = Rejection::OutcomeForgotten { gid: gid.clone() };
+                    return self.reject(id, None, rejection, effects);
+                }
+                let slot = self.lose(now, gid.clone(), begun, principal.clone(), effects);
+                self.on_open(now, id, slot, request, effects);
+            }
+            Request::Get { gid, .. } => {
+                self.reject(id, None, Rejection::GidUnknown { gid }, effects);
+            }
+            Request::Operate(operate) => {
+                self.reject(id, None, Rejection::GidUnknown { gid: operate.gid }, effects);
+            }
+            Request::Calls { .. } => unreachable!("calls name no single transaction"),
+        }
+    }
+
+    fn begin(&mut self, now: Now, id: RequestId, begin: Begin, effects: &mut Vec<Effect>) {
+        let begun = match self.admission(now, &begin) {
+            Ok(begun) => begun,
+            Err(rejection) => return self.reject(id, None, rejection, effects),
+        };
+        let timeout_ms = begin.timeout_ms.unwrap_or(self.limits.open_timeout_ms);
+        let deadline = now.wall.plus_ms(timeout_ms.min(self.limits.timeout_ms_max));
+        let fact = Fact::Begun(Begun {
+            gid: begin.gid.clone(),
+            name: begin.name,
+            begun,
+            principal: begin.principal,
+            start: Start::Open { deadline, key: begin.key, branches: begin.branches },
+        });
+        let slot = self.open(now, fact, effects);
+        let needed = self.slots.entry(slot).forced;
+        let freshness = Freshness::Created;
+        let response = Response::Begun { gid: begin.gid, begun, deadline, freshness };
+        self.reply(id, needed, Ok(response), effects);
+    }
+
+    fn admission(&mut self, now: Now, begin: &Begin) -> Result<Timestamp, Rejection> {
+        if let Some((key, _)) = &begin.key {
+            // A body that asks for another gid is another body.
+            if let Some(gid) = self.keys.get(&(begin.principal.clone(), key.clone())) {
+                return Err(Rejection::IdempotencyMismatch { gid: gid.clone() });
+            }
+        }
+        check_declared(&begin.branches, &self.limits)?;
+        self.accept(now)
+    }
+
+    /// Whether one more transaction may begin, and with which begun.
+    fn accept(&mut self, now: Now) -> Result<Timestamp, Rejection> {
+        if self.intake == Intake::Draining {
+            return Err(Rejection::Draining);
+        }
+        if self.room == Room::Full {
+            return Err(Rejection::LogFull);
+        }
+        if self.gids.len() >= self.limits.open_max {
+            return Err(Rejection::OpenFull);
+        }
+        self.clock.begun(now).ok_or(Rejection::Starting)
+    }
+
+    fn submit(&mut self, now: Now, id: RequestId, submit: Submit, effects: &mut Vec<Effect>) {
+        let limits = PlanLimits {
+            steps_max: self.limits.branches_max,
+            payload_bytes_max: self.limits.payload_bytes_max,
+        };
+        let steps = match plan::check(&submit.steps, limits) {
+            Ok(steps) => steps,
+            Err(error) => return self.reject(id, None, Rejection::PlanInvalid(error), effects),
+        };
+        let begun = match self.accept(now) {
+            Ok(begun) => begun,
+            Err(rejection) => return self.reject(id, None, rejection, effects),
+        };
+        let deadline =
+            submit.timeout_ms.map(|ms| now.wall.plus_ms(ms.min(self.limits.timeout_ms_max)));
+        let fact = Fact::Begun(Begun {
+            gid: submit.gid,
+            name: submit.name,
+            begun,
+            principal: submit.principal,
+            start: Start::Plan { deadline, digest: submit.digest, steps },
+        });
+        let slot = self.open(now, fact, effects);
+        let shape = Shape::Submitted(Freshness::Created);
+        self.answer_or_wait(now, id, slot, awaited(submit.wait), shape, effects);
+    }
+
+    /// An action with a valid capability for a gid that nobody knows: its begin was lost before
+    /// anything could come of it. It is settled as aborted, so that it stays so.
+    fn lose(
+        &mut self,
+        now: Now,
+        gid: Gid,
+        begun: Timestamp,
+        principal: Principal,
+        effects: &mut Vec<Effect>,
+    ) -> Slot {
+        let name = crate::ids::Name::new("lost").expect("a valid name");
+        let fact = Fact::Begun(Begun { gid, name, begun, principal, start: Start::Lost });
+        self.open(now, fact, effects)
+    }
+
+    /// Takes in a new transaction and queues its records.
+    fn open(&mut self, now: Now, fact: Fact, effects: &mut Vec<Effect>) -> Slot {
+        let begin = Record { at: now.wall, fact };
+        let transaction = Transaction::begin(&begin);
+        let class = transaction.class(&begin.fact);
+        let slot = self.admit(Entry::begun(transaction));
+        self.position.0 += 1;
+        let position = self.position;
+        self.slots.entry_mut(slot).queued(position, class);
+        self.complete(now, slot, Version(0), Vec::from([begin]), None, effects);
+        slot
+    }
+
+    fn register(
+        &mut self,
+        now: Now,
+        id: RequestId,
+        slot: Slot,
+        register: Register,
+        effects: &mut Vec<Effect>,
+    ) {
+        let known = self.slots.entry(slot).transaction.find(&register.spec.id).is_some();
+        if !self.happen(now, id, slot, Event::Register(&register.spec), effects) {
+            return;
+        }
+        let entry = self.slots.entry(slot);
+        let index = entry.transaction.find(&register.spec.id).expect("it was just registered");
+        let freshness = match known {
+            true => Freshness::Repeated,
+            false => Freshness::Created,
+        };
+        let wait_ms = match register.spec.caller {
+            Caller::Coordinator => register.wait_ms.unwrap_or(self.limits.call_timeout_ms),
+            Caller::Initiator => 0,
+        };
+        let shape = Shape::Registered(freshness);
+        self.answer_or_wait(now, id, slot, Some((Awaited::Try(index), wait_ms)), shape, effects);
+    }
+
+    /// A wish to commit was heard: it is so, or it was decided otherwise.
+    fn after_commit(
+        &mut self,
+        now: Now,
+        id: RequestId,
+        slot: Slot,
+        wait: Wait,
+        effects: &mut Vec<Effect>,
+    ) {
+        let entry = self.slots.entry(slot);
+        let committed = entry
+            .transaction
+            .verdict()
+            .is_some_and(|verdict| verdict.decision == crate::record::Decision::Commit);
+        match committed {
+            true => {
+                self.answer_or_wait(now, id, slot, awaited(wait), Shape::Transaction, effects);
+            }
+            false => {
+                let rejection = entry.transaction.decided();
+                self.reject(id, Some(slot), rejection, effects);
+            }
+        }
+    }
+
+    /// Lets something happen to a transaction; says whether it was not rejected.
+    fn happen(
+        &mut self,
+        now: Now,
+        id: RequestId,
+        slot: Slot,
+        event: Event<'_>,
+        effects: &mut Vec<Effect>,
+    ) -> bool {
+        let entry = self.slots.entry(slot);
+        let touched = |index| entry.is_touched(index);
+        match entry.transaction.decide(event, &self.limits, Touched(&touched)) {
+            Ok(Some(fact)) => {
+                self.record(now, slot, fact, effects);
+                true
+            }
+            Ok(None) => true,
+            Err(rejection) => {
+                self.reject(id, Some(slot), rejection, effects);
+                false
+            }
+        }
+    }
+
+    fn operate(
+        &mut self,
+        now: Now,
+        id: RequestId,
+        slot: Slot,
+        operate: &Operate,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Operate { action, reason, by, .. } = operate;
+        let event = match action {
+            Action::Retry { branch } => Event::Retry { branch: branch.as_ref(), by, reason },
+            Action::Park => Event::Park { by, reason },
+            Action::Resolve { branch, resolution } => {
+                Event::Resolve { branch, resolution: *resolution, by, reason }
+            }
+            Action::Abort => Event::Abort { cause: Cause::Operator, reason, branch: None },
+        };
+        if !self.happen(now, id, slot, event, effects) {
+            return;
+        }
+        if let Action::Retry { .. } = action {
+            self.wake_calls(slot);
+        }
+        self.answer_or_wait(now, id, slot, None, Shape::Transaction, effects);
+    }
+
+    /// Sends at once what waits to be sent again.
+    fn wake_calls(&mut self, slot: Slot) {
+        for at in 0..self.slots.entry(slot).lines.len() {
+            self.send_again(slot, crate::transaction::index_of(at));
+        }
+    }
+
+    fn calls(&mut self, now: Now, id: RequestId, request: &Request, effects: &mut Vec<Effect>) {
+        let Request::Calls { gids } = request else { return };
+        let open = gids.iter().filter_map(|gid| self.gids.get(gid));
+        let calls = open.map(|slot| attempts(self.slots.entry(*slot), now)).collect();
+        self.reply(id, Position(0), Ok(Response::Calls(calls)), effects);
+    }
+
+    fn reject(
+        &mut self,
+        id: RequestId,
+        slot: Option<Slot>,
+        rejection: Rejection,
+        effects: &mut Vec<Effect>,
+    ) {
+        let needed = slot.map_or(Position(0), |slot| self.slots.entry(slot).needed_to_show());
+        self.reply(id, needed, Err(rejection), effects);
+    }
+}
+
+/// The gid a request is about, and whether it can be in use.
+fn subject(request: &Request) -> Option<(&Gid, GidSource)> {
+    match request {
+        Request::Begin(begin) => Some((&begin.gid, begin.source)),
+        Request::Submit(submit) => Some((&submit.gid, submit.source)),
+        Request::Register(Register { gid, .. })
+        | Request::Commit(Commit { gid, .. })
+        | Request::Abort(Abort { gid, .. })
+        | Request::Get { gid, .. }
+        | Request::Operate(Operate { gid, .. }) => Some((gid, GidSource::Client)),
+        Request::Calls { .. } => None,
+    }
+}
+
+/// A capability of another begin of this gid is not this transaction's.
+fn check_begun(transaction: &Transaction, request: &Request) -> Result<(), Rejection> {
+    match request {
+        Request::Register(Register { begun, .. })
+        | Request::Commit(Commit { begun, .. })
+        | Request::Abort(Abort { begun, .. })
+            if *begun != transaction.begun =>
+        {
+            Err(Rejection::GidTaken { gid: transaction.gid.clone() })
+        }
+        Request::Begin(_)
+        | Request::Submit(_)
+        | Request::Register(_)
+        | Request::Commit(_)
+        | Request::Abort(_)
+        | Request::Get { .. }
+        | Request::Calls { .. }
+        | Request::Operate(_) => Ok(()),
+    }
+}
+
+/// A begin for a gid in use: the same one again, or a rejection.
+fn repeat_begin(transaction: &Transaction, begin: &Begin) -> Result<Response, Rejection> {
+    let gid = transaction.gid.clone();
+    match (&transaction.form, &begin.key) {
+        (Form::Open { deadline, key: Some((key, digest)) }, Some((asked, body)))
+            if transaction.principal == begin.principal && key == asked =>
+        {
+            match digest == body {
+                true => Ok(Response::Begun {
+                    gid,
+                    begun: transaction.begun,
+                    deadline: *deadline,
+                    freshness: Freshness::Repeated,
+                }),
+                false => Err(Rejection::IdempotencyMismatch { gid }),
+            }
+        }
+        (Form::Open { .. } | Form::Plan { .. } | Form::Lost, _) => Err(Rejection::GidTaken { gid }),
+    }
+}
+
+/// A submit for a gid in use: the same plan again, or a rejection.
+fn repeat_submit(transaction: &Transaction, submit: &Submit) -> Result<(), Rejection> {
+    match &transaction.form {
+        Form::Plan { digest, .. }
+            if *digest == submit.digest && transaction.principal == submit.principal =>
+        {
+            Ok(())
+        }
+        Form::Plan { .. } | Form::Open { .. } | Form::Lost => {
+            Err(Rejection::GidTaken { gid: transaction.gid.clone() })
+        }
+    }
+}
+
+fn check_declared(
+    branches: &[BranchSpec],
+    limits: &crate::limits::Limits,
+) -> Result<(), Rejection> {
+    if branches.len() > limits.branches_max {
+        let max = limits.branches_max as u64;
+        return Err(Rejection::TooLarge { limit: "branches_max", max });
+    }
+    for (at, branch) in branches.iter().enumerate() {
+        check_open_branch(branch, limits)?;
+        if branches[..at].iter().any(|earlier| earlier.id == branch.id) {
+            return Err(Rejection::BranchInvalid {
+                branch: branch.id.clone(),
+                why: "it is declared twice; give each branch a name of its own",
+            });
+        }
+    }
+    Ok(())
+}
+
+/// How the calls of a transaction stand.
+fn attempts(entry: &Entry, now: Now) -> Calls {
+    let row = |(at, line): (usize, &super::entry::Line)| {
+        let op = line.stage.op()?;
+        let next_ms = match line.stage {
+            Stage::Waiting(_, until) => Some(until.since_ms(now.monotonic)),
+            Stage::Held(_) | Stage::Queued(_) => Some(0),
+            Stage::InFlight(..) | Stage::Idle => None,
+        };
+        Some(Attempts {
+            branch: entry.transaction.branches[at].spec.id.clone(),
+            op,
+            attempts: line.attempts,
+            next_ms,
+            last: line.last.clone(),
+        })
+    };
+    Calls {
+        gid: entry.transaction.gid.clone(),
+        branches: entry.lines.iter().enumerate().filter_map(row).collect(),
+    }
+}

@@ -1,0 +1,117 @@
+//! The modes: rules over the shared branches, one file each, in one shape.
+
+pub mod saga;
+pub mod tcc;
+
+use crate::branch::Resolution;
+use crate::branch::{Answer, Branch, First, Mode, Op, Second, Share, Standing, StuckReason};
+use crate::ids::BranchIndex;
+use crate::record::{Decision, Fact, Outcome};
+use crate::transaction::Transaction;
+use alloc::vec::Vec;
+
+/// What an answer makes of a branch: a fact, or nothing where it says nothing new.
+pub fn decide(
+    transaction: &Transaction,
+    index: BranchIndex,
+    op: Op,
+    answer: &Answer,
+    attempts: u32,
+) -> Option<Fact> {
+    match answer {
+        Answer::Done { .. } | Answer::Refused(_) => {}
+        Answer::Working | Answer::Unknown { .. } => return None,
+    }
+    let branch = &transaction.branches[index.at()];
+    let reception = match branch.spec.mode {
+        Mode::Tcc => tcc::decide(&transaction.phase, branch, op),
+        Mode::Saga => saga::decide(&transaction.phase, branch, op),
+    };
+    match (reception, answer) {
+        (Reception::Late, _) => None,
+        (Reception::MayRefuse, _) | (Reception::MustDo, Answer::Done { .. }) => {
+            Some(Fact::Answered { branch: index, op, answer: answer.clone(), attempts })
+        }
+        (Reception::MustDo, Answer::Refused(refusal)) => {
+            let reason = StuckReason::Refused { op, refusal: refusal.clone() };
+            Some(Fact::Stuck { branch: index, reason })
+        }
+        (Reception::MustDo, Answer::Working | Answer::Unknown { .. }) => None,
+    }
+}
+
+/// How an answer is received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reception {
+    /// A refusal is an answer like any other.
+    MayRefuse,
+    /// A refusal breaks the participant's word: stuck.
+    MustDo,
+    /// The transaction has moved on; it says nothing new.
+    Late,
+}
+
+/// Folds an answer into a branch.
+pub fn apply(branch: &mut Branch, op: Op, answer: &Answer) {
+    match branch.spec.mode {
+        Mode::Tcc => tcc::apply(branch, op, answer),
+        Mode::Saga => saga::apply(branch, op, answer),
+    }
+}
+
+/// Folds the answer to a first op.
+fn apply_first(branch: &mut Branch, answer: &Answer) {
+    branch.first = match answer {
+        Answer::Done { reply, kept } => First::Done { reply: reply.clone(), kept: *kept },
+        Answer::Refused(refusal) => First::Refused(refusal.clone()),
+        Answer::Working | Answer::Unknown { .. } => First::Unknown,
+    };
+}
+
+/// All calls of a transaction that should be in flight.
+pub fn due(transaction: &Transaction) -> Vec<(BranchIndex, Op)> {
+    let held_back = saga::held_back(transaction);
+    let mut calls = Vec::new();
+    for (at, branch) in transaction.branches.iter().enumerate() {
+        if branch.standing != Standing::Free {
+            continue;
+        }
+        let op = match branch.spec.mode {
+            Mode::Tcc => tcc::due(&transaction.phase, branch),
+            Mode::Saga if held_back[at] => None,
+            Mode::Saga => saga::due(&transaction.phase, branch),
+        };
+        if let Some(op) = op {
+            calls.push((crate::transaction::index_of(at), op));
+        }
+    }
+    calls
+}
+
+/// Whether nothing more is to be done for a branch after the decision.
+pub fn is_settled(branch: &Branch, decision: Decision) -> bool {
+    match (&branch.second, branch.share) {
+        (Second::Done | Second::Resolved(_), _) | (Second::Pending, Share::Untouched) => true,
+        (Second::Pending, Share::Out) => branch.is_refused_and_kept(),
+        (Second::Pending, Share::In) => match branch.spec.mode {
+            Mode::Tcc => tcc::is_settled(branch, decision),
+            Mode::Saga => saga::is_settled(branch, decision),
+        },
+    }
+}
+
+/// How a settled branch stands to the decision.
+pub fn standing(branch: &Branch, decision: Decision) -> Outcome {
+    let follows_commit = match branch.share {
+        Share::In => decision == Decision::Commit,
+        Share::Out | Share::Untouched => false,
+    };
+    match (&branch.second, follows_commit) {
+        (Second::Pending | Second::Done, _)
+        | (Second::Resolved(Resolution::Applied), true)
+        | (Second::Resolved(Resolution::NotApplied), false) => Outcome::AsDecided,
+        (Second::Resolved(Resolution::Applied), false)
+        | (Second::Resolved(Resolution::NotApplied), true) => Outcome::Mixed,
+        (Second::Resolved(Resolution::Unknown), _) => Outcome::Hazard,
+    }
+}

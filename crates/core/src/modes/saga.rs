@@ -1,0 +1,155 @@
+//! Saga: steps go forward; a refusal sends back whatever may have happened.
+
+use super::Reception;
+use crate::branch::{Answer, Branch, Caller, Direction, First, Mode, Op, Second, Share};
+use crate::ids::Text;
+use crate::mutants::{self, Mutant};
+use crate::record::{Cause, Decision, Fact};
+use crate::transaction::{Phase, Touched, Transaction, index_of};
+use alloc::collections::BTreeSet;
+use alloc::vec;
+use alloc::vec::Vec;
+
+/// How an answer is received.
+pub fn decide(phase: &Phase, branch: &Branch, op: Op) -> Reception {
+    match (op, phase, branch.spec.direction) {
+        (Op::Action, Phase::Open { .. } | Phase::Forward { .. }, _)
+            if branch.first == First::Unknown =>
+        {
+            Reception::MayRefuse
+        }
+        (Op::Action, Phase::Finishing { .. }, Direction::ForwardOnly)
+            if branch.first == First::Unknown && branch.second == Second::Pending =>
+        {
+            Reception::MustDo
+        }
+        (Op::Compensate, Phase::Finishing { .. }, _) if branch.second == Second::Pending => {
+            Reception::MustDo
+        }
+        (Op::Action | Op::Compensate | Op::Try | Op::Confirm | Op::Cancel | Op::Inspect, _, _) => {
+            Reception::Late
+        }
+    }
+}
+
+/// Folds an answer.
+pub fn apply(branch: &mut Branch, op: Op, answer: &Answer) {
+    match op {
+        Op::Action => super::apply_first(branch, answer),
+        Op::Compensate => branch.second = Second::Done,
+        Op::Try | Op::Confirm | Op::Cancel | Op::Inspect => unreachable!("no op of saga"),
+    }
+}
+
+/// What should be in flight, unless it is held back by others.
+pub fn due(phase: &Phase, branch: &Branch) -> Option<Op> {
+    match phase {
+        Phase::Open { .. } => match (branch.spec.caller, &branch.first) {
+            (Caller::Coordinator, First::Unknown) => Some(Op::Action),
+            (Caller::Coordinator, First::Done { .. } | First::Refused(_))
+            | (Caller::Initiator, _) => None,
+        },
+        Phase::Forward { .. } => match (branch.spec.direction, &branch.first) {
+            (Direction::Reversible, First::Unknown) => Some(Op::Action),
+            (Direction::Reversible, First::Done { .. } | First::Refused(_))
+            | (Direction::ForwardOnly, _) => None,
+        },
+        Phase::Finishing { verdict } if super::is_settled(branch, verdict.decision) => None,
+        Phase::Finishing { verdict } => match (verdict.decision, branch.share) {
+            (Decision::Commit, Share::In) => Some(Op::Action),
+            (Decision::Commit, Share::Out | Share::Untouched) | (Decision::Abort, _) => {
+                Some(Op::Compensate)
+            }
+        },
+        Phase::Ended { .. } => None,
+    }
+}
+
+/// Whether a branch that takes part needs nothing more.
+pub fn is_settled(branch: &Branch, decision: Decision) -> bool {
+    match (decision, branch.spec.direction) {
+        (Decision::Commit, Direction::Reversible) => true,
+        (Decision::Commit, Direction::ForwardOnly) => matches!(branch.first, First::Done { .. }),
+        // The decision to commit is forced before a forward-only step is called.
+        (Decision::Abort, Direction::ForwardOnly) => true,
+        (Decision::Abort, Direction::Reversible) => {
+            let skipped =
+                mutants::is_on(Mutant::TurnSkipsUnknown) && branch.first == First::Unknown;
+            branch.is_refused_and_kept() || skipped
+        }
+    }
+}
+
+/// Which branches must wait for others: a step for those it comes after; on the way back, a step
+/// for all after it, and an open branch for the later ones at its destination.
+pub fn held_back(transaction: &Transaction) -> Vec<bool> {
+    let branches = &transaction.branches;
+    let mut held = vec![false; branches.len()];
+    match &transaction.phase {
+        Phase::Open { .. } | Phase::Ended { .. } => {}
+        Phase::Forward { .. } => hold_for_earlier(branches, &mut held),
+        Phase::Finishing { verdict } => match (verdict.decision, transaction.is_plan()) {
+            (Decision::Commit, true) => hold_for_earlier(branches, &mut held),
+            (Decision::Abort, true) if mutants::is_on(Mutant::CompensatesAtOnce) => {}
+            (Decision::Abort, true) => hold_for_later(branches, verdict.decision, &mut held),
+            (Decision::Commit | Decision::Abort, false) => {
+                hold_for_destination(branches, verdict.decision, &mut held);
+            }
+        },
+    }
+    held
+}
+
+fn hold_for_earlier(branches: &[Branch], held: &mut [bool]) {
+    for (at, branch) in branches.iter().enumerate() {
+        held[at] = branch
+            .spec
+            .after
+            .iter()
+            .any(|earlier| !matches!(branches[earlier.at()].first, First::Done { .. }));
+    }
+}
+
+fn hold_for_later(branches: &[Branch], decision: Decision, held: &mut [bool]) {
+    for branch in branches {
+        if super::is_settled(branch, decision) {
+            continue;
+        }
+        for earlier in &branch.spec.after {
+            held[earlier.at()] = true;
+        }
+    }
+}
+
+/// Reverse order of registration, one after another per destination.
+fn hold_for_destination(branches: &[Branch], decision: Decision, held: &mut [bool]) {
+    let mut busy = BTreeSet::new();
+    for (at, branch) in branches.iter().enumerate().rev() {
+        if branch.spec.mode != Mode::Saga || super::is_settled(branch, decision) {
+            continue;
+        }
+        held[at] = !busy.insert(&branch.spec.destination);
+    }
+}
+
+/// A refusal turns the saga; once every reversible step is done, it commits.
+pub fn follow(transaction: &Transaction, touched: Touched<'_>) -> Option<Fact> {
+    let branches = &transaction.branches;
+    let refused = |branch: &Branch| matches!(branch.first, First::Refused(_));
+    if let Some(at) = branches.iter().position(refused) {
+        let branch = Some(index_of(at));
+        return Some(transaction.abort(Cause::Refusal, Text::default(), branch, touched));
+    }
+    let done = branches
+        .iter()
+        .filter(|branch| branch.spec.direction == Direction::Reversible)
+        .all(|branch| matches!(branch.first, First::Done { .. }));
+    done.then(|| Fact::Decided {
+        decision: Decision::Commit,
+        cause: Cause::Initiator,
+        branch: None,
+        reason: Text::default(),
+        out: Vec::new(),
+        untouched: Vec::new(),
+    })
+}
