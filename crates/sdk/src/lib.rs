@@ -2,9 +2,15 @@
 
 extern crate self as wholly;
 
+pub mod barrier;
+pub mod error;
 pub mod operation;
+pub mod participant;
+pub mod schema;
 
+pub use error::{Failure, NotDone, Refuse, Refused};
 pub use operation::Operation;
+pub use participant::{Call, Outside, Saga, Tcc, call, try_call};
 pub use wholly_core::branch::Mode;
 pub use wholly_macros::{Operation, global_transaction};
 

@@ -1,0 +1,93 @@
+//! The highest limit that this process has seen of each coordinator's log.
+
+use super::CLEAR_STEP_MS;
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use wholly_core::ids::Origin;
+use wholly_core::time::Timestamp;
+
+/// Logs whose limits are remembered. One beyond them is judged by its own mark and by what is
+/// written down, which is correct, only later to clear.
+const ORIGINS_MAX: usize = 64;
+
+/// Limits by log.
+#[derive(Debug, Default)]
+pub(crate) struct Limits {
+    seen: Mutex<BTreeMap<Origin, Seen>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    limit: Timestamp,
+    /// The limit at the last clearing.
+    cleared: Timestamp,
+}
+
+/// Whether rows are to be cleared away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Clearing {
+    /// They are, by whoever is told so.
+    Due,
+    /// They are not.
+    NotDue,
+}
+
+impl Limits {
+    /// Takes a limit in; gives the highest there is.
+    pub(crate) fn raise(&self, origin: &Origin, limit: Timestamp) -> Timestamp {
+        let mut seen = self.seen.lock().expect("no holder panics");
+        if let Some(entry) = seen.get_mut(origin) {
+            entry.limit = entry.limit.max(limit);
+            return entry.limit;
+        }
+        if seen.len() < ORIGINS_MAX {
+            seen.insert(origin.clone(), Seen { limit, cleared: Timestamp(0) });
+        }
+        limit
+    }
+
+    /// The highest there is, without taking one in.
+    pub(crate) fn highest(&self, origin: &Origin, limit: Timestamp) -> Timestamp {
+        let seen = self.seen.lock().expect("no holder panics");
+        seen.get(origin).map_or(limit, |entry| entry.limit.max(limit))
+    }
+
+    /// Whether the limit has risen far enough since the last clearing; says so once.
+    pub(crate) fn clearing(&self, origin: &Origin) -> Clearing {
+        let mut seen = self.seen.lock().expect("no holder panics");
+        match seen.get_mut(origin) {
+            Some(entry) if entry.limit.since_ms(entry.cleared) >= CLEAR_STEP_MS => {
+                entry.cleared = entry.limit;
+                Clearing::Due
+            }
+            Some(_) | None => Clearing::NotDue,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_only_rise_and_ask_to_be_cleared_once_a_step() {
+        let (limits, origin) = (Limits::default(), Origin::new("a").unwrap());
+        assert_eq!(limits.raise(&origin, Timestamp(CLEAR_STEP_MS - 1)).0, CLEAR_STEP_MS - 1);
+        assert_eq!(limits.clearing(&origin), Clearing::NotDue);
+        assert_eq!(limits.raise(&origin, Timestamp(CLEAR_STEP_MS)).0, CLEAR_STEP_MS);
+        assert_eq!(limits.raise(&origin, Timestamp(1)).0, CLEAR_STEP_MS);
+        assert_eq!(limits.clearing(&origin), Clearing::Due);
+        assert_eq!(limits.clearing(&origin), Clearing::NotDue);
+        assert_eq!(limits.highest(&origin, Timestamp(7)).0, CLEAR_STEP_MS);
+    }
+
+    #[test]
+    fn no_more_logs_are_remembered_than_there_is_room_for() {
+        let limits = Limits::default();
+        for n in 0..ORIGINS_MAX + 10 {
+            let origin = Origin::new(&format!("log-{n}")).unwrap();
+            assert_eq!(limits.raise(&origin, Timestamp(9)).0, 9);
+        }
+        assert_eq!(limits.seen.lock().unwrap().len(), ORIGINS_MAX);
+    }
+}

@@ -1,0 +1,116 @@
+//! The barrier's statements; SQLite and PostgreSQL read the same text.
+//!
+//! Parameters: `$1` gid, `$2` branch, `$3` origin, `$4` begun, `$5` the limit seen. A row below
+//! the limit of its own log counts as absent and is replaced; `prev` then holds its former state
+//! negated. A call below the limit that is written down finds no row and writes none.
+
+/// Whether row `b` counts as absent.
+macro_rules! absent {
+    () => {
+        "(b.begun < coalesce((SELECT l.limit_ms FROM wholly_barrier_limit l
+             WHERE l.origin = b.origin), 0)
+           OR (b.origin = $3 AND b.begun < $5))"
+    };
+}
+
+/// The limit that is written down for the call's log.
+macro_rules! written {
+    () => {
+        "coalesce((SELECT l.limit_ms FROM wholly_barrier_limit l WHERE l.origin = $3), 0)"
+    };
+}
+
+/// Inserts a row in a state, or turns the row there is; the former state comes back.
+macro_rules! insert {
+    ($state:literal, $code:literal, $detail:literal, $turned:literal) => {
+        concat!(
+            "INSERT INTO wholly_barrier AS b
+               (gid, branch, state, prev, origin, begun, code, detail)
+             SELECT $1, $2, ",
+            $state,
+            ", 0, $3, $4, ",
+            $code,
+            ", ",
+            $detail,
+            "
+             WHERE $4 >= ",
+            written!(),
+            "
+             ON CONFLICT (gid, branch) DO UPDATE SET
+               prev = CASE WHEN ",
+            absent!(),
+            " THEN -b.state ELSE b.state END,
+               state = CASE WHEN ",
+            absent!(),
+            " THEN ",
+            $state,
+            $turned,
+            " ELSE b.state END,
+               reply = CASE WHEN ",
+            absent!(),
+            " THEN NULL ELSE b.reply END,
+               code = CASE WHEN ",
+            absent!(),
+            " THEN excluded.code ELSE b.code END,
+               detail = CASE WHEN ",
+            absent!(),
+            " THEN excluded.detail ELSE b.detail END,
+               origin = CASE WHEN ",
+            absent!(),
+            " THEN excluded.origin ELSE b.origin END,
+               begun = CASE WHEN ",
+            absent!(),
+            " THEN excluded.begun ELSE b.begun END
+             RETURNING prev, reply, code, detail"
+        )
+    };
+}
+
+pub(super) const MEET_FIRST: &str = insert!("1", "NULL", "NULL", "");
+pub(super) const MEET_UNDO: &str = insert!("4", "NULL", "NULL", " WHEN b.state = 1 THEN 3");
+/// `$6` code, `$7` detail.
+pub(super) const MEET_REFUSED: &str = insert!("5", "$6", "$7", "");
+
+pub(super) const MEET_CONFIRM: &str = concat!(
+    "UPDATE wholly_barrier AS b
+     SET prev = b.state, state = CASE WHEN b.state = 1 THEN 2 ELSE b.state END
+     WHERE b.gid = $1 AND b.branch = $2 AND NOT ",
+    absent!(),
+    " AND $4 >= ",
+    written!(),
+    "
+     RETURNING prev, reply, code, detail"
+);
+
+/// One row always: the limit that is written down, and the branch's row if there is one.
+pub(super) const FIND: &str = concat!(
+    "SELECT ",
+    written!(),
+    " AS written, b.state, b.reply, b.code, b.detail
+     FROM (SELECT 1 AS one) AS o
+     LEFT JOIN wholly_barrier AS b ON b.gid = $1 AND b.branch = $2 AND NOT ",
+    absent!(),
+    "
+     WHERE $4 = $4"
+);
+
+/// `$1` gid, `$2` branch, `$3` reply. Finds one row unless the handler ended the transaction.
+pub(super) const KEEP: &str =
+    "UPDATE wholly_barrier SET reply = $3 WHERE gid = $1 AND branch = $2 AND state = 1";
+
+/// `$1` origin, `$2` limit.
+pub(super) const RAISE: &str = "INSERT INTO wholly_barrier_limit AS l (origin, limit_ms)
+     VALUES ($1, $2)
+     ON CONFLICT (origin) DO UPDATE SET limit_ms = excluded.limit_ms
+     WHERE l.limit_ms < excluded.limit_ms";
+
+/// `$1` origin, `$2` rows. The outer condition is the inner one again: a row that is replaced
+/// while this waits for it must stay.
+pub(super) const CLEAR: &str = "DELETE FROM wholly_barrier
+     WHERE origin = $1
+       AND begun < (SELECT l.limit_ms FROM wholly_barrier_limit l WHERE l.origin = $1)
+       AND (gid, branch) IN (
+         SELECT o.gid, o.branch FROM wholly_barrier o
+         WHERE o.origin = $1
+           AND o.begun < (SELECT l.limit_ms FROM wholly_barrier_limit l WHERE l.origin = $1)
+         ORDER BY o.begun LIMIT $2)";
