@@ -1,1 +1,12 @@
-//! (skeleton)
+//! How the network spells it: headers, capability, the JSON of v1, and the table of codes.
+//!
+//! Reading order: the small spellings (`words`, `headers`, `capability`), the bodies (`v1`), what
+//! an asker hears when it is wrong (`edge`, `problem`).
+
+pub mod capability;
+pub mod edge;
+pub mod headers;
+pub mod nearest;
+pub mod problem;
+pub mod v1;
+pub mod words;

@@ -1,0 +1,136 @@
+//! Problem documents (RFC 9457), and the way from a rejection to one.
+
+mod table;
+
+pub use table::{Grpc, Page, Retry, Row, TABLE, row};
+
+use crate::edge::EdgeRejection;
+use crate::v1::answer::Transaction;
+use crate::v1::transaction;
+use crate::words::Word;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use wholly_core::ids::Gid;
+use wholly_core::rejection::Rejection;
+
+/// Where the pages of codes are.
+pub const PAGES: &str = "/v1/problems/";
+
+/// The content type of a problem document.
+pub const CONTENT_TYPE: &str = "application/problem+json";
+
+/// A problem document.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Problem<'a> {
+    /// The page of the code.
+    #[serde(rename = "type", default)]
+    pub page: Cow<'a, str>,
+    /// The code's title.
+    #[serde(default)]
+    pub title: Cow<'a, str>,
+    /// The HTTP status.
+    pub status: u16,
+    /// The code a program reads.
+    pub code: Cow<'a, str>,
+    /// What happened, and what to do.
+    #[serde(default)]
+    pub detail: Cow<'a, str>,
+    /// Which transaction it is about, where it is about one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gid: Option<Cow<'a, str>>,
+    /// Which field of the request is wrong, where one is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub field: Option<Cow<'a, str>>,
+    /// Whether the same request may succeed, and when.
+    pub retry: Word<Retry>,
+    /// How the transaction stands, where the asker may see it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transaction: Option<Box<Transaction<'a>>>,
+}
+
+impl<'a> Problem<'a> {
+    fn of(code: &'static str, detail: String) -> Problem<'a> {
+        let row = row(code).expect("every code has a row in the table");
+        Problem {
+            page: format!("{PAGES}{code}").into(),
+            title: row.title.into(),
+            status: row.status,
+            code: code.into(),
+            detail: detail.into(),
+            gid: None,
+            field: None,
+            retry: row.retry.into(),
+            transaction: None,
+        }
+    }
+
+    /// The problem that a rejection by the rules is; `gid` is the one that was asked for.
+    pub fn of_rejection(rejection: &'a Rejection, asked: Option<&'a Gid>) -> Problem<'a> {
+        let gid = gid_of(rejection).or(asked);
+        Problem {
+            gid: gid.map(|gid| gid.as_str().into()),
+            transaction: match rejection {
+                Rejection::Decided { document } => Some(Box::new(transaction(document))),
+                Rejection::GidTaken { .. }
+                | Rejection::IdempotencyMismatch { .. }
+                | Rejection::BranchTaken { .. }
+                | Rejection::GidUnknown { .. }
+                | Rejection::OutcomeForgotten { .. }
+                | Rejection::BranchUnknown { .. }
+                | Rejection::BranchContradicted { .. }
+                | Rejection::BranchUnnamed { .. }
+                | Rejection::NotOpen { .. }
+                | Rejection::PlanInvalid(_)
+                | Rejection::BranchInvalid { .. }
+                | Rejection::TooLarge { .. }
+                | Rejection::NotStuck { .. }
+                | Rejection::AlreadyEnded { .. }
+                | Rejection::WrongPhase { .. }
+                | Rejection::OpenFull
+                | Rejection::LogFull
+                | Rejection::WaitersFull
+                | Rejection::Starting
+                | Rejection::Draining => None,
+            },
+            ..Problem::of(rejection.code(), rejection.to_string())
+        }
+    }
+
+    /// The problem that a rejection by the edge is; `gid` is the one that was asked for.
+    pub fn of_edge(rejection: &EdgeRejection, asked: Option<&'a Gid>) -> Problem<'a> {
+        Problem {
+            gid: asked.map(|gid| gid.as_str().into()),
+            field: rejection.field().map(|field| Cow::Owned(field.to_string())),
+            ..Problem::of(rejection.code(), rejection.to_string())
+        }
+    }
+}
+
+fn gid_of(rejection: &Rejection) -> Option<&Gid> {
+    match rejection {
+        Rejection::GidTaken { gid }
+        | Rejection::IdempotencyMismatch { gid }
+        | Rejection::BranchTaken { gid, .. }
+        | Rejection::GidUnknown { gid }
+        | Rejection::OutcomeForgotten { gid }
+        | Rejection::BranchUnknown { gid, .. }
+        | Rejection::NotOpen { gid }
+        | Rejection::AlreadyEnded { gid }
+        | Rejection::WrongPhase { gid, .. } => Some(gid),
+        Rejection::Decided { document } => Some(&document.gid),
+        Rejection::BranchContradicted { .. }
+        | Rejection::BranchUnnamed { .. }
+        | Rejection::PlanInvalid(_)
+        | Rejection::BranchInvalid { .. }
+        | Rejection::TooLarge { .. }
+        | Rejection::NotStuck { .. }
+        | Rejection::OpenFull
+        | Rejection::LogFull
+        | Rejection::WaitersFull
+        | Rejection::Starting
+        | Rejection::Draining => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,567 @@
+//! The one table of codes: status, retry and page of everything that can be refused.
+
+use crate::words::words;
+use std::fmt;
+
+/// A code that a user can see.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// What a program reads.
+    pub code: &'static str,
+    /// The HTTP status.
+    pub status: u16,
+    /// The gRPC status.
+    pub grpc: Grpc,
+    /// Whether the same request may succeed, and when.
+    pub retry: Retry,
+    /// What a person reads first.
+    pub title: &'static str,
+    /// What a person reads next.
+    pub page: Page,
+}
+
+/// What a person should know of a code.
+#[derive(Clone, Copy, Debug)]
+pub struct Page {
+    /// What happened.
+    pub happened: &'static str,
+    /// What it means for the data.
+    pub data: &'static str,
+    /// What to do.
+    pub advice: &'static str,
+}
+
+/// Whether the same request may succeed, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// Not without changing it.
+    Never,
+    /// After a while.
+    Later,
+    /// At once.
+    Now,
+}
+
+words!(Retry { Never => "never", Later => "later", Now => "now" });
+
+/// Statuses of gRPC that codes map to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grpc {
+    /// The request is wrong in itself.
+    InvalidArgument,
+    /// It did not arrive in time.
+    DeadlineExceeded,
+    /// What it is about is not there.
+    NotFound,
+    /// What it would make is there already.
+    AlreadyExists,
+    /// The asker may not.
+    PermissionDenied,
+    /// A limit is reached.
+    ResourceExhausted,
+    /// Not in this state.
+    FailedPrecondition,
+    /// No such method.
+    Unimplemented,
+    /// A broken promise of ours.
+    Internal,
+    /// Not at the moment.
+    Unavailable,
+}
+
+words!(Grpc {
+    InvalidArgument => "INVALID_ARGUMENT",
+    DeadlineExceeded => "DEADLINE_EXCEEDED",
+    NotFound => "NOT_FOUND",
+    AlreadyExists => "ALREADY_EXISTS",
+    PermissionDenied => "PERMISSION_DENIED",
+    ResourceExhausted => "RESOURCE_EXHAUSTED",
+    FailedPrecondition => "FAILED_PRECONDITION",
+    Unimplemented => "UNIMPLEMENTED",
+    Internal => "INTERNAL",
+    Unavailable => "UNAVAILABLE",
+});
+
+/// The row of a code.
+pub fn row(code: &str) -> Option<&'static Row> {
+    TABLE.iter().find(|row| row.code == code)
+}
+
+impl fmt::Display for Row {
+    /// The page as text.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Page { happened, data, advice } = self.page;
+        let retry = match self.retry {
+            Retry::Never => "not without changing it",
+            Retry::Later => "the same request later",
+            Retry::Now => "the same request at once",
+        };
+        writeln!(f, "# {}: {}\n", self.code, self.title)?;
+        writeln!(f, "What happened: {happened}\n")?;
+        writeln!(f, "What it means for the data: {data}\n")?;
+        writeln!(f, "What to do: {advice}\n")?;
+        writeln!(f, "HTTP status {}. Retry: {retry}.", self.status)
+    }
+}
+
+const fn code(
+    code: &'static str,
+    (status, grpc, retry): (u16, Grpc, Retry),
+    title: &'static str,
+    page: Page,
+) -> Row {
+    Row { code, status, grpc, retry, title, page }
+}
+
+const NOTHING: &str = "Nothing was changed by this request.";
+
+use Grpc::{
+    AlreadyExists, DeadlineExceeded, FailedPrecondition, Internal, InvalidArgument, NotFound,
+    PermissionDenied, ResourceExhausted, Unavailable, Unimplemented,
+};
+use Retry::{Later, Never, Now};
+
+/// Every code, by its kind.
+pub const TABLE: &[Row] = &[
+    // Names that are in use.
+    code(
+        "gid_taken",
+        (409, AlreadyExists, Never),
+        "The gid names another transaction",
+        Page {
+            happened: "A transaction with this gid exists, and it is not the one that this \
+                 request describes: another plan, another begin, or a begin without an idempotency \
+                 key.",
+            data: "Nothing was changed by this request; the existing transaction goes on as it \
+                 was.",
+            advice: "Ask for the gid to see what it is. For a fresh attempt at the same business \
+                 act take another gid, as order-4711.2; a gid is not used again, not after an abort \
+                 either. To make a begin repeatable, send an idempotency key.",
+        },
+    ),
+    code(
+        "idempotency_mismatch",
+        (409, AlreadyExists, Never),
+        "The idempotency key was used with another body",
+        Page {
+            happened: "A begin with this idempotency key was accepted before, and its body said \
+                 something else.",
+            data: "Nothing was changed by this request; the transaction begun first goes on as \
+                 it was.",
+            advice: "Send the same body to get the same answer, or take another key for another \
+                 transaction.",
+        },
+    ),
+    code(
+        "branch_taken",
+        (409, AlreadyExists, Never),
+        "The branch is registered with other content",
+        Page {
+            happened: "The transaction has a branch of this name, and its mode, destination, \
+                 operation, payload or caller differs from this request.",
+            data: "Nothing was changed by this request; the branch registered first stays as it \
+                 was.",
+            advice: "Take another name for another branch. The same registration may be repeated \
+                 only as it was.",
+        },
+    ),
+    // States in which this cannot be done.
+    code(
+        "decided",
+        (409, FailedPrecondition, Never),
+        "The transaction is decided",
+        Page {
+            happened: "The transaction was decided before this request, or has left the phase in which \
+                       this can be done. How it stands is in the field transaction.",
+            data: "The decision stands and never changes; every branch is being made to follow \
+                 it, or has followed.",
+            advice: "Read decision and cause in the field transaction, and tell your user that. \
+                 For another attempt begin a transaction with another gid.",
+        },
+    ),
+    code(
+        "not_open",
+        (409, FailedPrecondition, Never),
+        "A plan decides itself",
+        Page {
+            happened: "The transaction was handed over as a plan, so nothing can be registered \
+                 or committed from outside.",
+            data: "Nothing was changed by this request; the steps go on.",
+            advice: "Wait for the transaction, or abort it while it is not decided.",
+        },
+    ),
+    code(
+        "not_stuck",
+        (409, FailedPrecondition, Never),
+        "The branch is not stuck",
+        Page {
+            happened: "Only a stuck branch is resolved by hand; this one is still being called, \
+                 or has followed the decision.",
+            data: "Nothing was changed by this request; the branch is called until it has \
+                 followed.",
+            advice: "Look at the transaction. To take a branch out of the coordinator's hands, \
+                 park the transaction first.",
+        },
+    ),
+    code(
+        "already_ended",
+        (409, FailedPrecondition, Never),
+        "The transaction has ended",
+        Page {
+            happened: "Every branch is where it stays, so there is nothing to operate on.",
+            data: "The outcome stands and never changes.",
+            advice: "Read the outcome; if it is mixed or hazard, set the participant's data \
+                 right by hand.",
+        },
+    ),
+    code(
+        "wrong_phase",
+        (409, FailedPrecondition, Never),
+        "Not in this phase",
+        Page {
+            happened: "This action of an operator cannot be done while the transaction is in its \
+                 present phase; the detail says what would have to be.",
+            data: NOTHING,
+            advice: "Look at the transaction, and choose the action that fits.",
+        },
+    ),
+    // What is not there.
+    code(
+        "gid_unknown",
+        (404, NotFound, Later),
+        "No such transaction is known",
+        Page {
+            happened: "The coordinator knows no transaction of this gid. That is not final: its \
+                 begin may still be on its way.",
+            data: "Nothing can be concluded from this answer; it says neither committed nor \
+                 aborted.",
+            advice: "Check the gid. Whoever holds the capability can abort: that settles it for \
+                 good, also if the begin was lost.",
+        },
+    ),
+    code(
+        "unknown",
+        (410, NotFound, Never),
+        "The outcome may have been forgotten",
+        Page {
+            happened: "The transaction may have ended so long ago that the coordinator has \
+                 dropped it, by retention time or for want of room.",
+            data: "It was decided, and its branches followed; which way is not known here any \
+                 longer.",
+            advice: "Ask the participants' own data, or your records of that time. To keep \
+                 outcomes longer, raise the retention time.",
+        },
+    ),
+    code(
+        "branch_unknown",
+        (404, NotFound, Never),
+        "No such branch",
+        Page {
+            happened: "The transaction has no branch of the name in this request.",
+            data: "Nothing was changed by this request; in particular nothing was decided.",
+            advice: "Register the branch first, or correct the name.",
+        },
+    ),
+    code(
+        "route_unknown",
+        (404, Unimplemented, Never),
+        "No such path",
+        Page {
+            happened: "The coordinator serves nothing under this path.",
+            data: NOTHING,
+            advice: "Compare with /v1/openapi.json, which lists every path.",
+        },
+    ),
+    code(
+        "method_not_allowed",
+        (405, Unimplemented, Never),
+        "Not with this method",
+        Page {
+            happened: "The path exists, but takes other methods; the header allow names them.",
+            data: NOTHING,
+            advice: "Use one of the methods in the header allow.",
+        },
+    ),
+    // Requests that are wrong in themselves.
+    code(
+        "malformed_json",
+        (400, InvalidArgument, Never),
+        "The body is not JSON",
+        Page {
+            happened: "The body could not be read as JSON, or names a field twice.",
+            data: NOTHING,
+            advice: "Send one JSON object; the detail says where reading stopped.",
+        },
+    ),
+    code(
+        "unknown_field",
+        (400, InvalidArgument, Never),
+        "A field that does not exist",
+        Page {
+            happened: "The body or the query names a field that the coordinator does not know. \
+                 It is refused and not passed over, since it may have been meant to change what \
+                 happens.",
+            data: NOTHING,
+            advice: "Correct the name, or leave it out; /v1/openapi.json lists every field.",
+        },
+    ),
+    code(
+        "field_missing",
+        (400, InvalidArgument, Never),
+        "A field is missing",
+        Page {
+            happened: "A field that must be there is not.",
+            data: NOTHING,
+            advice: "Add the field that the detail names.",
+        },
+    ),
+    code(
+        "field_invalid",
+        (400, InvalidArgument, Never),
+        "A field has a value that cannot be",
+        Page {
+            happened: "A field, a parameter or a name in the path has a value outside of what it \
+                 may hold.",
+            data: NOTHING,
+            advice: "Correct the field that the detail names.",
+        },
+    ),
+    code(
+        "plan_invalid",
+        (400, InvalidArgument, Never),
+        "The plan cannot be carried out",
+        Page {
+            happened: "The plan has no step, a step twice, a step that names one that does not \
+                 exist, a circle, a read of a step that need not be done before, or a forward-only \
+                 step before a reversible one.",
+            data: "Nothing was changed by this request; no participant was called.",
+            advice: "Correct the plan as the detail says, and submit it under the same gid.",
+        },
+    ),
+    code(
+        "branch_invalid",
+        (400, InvalidArgument, Never),
+        "The branch cannot be what it asks to be",
+        Page {
+            happened: "The branch's mode, caller or place does not fit its transaction.",
+            data: "Nothing was changed by this request; no participant was called.",
+            advice: "Correct the branch as the detail says.",
+        },
+    ),
+    code(
+        "branch_contradicted",
+        (400, InvalidArgument, Never),
+        "A branch is named both tried and refused",
+        Page {
+            happened: "The commit says of one branch that its try was done and that it was \
+                 refused.",
+            data: "Nothing was decided by this request; the transaction is open as before.",
+            advice: "Name each branch once: as tried if its try was done, as refused if it was \
+                 refused.",
+        },
+    ),
+    code(
+        "branch_unnamed",
+        (400, InvalidArgument, Never),
+        "A branch is not named",
+        Page {
+            happened: "The initiator called this branch by itself, so only the initiator knows \
+                 what came of its try; the commit does not say it.",
+            data: "Nothing was decided by this request; the transaction is open as before, and \
+                 aborts at its deadline.",
+            advice: "Name the branch in tried or in refused; if you do not know which, abort.",
+        },
+    ),
+    code(
+        "destination_unknown",
+        (400, InvalidArgument, Never),
+        "The destination is not configured",
+        Page {
+            happened: "The request names a destination that the coordinator's configuration does \
+                 not; it calls no other address.",
+            data: "Nothing was changed by this request; no participant was called.",
+            advice: "Correct the name, or add the destination to the configuration; it is read \
+                 again without a restart.",
+        },
+    ),
+    code(
+        "idempotency_key_invalid",
+        (400, InvalidArgument, Never),
+        "The idempotency key is none",
+        Page {
+            happened: "The header idempotency-key is empty, too long, or holds blanks or other \
+                 than printable ASCII characters.",
+            data: NOTHING,
+            advice: "Send 1 to 512 printable ASCII characters, as a UUID.",
+        },
+    ),
+    code(
+        "content_type",
+        (415, InvalidArgument, Never),
+        "The body is not declared as JSON",
+        Page {
+            happened: "The header content-type is missing or names something other than \
+                 application/json.",
+            data: NOTHING,
+            advice: "Send content-type: application/json.",
+        },
+    ),
+    code(
+        "too_large",
+        (413, ResourceExhausted, Never),
+        "Over a limit",
+        Page {
+            happened: "The request is over a limit, which the detail names with its value.",
+            data: NOTHING,
+            advice: "Send less, or raise the limit in the configuration. Keep large matter in \
+                 your own store and send its id.",
+        },
+    ),
+    code(
+        "header_too_large",
+        (431, ResourceExhausted, Never),
+        "The headers are over their limit",
+        Page {
+            happened: "The headers of the request are larger than header_bytes_max.",
+            data: NOTHING,
+            advice: "Send less; cookies and traces of proxies are the usual cause.",
+        },
+    ),
+    code(
+        "request_timeout",
+        (408, DeadlineExceeded, Now),
+        "The request did not arrive in time",
+        Page {
+            happened: "The body of the request was not complete within its time, so it was not \
+                 read to the end.",
+            data: NOTHING,
+            advice: "Send it again; if it happens often, look at the network between.",
+        },
+    ),
+    // What the asker may not.
+    code(
+        "capability_missing",
+        (403, PermissionDenied, Never),
+        "No capability was shown",
+        Page {
+            happened: "Register, commit and abort need the capability that the begin returned, \
+                 in the header wholly-capability.",
+            data: NOTHING,
+            advice: "Send the capability along. If its begin's answer was lost: repeat the begin \
+                 with the same idempotency key, or submit the same plan again.",
+        },
+    ),
+    code(
+        "capability_wrong",
+        (403, PermissionDenied, Never),
+        "The capability is of another transaction",
+        Page {
+            happened: "The header wholly-capability is not one that this coordinator made for \
+                 this gid.",
+            data: NOTHING,
+            advice: "Send the capability that the begin of this very transaction returned, \
+                 unchanged. A coordinator on another data folder has another key.",
+        },
+    ),
+    code(
+        "host_forbidden",
+        (403, PermissionDenied, Never),
+        "Not this coordinator's host name",
+        Page {
+            happened: "The request names a host that the coordinator does not answer for. Web \
+                 pages can make a browser send such requests to loopback addresses.",
+            data: NOTHING,
+            advice: "Use the coordinator's own address, or add the name to the configuration \
+                 (listen.hosts).",
+        },
+    ),
+    code(
+        "origin_forbidden",
+        (403, PermissionDenied, Never),
+        "Web pages are refused",
+        Page {
+            happened: "The request carries a header origin, so a web page of another host made it.",
+            data: NOTHING,
+            advice: "Ask from a program, not from a page.",
+        },
+    ),
+    // What passes.
+    code(
+        "open_full",
+        (503, ResourceExhausted, Later),
+        "As many transactions are open as may be",
+        Page {
+            happened: "The limit open_max is reached.",
+            data: "Nothing was begun; open transactions go on.",
+            advice: "Try again later. If it stays so, look at what the open transactions wait \
+                 for: wholly tx list.",
+        },
+    ),
+    code(
+        "log_full",
+        (503, ResourceExhausted, Later),
+        "The log is at its limit",
+        Page {
+            happened: "The log has reached log_bytes_max, mostly because transactions stay open.",
+            data: "Nothing was begun; open transactions go on and make room as they end.",
+            advice: "Try again later; look at the oldest open transactions, or raise \
+                 log_bytes_max.",
+        },
+    ),
+    code(
+        "waiters_full",
+        (503, ResourceExhausted, Later),
+        "As many requests wait as may",
+        Page {
+            happened: "So many requests wait for a decision or an end that no more are taken.",
+            data: "Whatever was asked for may have been recorded; only the waiting was refused.",
+            advice: "Ask for the transaction without waiting, or again later.",
+        },
+    ),
+    code(
+        "starting",
+        (503, Unavailable, Later),
+        "The coordinator is starting",
+        Page {
+            happened: "The coordinator reads its log and takes no requests yet.",
+            data: "Nothing was changed by this request; everything decided before stands.",
+            advice: "Send the same again; /readyz says when.",
+        },
+    ),
+    code(
+        "draining",
+        (503, Unavailable, Later),
+        "The coordinator is being stopped",
+        Page {
+            happened: "The coordinator takes no new transactions, since it is being stopped; \
+                 open ones go on.",
+            data: "Nothing was begun.",
+            advice: "Send the same again when it is back.",
+        },
+    ),
+    code(
+        "unavailable",
+        (503, Unavailable, Later),
+        "The coordinator stopped before it could answer",
+        Page {
+            happened: "The request was taken, but the coordinator stopped before its answer was \
+                 durable.",
+            data: "It is not known whether the request took effect. Nothing that was answered \
+                 before is lost.",
+            advice: "Send the same again: submit, begin with an idempotency key, register, \
+                 commit and abort may all be repeated. Or ask for the transaction.",
+        },
+    ),
+    code(
+        "internal",
+        (500, Internal, Later),
+        "The coordinator broke a promise of its own",
+        Page {
+            happened: "Something happened that the coordinator's own rules exclude; its log says \
+                 what.",
+            data: "It is not known whether the request took effect. Nothing that was answered \
+                 before is lost.",
+            advice: "Ask for the transaction, and report what the log says.",
+        },
+    ),
+];

@@ -1,0 +1,47 @@
+//! Paths of v1.
+
+use wholly_core::ids::Gid;
+
+/// All transactions.
+pub const TRANSACTIONS: &str = "/v1/transactions";
+
+/// What belongs to one transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Its branches.
+    Branches,
+    /// The wish to commit.
+    Commit,
+    /// The wish to abort.
+    Abort,
+    /// Its records.
+    History,
+    /// An operator lets stuck branches be called again.
+    Retry,
+    /// An operator makes every unfinished branch stuck.
+    Park,
+    /// An operator says how a stuck branch stands.
+    Resolve,
+    /// An operator aborts what is not decided.
+    OperatorAbort,
+}
+
+/// The path of a transaction.
+pub fn transaction(gid: &Gid) -> String {
+    format!("{TRANSACTIONS}/{gid}")
+}
+
+/// The path of something that belongs to a transaction.
+pub fn part(gid: &Gid, part: Part) -> String {
+    let name = match part {
+        Part::Branches => "branches",
+        Part::Commit => "commit",
+        Part::Abort => "abort",
+        Part::History => "history",
+        Part::Retry => "retry",
+        Part::Park => "park",
+        Part::Resolve => "resolve",
+        Part::OperatorAbort => "operator-abort",
+    };
+    format!("{TRANSACTIONS}/{gid}/{name}")
+}
