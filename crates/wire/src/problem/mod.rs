@@ -78,7 +78,6 @@ impl<'a> Problem<'a> {
                 | Rejection::OutcomeForgotten { .. }
                 | Rejection::BranchUnknown { .. }
                 | Rejection::BranchContradicted { .. }
-                | Rejection::BranchUnnamed { .. }
                 | Rejection::NotOpen { .. }
                 | Rejection::PlanInvalid(_)
                 | Rejection::BranchInvalid { .. }
@@ -119,7 +118,6 @@ fn gid_of(rejection: &Rejection) -> Option<&Gid> {
         | Rejection::WrongPhase { gid, .. } => Some(gid),
         Rejection::Decided { document } => Some(&document.gid),
         Rejection::BranchContradicted { .. }
-        | Rejection::BranchUnnamed { .. }
         | Rejection::PlanInvalid(_)
         | Rejection::BranchInvalid { .. }
         | Rejection::TooLarge { .. }

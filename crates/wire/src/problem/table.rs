@@ -361,18 +361,6 @@ pub const TABLE: &[Row] = &[
         },
     ),
     code(
-        "branch_unnamed",
-        (400, InvalidArgument, Never),
-        "A branch is not named",
-        Page {
-            happened: "The initiator called this branch by itself, so only the initiator knows \
-                 what came of its try; the commit does not say it.",
-            data: "Nothing was decided by this request; the transaction is open as before, and \
-                 aborts at its deadline.",
-            advice: "Name the branch in tried or in refused; if you do not know which, abort.",
-        },
-    ),
-    code(
         "destination_unknown",
         (400, InvalidArgument, Never),
         "The destination is not configured",

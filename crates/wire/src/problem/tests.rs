@@ -42,7 +42,6 @@ fn rejections() -> Vec<Rejection> {
         Rejection::OutcomeForgotten { gid: gid() },
         Rejection::BranchUnknown { gid: gid(), branch: branch.clone() },
         Rejection::BranchContradicted { branch: branch.clone() },
-        Rejection::BranchUnnamed { branch: branch.clone() },
         Rejection::NotOpen { gid: gid() },
         Rejection::PlanInvalid(PlanError::Empty),
         Rejection::BranchInvalid { branch: branch.clone(), why: "no" },
@@ -72,19 +71,18 @@ fn place(rejection: &Rejection) -> usize {
         Rejection::OutcomeForgotten { .. } => 5,
         Rejection::BranchUnknown { .. } => 6,
         Rejection::BranchContradicted { .. } => 7,
-        Rejection::BranchUnnamed { .. } => 8,
-        Rejection::NotOpen { .. } => 9,
-        Rejection::PlanInvalid(_) => 10,
-        Rejection::BranchInvalid { .. } => 11,
-        Rejection::TooLarge { .. } => 12,
-        Rejection::NotStuck { .. } => 13,
-        Rejection::AlreadyEnded { .. } => 14,
-        Rejection::WrongPhase { .. } => 15,
-        Rejection::OpenFull => 16,
-        Rejection::LogFull => 17,
-        Rejection::WaitersFull => 18,
-        Rejection::Starting => 19,
-        Rejection::Draining => 20,
+        Rejection::NotOpen { .. } => 8,
+        Rejection::PlanInvalid(_) => 9,
+        Rejection::BranchInvalid { .. } => 10,
+        Rejection::TooLarge { .. } => 11,
+        Rejection::NotStuck { .. } => 12,
+        Rejection::AlreadyEnded { .. } => 13,
+        Rejection::WrongPhase { .. } => 14,
+        Rejection::OpenFull => 15,
+        Rejection::LogFull => 16,
+        Rejection::WaitersFull => 17,
+        Rejection::Starting => 18,
+        Rejection::Draining => 19,
     }
 }
 
@@ -165,7 +163,7 @@ fn every_row_has_a_page_that_helps() {
     for row in TABLE {
         let Page { happened, data, advice } = row.page;
         for text in [happened, data, advice] {
-            assert!(text.len() > 20 && text.ends_with('.'), "{}: {text}", row.code);
+            assert!(text.len() > 15 && text.ends_with('.'), "{}: {text}", row.code);
             assert!(!text.contains("  "), "{}: {text}", row.code);
         }
         assert!((400..600).contains(&row.status), "{}", row.code);
