@@ -9,7 +9,7 @@ use crate::effect::{Call, Effect, Mark, Proof};
 use crate::ids::{Body, BranchId, BranchIndex, CallId, Text};
 use crate::mutants::{self, Mutant};
 use crate::retry;
-use crate::time::{Instant, Now};
+use crate::time::Instant;
 use crate::transaction::{Event, Touched, Transaction};
 use alloc::vec;
 use alloc::vec::Vec;
@@ -143,20 +143,14 @@ impl Driver {
             attempt,
             proof: Proof { needed, durable },
         };
-        if !mutants::is_on(Mutant::LosesCall) || id.0 % 16 != 0 {
+        if !mutants::is_on(Mutant::LosesCall) || !id.0.is_multiple_of(16) {
             self.lanes.sent(id, (slot, index, call.destination.clone()));
         }
         effects.push(Effect::Call(call));
     }
 
     /// A call came back.
-    pub(super) fn answered(
-        &mut self,
-        now: Now,
-        call: CallId,
-        answer: Answer,
-        effects: &mut Vec<Effect>,
-    ) {
+    pub(super) fn answered(&mut self, call: CallId, answer: Answer, effects: &mut Vec<Effect>) {
         let Some((slot, index, destination)) = self.lanes.came_back(call) else { return };
         let sign = match answer {
             Answer::Done { .. } | Answer::Refused(_) => Sign::Life,
@@ -172,12 +166,12 @@ impl Driver {
             line.stage = Stage::Idle;
             line.last = seen(&answer);
             let attempts = line.attempts;
-            self.take_answer(now, slot, Answered { index, op, answer, attempts }, effects);
+            self.take_answer(slot, Answered { index, op, answer, attempts }, effects);
         }
         self.lanes.tidy(&destination);
     }
 
-    fn take_answer(&mut self, now: Now, slot: Slot, answered: Answered, effects: &mut Vec<Effect>) {
+    fn take_answer(&mut self, slot: Slot, answered: Answered, effects: &mut Vec<Effect>) {
         let Answered { index, op, answer, attempts } = answered;
         let entry = self.slots.entry(slot);
         let touched = |index| entry.is_touched(index);
@@ -187,20 +181,20 @@ impl Driver {
             .decide(event, &self.limits, Touched(&touched))
             .expect("an answer is never rejected");
         match fact {
-            Some(fact) => self.record(now, slot, fact, effects),
-            None => self.ask_again(now, slot, index, op, attempts),
+            Some(fact) => self.record(slot, fact, effects),
+            None => self.ask_again(slot, index, op, attempts),
         }
     }
 
     /// Nothing new was learned: the same is asked later if it is still due, else what is.
-    fn ask_again(&mut self, now: Now, slot: Slot, index: BranchIndex, op: Op, attempts: u32) {
+    fn ask_again(&mut self, slot: Slot, index: BranchIndex, op: Op, attempts: u32) {
         let entry = self.slots.entry(slot);
         if !entry.transaction.due().contains(&(index, op)) {
             self.evaluate(slot);
             return;
         }
         let seed = retry::mix(self.seed ^ self.calls_made);
-        let at = now.monotonic.plus_ms(retry::backoff_ms(&self.limits, attempts, seed));
+        let at = self.now.monotonic.plus_ms(retry::backoff_ms(&self.limits, attempts, seed));
         let entry = self.slots.entry_mut(slot);
         entry.lines[index.at()].stage = Stage::Waiting(op, at);
         let destination = &entry.transaction.branches[index.at()].spec.destination;
@@ -209,7 +203,7 @@ impl Driver {
     }
 
     /// Silence has decided.
-    pub(super) fn abort_by_deadline(&mut self, now: Now, slot: Slot, effects: &mut Vec<Effect>) {
+    pub(super) fn abort_by_deadline(&mut self, slot: Slot, effects: &mut Vec<Effect>) {
         let entry = self.slots.entry(slot);
         let touched = |index| entry.is_touched(index);
         let event = Event::Abort {
@@ -219,7 +213,7 @@ impl Driver {
         };
         let decided = entry.transaction.decide(event, &self.limits, Touched(&touched));
         if let Ok(Some(fact)) = decided {
-            self.record(now, slot, fact, effects);
+            self.record(slot, fact, effects);
         }
     }
 }

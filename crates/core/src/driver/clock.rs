@@ -64,11 +64,11 @@ impl Clock {
         }
     }
 
-    pub(super) fn are_deadlines_held(&self, _now: Now) -> bool {
+    pub(super) fn are_deadlines_held(&self) -> bool {
         self.deadlines_held_until.is_some()
     }
 
-    /// The begun of a transaction that begins now; none before the first mark is durable.
+    /// The begun of a transaction that begins; none before the first mark is durable.
     pub(super) fn begun(&mut self, now: Now) -> Option<Timestamp> {
         let marked = self.marked?;
         let ahead = now.wall.min(marked.plus_ms(AHEAD_MS));

@@ -33,6 +33,8 @@ pub struct Driver {
     limits: Limits,
     origin: Origin,
     seed: u64,
+    /// Of the step under way.
+    now: Now,
     clock: Clock,
     slots: Slots,
     gids: BTreeMap<Gid, Slot>,
@@ -145,6 +147,7 @@ impl Driver {
     /// A driver over what a store loaded. Nothing moves before [`Driver::start`].
     pub fn new(limits: Limits, origin: Origin, seed: u64, loaded: Loaded) -> Driver {
         let mut driver = Driver {
+            now: Now::default(),
             clock: Clock::new(loaded.mark),
             limits,
             origin,
@@ -180,33 +183,35 @@ impl Driver {
 
     /// Starts: a first mark is queued, and what was found is taken up over `ramp_ms`.
     pub fn start(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        self.now = now;
         self.clock.start(now);
         let found: Vec<Slot> = self.begun.iter().map(|(_, slot)| *slot).collect();
         let count = found.len().max(1) as u64;
         for (nth, slot) in found.into_iter().enumerate() {
-            let at = now.monotonic.plus_ms(self.limits.ramp_ms * nth as u64 / count);
+            let at = self.now.monotonic.plus_ms(self.limits.ramp_ms * nth as u64 / count);
             self.timers.set(at, Timer::TakeUp(slot));
         }
-        self.mark(now, effects);
-        self.settle(now, effects);
+        self.mark(effects);
+        self.settle(effects);
     }
 
     /// Takes one input; effects are added in the order in which they are to happen.
     pub fn step(&mut self, now: Now, input: Input, effects: &mut Vec<Effect>) {
+        self.now = now;
         self.clock.observe(now, &self.limits);
         match input {
-            Input::Request { id, request } => self.request(now, id, request, effects),
+            Input::Request { id, request } => self.request(id, request, effects),
             Input::Gone { id } => self.waiters.remove(id, &mut self.slots, &mut self.timers),
-            Input::Answered { call, answer } => self.answered(now, call, answer, effects),
+            Input::Answered { call, answer } => self.answered(call, answer, effects),
             Input::Durable(position) => self.durable(position, effects),
             Input::Found { gid, records, forgotten } => {
-                self.found(now, gid, &records, forgotten, effects);
+                self.found(gid, &records, forgotten, effects);
             }
             Input::Room(room) => self.room = room,
             Input::Woken => {}
             Input::Drain => self.intake = Intake::Draining,
         }
-        self.settle(now, effects);
+        self.settle(effects);
     }
 
     /// Whether the first mark is durable, so that begins are accepted.
@@ -251,40 +256,40 @@ impl Driver {
     }
 
     /// Everything that follows from time and from what was just done.
-    fn settle(&mut self, now: Now, effects: &mut Vec<Effect>) {
-        while let Some(timer) = self.timers.pop_due(now.monotonic) {
+    fn settle(&mut self, effects: &mut Vec<Effect>) {
+        while let Some(timer) = self.timers.pop_due(self.now.monotonic) {
             match timer {
                 Timer::Retry(slot, branch, at) => self.retry_due(slot, branch, at),
                 Timer::WaitOver(request) => self.wait_over(request, effects),
                 Timer::TakeUp(slot) => self.take_up(slot),
             }
         }
-        self.deadlines_due(now, effects);
-        if self.clock.is_mark_due(now) {
-            self.mark(now, effects);
+        self.deadlines_due(effects);
+        if self.clock.is_mark_due(self.now) {
+            self.mark(effects);
         }
         self.dispatch(effects);
-        self.flush_due(now, effects);
-        self.set_alarm(now, effects);
+        self.flush_due(effects);
+        self.set_alarm(effects);
     }
 
-    fn deadlines_due(&mut self, now: Now, effects: &mut Vec<Effect>) {
-        if self.clock.are_deadlines_held(now) {
+    fn deadlines_due(&mut self, effects: &mut Vec<Effect>) {
+        if self.clock.are_deadlines_held() {
             return;
         }
         while let Some((at, slot)) = self.deadlines.first().copied() {
-            if at > now.wall {
+            if at > self.now.wall {
                 break;
             }
             self.deadlines.remove(&(at, slot));
-            self.abort_by_deadline(now, slot, effects);
+            self.abort_by_deadline(slot, effects);
         }
     }
 
     /// Asks for a flush where somebody waits, or where a lazy record has waited long enough.
-    fn flush_due(&mut self, now: Now, effects: &mut Vec<Effect>) {
+    fn flush_due(&mut self, effects: &mut Vec<Effect>) {
         let waited_for = self.held.last_needed().unwrap_or_default();
-        let lazy_over = self.lazy.is_some_and(|at| at <= now.monotonic);
+        let lazy_over = self.lazy.is_some_and(|at| at <= self.now.monotonic);
         if waited_for > self.flushed || lazy_over {
             self.flushed = self.position;
             self.lazy = None;
@@ -292,20 +297,20 @@ impl Driver {
         }
     }
 
-    fn set_alarm(&mut self, now: Now, effects: &mut Vec<Effect>) {
-        let deadline = self.deadlines.first().map(|(at, _)| self.clock.instant_of(*at, now));
+    fn set_alarm(&mut self, effects: &mut Vec<Effect>) {
+        let deadline = self.deadlines.first().map(|(at, _)| self.clock.instant_of(*at, self.now));
         let candidates = [self.timers.first(), self.lazy, deadline, Some(self.clock.next_mark())];
         let next = candidates.into_iter().flatten().min();
-        if next != self.alarm || next.is_some_and(|at| at <= now.monotonic) {
+        if next != self.alarm || next.is_some_and(|at| at <= self.now.monotonic) {
             self.alarm = next;
             effects.extend(next.map(Effect::Wake));
         }
     }
 
     /// Queues the clock's mark.
-    fn mark(&mut self, now: Now, effects: &mut Vec<Effect>) {
+    fn mark(&mut self, effects: &mut Vec<Effect>) {
         let oldest = self.begun.first().map(|(begun, _)| *begun);
-        let mark = self.clock.mark(now, oldest, &self.limits);
+        let mark = self.clock.mark(self.now, oldest, &self.limits);
         self.position.0 += 1;
         self.clock.queued(self.position, mark);
         effects
@@ -361,15 +366,14 @@ impl Driver {
     }
 
     /// Records a fact and all that follow from it, as one draft; then sees what is due.
-    fn record(&mut self, now: Now, slot: Slot, fact: Fact, effects: &mut Vec<Effect>) {
+    fn record(&mut self, slot: Slot, fact: Fact, effects: &mut Vec<Effect>) {
         let after = self.slots.entry(slot).transaction.version;
-        self.complete(now, slot, after, Vec::with_capacity(3), Some(fact), effects);
+        self.complete(slot, after, Vec::with_capacity(3), Some(fact), effects);
     }
 
     /// Adds a fact, where there is one, and all that follow from the state, to a draft.
     fn complete(
         &mut self,
-        now: Now,
         slot: Slot,
         after: Version,
         mut records: Vec<Record>,
@@ -381,7 +385,7 @@ impl Driver {
         let mut next = fact.or_else(|| entry.follow());
         while let Some(fact) = next {
             let class = entry.transaction.class(&fact);
-            let record = Record { at: now.wall, fact };
+            let record = Record { at: self.now.wall, fact };
             entry.transaction.apply(&record);
             entry.match_branches();
             records.push(record);
@@ -389,7 +393,7 @@ impl Driver {
             entry.queued(self.position, class);
             next = entry.follow();
         }
-        self.append(now, slot, after, records, effects);
+        self.append(slot, after, records, effects);
         self.rest_deadline(slot, deadline);
         self.evaluate(slot);
         self.answer_waiters(slot, effects);
@@ -397,7 +401,6 @@ impl Driver {
 
     fn append(
         &mut self,
-        now: Now,
         slot: Slot,
         after: Version,
         records: Vec<Record>,
@@ -416,10 +419,10 @@ impl Driver {
         if transaction.is_ended() {
             self.ending.insert(self.position, slot);
         }
-        self.lazy.get_or_insert(now.monotonic.plus_ms(self.limits.lazy_ms_max));
+        self.lazy.get_or_insert(self.now.monotonic.plus_ms(self.limits.lazy_ms_max));
     }
 
-    /// Takes a deadline out of the queue once silence no longer decides.
+    /// Takes a deadline out of the queue once the transaction is decided.
     fn rest_deadline(&mut self, slot: Slot, before: Option<Timestamp>) {
         let after = self.slots.entry(slot).transaction.deadline();
         if let Some(at) = before.filter(|_| after.is_none()) {
@@ -437,7 +440,7 @@ fn is_forced(class: Class) -> bool {
 }
 
 impl Entry {
-    /// The fact that the state now calls for.
+    /// The fact that the state calls for.
     fn follow(&self) -> Option<Fact> {
         let touched = |index| self.is_touched(index);
         self.transaction.follow(Touched(&touched))

@@ -19,19 +19,13 @@ use alloc::vec::Vec;
 
 impl Driver {
     /// Takes a request; one about a gid that is not open first asks the store.
-    pub(super) fn request(
-        &mut self,
-        now: Now,
-        id: RequestId,
-        request: Request,
-        effects: &mut Vec<Effect>,
-    ) {
+    pub(super) fn request(&mut self, id: RequestId, request: Request, effects: &mut Vec<Effect>) {
         let Some((gid, source)) = subject(&request) else {
-            return self.calls(now, id, &request, effects);
+            return self.calls(id, &request, effects);
         };
         match (self.gids.get(gid).copied(), source) {
-            (Some(slot), _) => self.on_open(now, id, slot, request, effects),
-            (None, GidSource::Issued) => self.on_absent(now, id, request, Timestamp(0), effects),
+            (Some(slot), _) => self.on_open(id, slot, request, effects),
+            (None, GidSource::Issued) => self.on_absent(id, request, Timestamp(0), effects),
             (None, GidSource::Client) => {
                 let gid = gid.clone();
                 let waiting = self.lookups.entry(gid.clone()).or_default();
@@ -46,7 +40,6 @@ impl Driver {
     /// The store has said what it knows of a gid.
     pub(super) fn found(
         &mut self,
-        now: Now,
         gid: Gid,
         records: &[Record],
         forgotten: Timestamp,
@@ -56,22 +49,15 @@ impl Driver {
         for (id, request) in self.lookups.remove(&gid).unwrap_or_default() {
             // The request before may have begun it.
             match (self.gids.get(&gid).copied(), &over) {
-                (Some(slot), _) => self.on_open(now, id, slot, request, effects),
+                (Some(slot), _) => self.on_open(id, slot, request, effects),
                 (None, Some(over)) => self.on_over(id, over, &request, effects),
-                (None, None) => self.on_absent(now, id, request, forgotten, effects),
+                (None, None) => self.on_absent(id, request, forgotten, effects),
             }
         }
     }
 
     /// A request about a transaction that the driver holds.
-    fn on_open(
-        &mut self,
-        now: Now,
-        id: RequestId,
-        slot: Slot,
-        request: Request,
-        effects: &mut Vec<Effect>,
-    ) {
+    fn on_open(&mut self, id: RequestId, slot: Slot, request: Request, effects: &mut Vec<Effect>) {
         let transaction = &self.slots.entry(slot).transaction;
         if let Err(rejection) = check_begun(transaction, &request) {
             return self.reject(id, Some(slot), rejection, effects);
@@ -87,29 +73,29 @@ impl Driver {
             Request::Submit(submit) => match repeat_submit(transaction, &submit) {
                 Ok(()) => {
                     let shape = Shape::Submitted(Freshness::Repeated);
-                    self.answer_or_wait(now, id, slot, awaited(submit.wait), shape, effects);
+                    self.answer_or_wait(id, slot, awaited(submit.wait), shape, effects);
                 }
                 Err(rejection) => self.reject(id, Some(slot), rejection, effects),
             },
-            Request::Register(register) => self.register(now, id, slot, register, effects),
+            Request::Register(register) => self.register(id, slot, register, effects),
             Request::Commit(commit) => {
                 let event = Event::Commit { tried: &commit.tried, refused: &commit.refused };
-                if self.happen(now, id, slot, event, effects) {
-                    self.after_commit(now, id, slot, commit.wait, effects);
+                if self.happen(id, slot, event, effects) {
+                    self.after_commit(id, slot, commit.wait, effects);
                 }
             }
             Request::Abort(abort) => {
                 let Abort { reason, branch, wait, .. } = &abort;
                 let event =
                     Event::Abort { cause: Cause::Initiator, reason, branch: branch.as_ref() };
-                if self.happen(now, id, slot, event, effects) {
-                    self.answer_or_wait(now, id, slot, awaited(*wait), Shape::Transaction, effects);
+                if self.happen(id, slot, event, effects) {
+                    self.answer_or_wait(id, slot, awaited(*wait), Shape::Transaction, effects);
                 }
             }
             Request::Get { wait, .. } => {
-                self.answer_or_wait(now, id, slot, awaited(wait), Shape::Transaction, effects);
+                self.answer_or_wait(id, slot, awaited(wait), Shape::Transaction, effects);
             }
-            Request::Operate(operate) => self.operate(now, id, slot, &operate, effects),
+            Request::Operate(operate) => self.operate(id, slot, &operate, effects),
             Request::Calls { .. } => unreachable!("calls name no single transaction"),
         }
     }
@@ -154,15 +140,14 @@ impl Driver {
     /// A request about a gid that nobody knows.
     fn on_absent(
         &mut self,
-        now: Now,
         id: RequestId,
         request: Request,
         forgotten: Timestamp,
         effects: &mut Vec<Effect>,
     ) {
         match request {
-            Request::Begin(begin) => self.begin(now, id, begin, effects),
-            Request::Submit(submit) => self.submit(now, id, submit, effects),
+            Request::Begin(begin) => self.begin(id, begin, effects),
+            Request::Submit(submit) => self.submit(id, submit, effects),
             Request::Register(Register { ref gid, begun, ref principal, .. })
             | Request::Commit(Commit { ref gid, begun, ref principal, .. })
             | Request::Abort(Abort { ref gid, begun, ref principal, .. }) => {
@@ -170,8 +155,8 @@ impl Driver {
                     let rejection = Rejection::OutcomeForgotten { gid: gid.clone() };
                     return self.reject(id, None, rejection, effects);
                 }
-                let slot = self.lose(now, gid.clone(), begun, principal.clone(), effects);
-                self.on_open(now, id, slot, request, effects);
+                let slot = self.lose(gid.clone(), begun, principal.clone(), effects);
+                self.on_open(id, slot, request, effects);
             }
             Request::Get { gid, .. } => {
                 self.reject(id, None, Rejection::GidUnknown { gid }, effects);
@@ -183,13 +168,13 @@ impl Driver {
         }
     }
 
-    fn begin(&mut self, now: Now, id: RequestId, begin: Begin, effects: &mut Vec<Effect>) {
-        let begun = match self.admission(now, &begin) {
+    fn begin(&mut self, id: RequestId, begin: Begin, effects: &mut Vec<Effect>) {
+        let begun = match self.admission(&begin) {
             Ok(begun) => begun,
             Err(rejection) => return self.reject(id, None, rejection, effects),
         };
         let timeout_ms = begin.timeout_ms.unwrap_or(self.limits.open_timeout_ms);
-        let deadline = now.wall.plus_ms(timeout_ms.min(self.limits.timeout_ms_max));
+        let deadline = self.now.wall.plus_ms(timeout_ms.min(self.limits.timeout_ms_max));
         let fact = Fact::Begun(Begun {
             gid: begin.gid.clone(),
             name: begin.name,
@@ -197,14 +182,14 @@ impl Driver {
             principal: begin.principal,
             start: Start::Open { deadline, key: begin.key, branches: begin.branches },
         });
-        let slot = self.open(now, fact, effects);
+        let slot = self.open(fact, effects);
         let needed = self.slots.entry(slot).forced;
         let freshness = Freshness::Created;
         let response = Response::Begun { gid: begin.gid, begun, deadline, freshness };
         self.reply(id, needed, Ok(response), effects);
     }
 
-    fn admission(&mut self, now: Now, begin: &Begin) -> Result<Timestamp, Rejection> {
+    fn admission(&mut self, begin: &Begin) -> Result<Timestamp, Rejection> {
         if let Some((key, _)) = &begin.key {
             // A body that asks for another gid is another body.
             if let Some(gid) = self.keys.get(&(begin.principal.clone(), key.clone())) {
@@ -212,11 +197,11 @@ impl Driver {
             }
         }
         check_declared(&begin.branches, &self.limits)?;
-        self.accept(now)
+        self.accept()
     }
 
     /// Whether one more transaction may begin, and with which begun.
-    fn accept(&mut self, now: Now) -> Result<Timestamp, Rejection> {
+    fn accept(&mut self) -> Result<Timestamp, Rejection> {
         if self.intake == Intake::Draining {
             return Err(Rejection::Draining);
         }
@@ -226,10 +211,10 @@ impl Driver {
         if self.gids.len() >= self.limits.open_max {
             return Err(Rejection::OpenFull);
         }
-        self.clock.begun(now).ok_or(Rejection::Starting)
+        self.clock.begun(self.now).ok_or(Rejection::Starting)
     }
 
-    fn submit(&mut self, now: Now, id: RequestId, submit: Submit, effects: &mut Vec<Effect>) {
+    fn submit(&mut self, id: RequestId, submit: Submit, effects: &mut Vec<Effect>) {
         let limits = PlanLimits {
             steps_max: self.limits.branches_max,
             payload_bytes_max: self.limits.payload_bytes_max,
@@ -238,12 +223,12 @@ impl Driver {
             Ok(steps) => steps,
             Err(error) => return self.reject(id, None, Rejection::PlanInvalid(error), effects),
         };
-        let begun = match self.accept(now) {
+        let begun = match self.accept() {
             Ok(begun) => begun,
             Err(rejection) => return self.reject(id, None, rejection, effects),
         };
         let deadline =
-            submit.timeout_ms.map(|ms| now.wall.plus_ms(ms.min(self.limits.timeout_ms_max)));
+            submit.timeout_ms.map(|ms| self.now.wall.plus_ms(ms.min(self.limits.timeout_ms_max)));
         let fact = Fact::Begun(Begun {
             gid: submit.gid,
             name: submit.name,
@@ -251,16 +236,15 @@ impl Driver {
             principal: submit.principal,
             start: Start::Plan { deadline, digest: submit.digest, steps },
         });
-        let slot = self.open(now, fact, effects);
+        let slot = self.open(fact, effects);
         let shape = Shape::Submitted(Freshness::Created);
-        self.answer_or_wait(now, id, slot, awaited(submit.wait), shape, effects);
+        self.answer_or_wait(id, slot, awaited(submit.wait), shape, effects);
     }
 
     /// An action with a valid capability for a gid that nobody knows: its begin was lost before
     /// anything could come of it. It is settled as aborted, so that it stays so.
     fn lose(
         &mut self,
-        now: Now,
         gid: Gid,
         begun: Timestamp,
         principal: Principal,
@@ -268,32 +252,31 @@ impl Driver {
     ) -> Slot {
         let name = crate::ids::Name::new("lost").expect("a valid name");
         let fact = Fact::Begun(Begun { gid, name, begun, principal, start: Start::Lost });
-        self.open(now, fact, effects)
+        self.open(fact, effects)
     }
 
     /// Takes in a new transaction and queues its records.
-    fn open(&mut self, now: Now, fact: Fact, effects: &mut Vec<Effect>) -> Slot {
-        let begin = Record { at: now.wall, fact };
+    fn open(&mut self, fact: Fact, effects: &mut Vec<Effect>) -> Slot {
+        let begin = Record { at: self.now.wall, fact };
         let transaction = Transaction::begin(&begin);
         let class = transaction.class(&begin.fact);
         let slot = self.admit(Entry::begun(transaction));
         self.position.0 += 1;
         let position = self.position;
         self.slots.entry_mut(slot).queued(position, class);
-        self.complete(now, slot, Version(0), Vec::from([begin]), None, effects);
+        self.complete(slot, Version(0), Vec::from([begin]), None, effects);
         slot
     }
 
     fn register(
         &mut self,
-        now: Now,
         id: RequestId,
         slot: Slot,
         register: Register,
         effects: &mut Vec<Effect>,
     ) {
         let known = self.slots.entry(slot).transaction.find(&register.spec.id).is_some();
-        if !self.happen(now, id, slot, Event::Register(&register.spec), effects) {
+        if !self.happen(id, slot, Event::Register(&register.spec), effects) {
             return;
         }
         let entry = self.slots.entry(slot);
@@ -307,18 +290,11 @@ impl Driver {
             Caller::Initiator => 0,
         };
         let shape = Shape::Registered(freshness);
-        self.answer_or_wait(now, id, slot, Some((Awaited::Try(index), wait_ms)), shape, effects);
+        self.answer_or_wait(id, slot, Some((Awaited::Try(index), wait_ms)), shape, effects);
     }
 
     /// A wish to commit was heard: it is so, or it was decided otherwise.
-    fn after_commit(
-        &mut self,
-        now: Now,
-        id: RequestId,
-        slot: Slot,
-        wait: Wait,
-        effects: &mut Vec<Effect>,
-    ) {
+    fn after_commit(&mut self, id: RequestId, slot: Slot, wait: Wait, effects: &mut Vec<Effect>) {
         let entry = self.slots.entry(slot);
         let committed = entry
             .transaction
@@ -326,7 +302,7 @@ impl Driver {
             .is_some_and(|verdict| verdict.decision == crate::record::Decision::Commit);
         match committed {
             true => {
-                self.answer_or_wait(now, id, slot, awaited(wait), Shape::Transaction, effects);
+                self.answer_or_wait(id, slot, awaited(wait), Shape::Transaction, effects);
             }
             false => {
                 let rejection = entry.transaction.decided();
@@ -338,7 +314,6 @@ impl Driver {
     /// Lets something happen to a transaction; says whether it was not rejected.
     fn happen(
         &mut self,
-        now: Now,
         id: RequestId,
         slot: Slot,
         event: Event<'_>,
@@ -348,7 +323,7 @@ impl Driver {
         let touched = |index| entry.is_touched(index);
         match entry.transaction.decide(event, &self.limits, Touched(&touched)) {
             Ok(Some(fact)) => {
-                self.record(now, slot, fact, effects);
+                self.record(slot, fact, effects);
                 true
             }
             Ok(None) => true,
@@ -359,14 +334,7 @@ impl Driver {
         }
     }
 
-    fn operate(
-        &mut self,
-        now: Now,
-        id: RequestId,
-        slot: Slot,
-        operate: &Operate,
-        effects: &mut Vec<Effect>,
-    ) {
+    fn operate(&mut self, id: RequestId, slot: Slot, operate: &Operate, effects: &mut Vec<Effect>) {
         let Operate { action, reason, by, .. } = operate;
         let event = match action {
             Action::Retry { branch } => Event::Retry { branch: branch.as_ref(), by, reason },
@@ -376,13 +344,13 @@ impl Driver {
             }
             Action::Abort => Event::Abort { cause: Cause::Operator, reason, branch: None },
         };
-        if !self.happen(now, id, slot, event, effects) {
+        if !self.happen(id, slot, event, effects) {
             return;
         }
         if let Action::Retry { .. } = action {
             self.wake_calls(slot);
         }
-        self.answer_or_wait(now, id, slot, None, Shape::Transaction, effects);
+        self.answer_or_wait(id, slot, None, Shape::Transaction, effects);
     }
 
     /// Sends at once what waits to be sent again.
@@ -392,10 +360,10 @@ impl Driver {
         }
     }
 
-    fn calls(&mut self, now: Now, id: RequestId, request: &Request, effects: &mut Vec<Effect>) {
+    fn calls(&mut self, id: RequestId, request: &Request, effects: &mut Vec<Effect>) {
         let Request::Calls { gids } = request else { return };
         let open = gids.iter().filter_map(|gid| self.gids.get(gid));
-        let calls = open.map(|slot| attempts(self.slots.entry(*slot), now)).collect();
+        let calls = open.map(|slot| attempts(self.slots.entry(*slot), self.now)).collect();
         self.reply(id, Position(0), Ok(Response::Calls(calls)), effects);
     }
 

@@ -8,7 +8,6 @@ use crate::effect::{Effect, Mark};
 use crate::ids::{BranchIndex, RequestId};
 use crate::input::Wait;
 use crate::rejection::Rejection;
-use crate::time::Now;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
@@ -75,7 +74,6 @@ impl Driver {
     /// Answers a request, at once if what it waits for is there.
     pub(super) fn answer_or_wait(
         &mut self,
-        now: Now,
         id: RequestId,
         slot: Slot,
         wait: Option<(Awaited, u64)>,
@@ -96,7 +94,7 @@ impl Driver {
             let needed = entry.needed_to_show();
             return self.reply(id, needed, Err(Rejection::WaitersFull), effects);
         }
-        let at = now.monotonic.plus_ms(wait_ms.min(self.limits.wait_ms_max));
+        let at = self.now.monotonic.plus_ms(wait_ms.min(self.limits.wait_ms_max));
         let timer = self.timers.set(at, Timer::WaitOver(id));
         self.waiters.waiters.insert(id, Waiter { slot, awaited, shape, timer });
         self.slots.entry_mut(slot).waiters.push(id);

@@ -1,13 +1,17 @@
 //! The modes: rules over the shared branches, one file each, in one shape.
 
+#[cfg(test)]
+mod forced;
 pub mod saga;
+#[cfg(test)]
+mod scenarios;
 pub mod tcc;
 
 use crate::branch::Resolution;
 use crate::branch::{Answer, Branch, First, Mode, Op, Second, Share, Standing, StuckReason};
 use crate::ids::BranchIndex;
 use crate::record::{Decision, Fact, Outcome};
-use crate::transaction::Transaction;
+use crate::transaction::{Touched, Transaction};
 use alloc::vec::Vec;
 
 /// What an answer makes of a branch: a fact, or nothing where it says nothing new.
@@ -86,6 +90,11 @@ pub fn due(transaction: &Transaction) -> Vec<(BranchIndex, Op)> {
         }
     }
     calls
+}
+
+/// The fact that a plan's steps call for before the decision.
+pub fn follow(transaction: &Transaction, touched: Touched<'_>) -> Option<Fact> {
+    saga::follow(transaction, touched)
 }
 
 /// Whether nothing more is to be done for a branch after the decision.

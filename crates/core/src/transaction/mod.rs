@@ -1,7 +1,7 @@
 //! A global transaction: the fold of its records.
 //!
 //! `decide` turns what happened into a fact and changes nothing, `apply` folds one record,
-//! `follow` names the fact that the state itself now calls for, `due` all calls that should be in
+//! `follow` names the fact that the state itself calls for, `due` all calls that should be in
 //! flight.
 
 mod decide;
@@ -239,11 +239,11 @@ impl Transaction {
         modes::due(self)
     }
 
-    /// The fact that the state itself now calls for.
+    /// The fact that the state itself calls for.
     pub fn follow(&self, touched: Touched<'_>) -> Option<Fact> {
         match &self.phase {
             Phase::Open { .. } | Phase::Ended { .. } => None,
-            Phase::Forward { .. } => modes::saga::follow(self, touched),
+            Phase::Forward { .. } => modes::follow(self, touched),
             Phase::Finishing { verdict } => self.follow_finishing(verdict.decision),
         }
     }
