@@ -5,16 +5,19 @@ mod forced;
 pub mod saga;
 #[cfg(test)]
 mod scenarios;
+#[cfg(test)]
+mod table;
 pub mod tcc;
 
 use crate::branch::Resolution;
 use crate::branch::{Answer, Branch, First, Mode, Op, Second, Share, Standing, StuckReason};
 use crate::ids::BranchIndex;
 use crate::record::{Decision, Fact, Outcome};
-use crate::transaction::{Touched, Transaction};
+use crate::transaction::{Phase, Touched, Transaction};
 use alloc::vec::Vec;
 
-/// What an answer makes of a branch: a fact, or nothing where it says nothing new.
+/// What an answer makes of a branch: a fact, or nothing where it says nothing new or answers
+/// what is not asked any more.
 pub fn decide(
     transaction: &Transaction,
     index: BranchIndex,
@@ -22,37 +25,29 @@ pub fn decide(
     answer: &Answer,
     attempts: u32,
 ) -> Option<Fact> {
-    match answer {
-        Answer::Done { .. } | Answer::Refused(_) => {}
-        Answer::Working | Answer::Unknown { .. } => return None,
-    }
     let branch = &transaction.branches[index.at()];
-    let reception = match branch.spec.mode {
-        Mode::Tcc => tcc::decide(&transaction.phase, branch, op),
-        Mode::Saga => saga::decide(&transaction.phase, branch, op),
-    };
-    match (reception, answer) {
-        (Reception::Late, _) => None,
-        (Reception::MayRefuse, _) | (Reception::MustDo, Answer::Done { .. }) => {
-            Some(Fact::Answered { branch: index, op, answer: answer.clone(), attempts })
-        }
-        (Reception::MustDo, Answer::Refused(refusal)) => {
+    if asked(&transaction.phase, branch) != Some(op) {
+        return None;
+    }
+    match (answer, &transaction.phase) {
+        (Answer::Working | Answer::Unknown { .. }, _) => None,
+        // After the decision a refusal breaks the participant's word.
+        (Answer::Refused(refusal), Phase::Finishing { .. }) => {
             let reason = StuckReason::Refused { op, refusal: refusal.clone() };
             Some(Fact::Stuck { branch: index, reason })
         }
-        (Reception::MustDo, Answer::Working | Answer::Unknown { .. }) => None,
+        (Answer::Done { .. } | Answer::Refused(_), _) => {
+            Some(Fact::Answered { branch: index, op, answer: answer.clone(), attempts })
+        }
     }
 }
 
-/// How an answer is received.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reception {
-    /// A refusal is an answer like any other.
-    MayRefuse,
-    /// A refusal breaks the participant's word: stuck.
-    MustDo,
-    /// The transaction has moved on; it says nothing new.
-    Late,
+/// What is asked of a branch, were it not for the others.
+fn asked(phase: &Phase, branch: &Branch) -> Option<Op> {
+    match branch.spec.mode {
+        Mode::Tcc => tcc::due(phase, branch),
+        Mode::Saga => saga::due(phase, branch),
+    }
 }
 
 /// Folds an answer into a branch.
@@ -60,6 +55,9 @@ pub fn apply(branch: &mut Branch, op: Op, answer: &Answer) {
     match branch.spec.mode {
         Mode::Tcc => tcc::apply(branch, op, answer),
         Mode::Saga => saga::apply(branch, op, answer),
+    }
+    if branch.second == Second::Done {
+        branch.standing = Standing::Free;
     }
 }
 
@@ -77,15 +75,10 @@ pub fn due(transaction: &Transaction) -> Vec<(BranchIndex, Op)> {
     let held_back = saga::held_back(transaction);
     let mut calls = Vec::new();
     for (at, branch) in transaction.branches.iter().enumerate() {
-        if branch.standing != Standing::Free {
+        if branch.standing != Standing::Free || held_back[at] {
             continue;
         }
-        let op = match branch.spec.mode {
-            Mode::Tcc => tcc::due(&transaction.phase, branch),
-            Mode::Saga if held_back[at] => None,
-            Mode::Saga => saga::due(&transaction.phase, branch),
-        };
-        if let Some(op) = op {
+        if let Some(op) = asked(&transaction.phase, branch) {
             calls.push((crate::transaction::index_of(at), op));
         }
     }

@@ -1,6 +1,5 @@
 //! Saga: steps go forward; a refusal sends back whatever may have happened.
 
-use super::Reception;
 use crate::branch::{Answer, Branch, Caller, Direction, First, Mode, Op, Second, Share};
 use crate::ids::Text;
 use crate::mutants::{self, Mutant};
@@ -9,28 +8,6 @@ use crate::transaction::{Phase, Touched, Transaction, index_of};
 use alloc::collections::BTreeSet;
 use alloc::vec;
 use alloc::vec::Vec;
-
-/// How an answer is received.
-pub fn decide(phase: &Phase, branch: &Branch, op: Op) -> Reception {
-    match (op, phase, branch.spec.direction) {
-        (Op::Action, Phase::Open { .. } | Phase::Forward { .. }, _)
-            if branch.first == First::Unknown =>
-        {
-            Reception::MayRefuse
-        }
-        (Op::Action, Phase::Finishing { .. }, Direction::ForwardOnly)
-            if branch.first == First::Unknown && branch.second == Second::Pending =>
-        {
-            Reception::MustDo
-        }
-        (Op::Compensate, Phase::Finishing { .. }, _) if branch.second == Second::Pending => {
-            Reception::MustDo
-        }
-        (Op::Action | Op::Compensate | Op::Try | Op::Confirm | Op::Cancel | Op::Inspect, _, _) => {
-            Reception::Late
-        }
-    }
-}
 
 /// Folds an answer.
 pub fn apply(branch: &mut Branch, op: Op, answer: &Answer) {

@@ -316,7 +316,7 @@ fn names(list: Option<&str>) -> Vec<BranchId> {
 }
 
 /// A branch as `name:mode[:self]`; the destination is the first letter of its name.
-fn branch(word: &str) -> BranchSpec {
+pub(super) fn branch(word: &str) -> BranchSpec {
     let mut parts = word.split(':');
     let name = parts.next().unwrap();
     let mode = match parts.next() {
@@ -341,7 +341,7 @@ fn branch(word: &str) -> BranchSpec {
 }
 
 /// A step as `name<after,after?reads,reads!`; `!` marks forward-only.
-fn step(word: &str) -> Step {
+pub(super) fn step(word: &str) -> Step {
     let direction = match word.ends_with('!') {
         true => Direction::ForwardOnly,
         false => Direction::Reversible,
@@ -375,7 +375,7 @@ fn answer(how: &[&str]) -> Answer {
     }
 }
 
-fn fact(record: &Record) -> String {
+pub(super) fn fact(record: &Record) -> String {
     let of = |branch: &crate::ids::BranchIndex| branch.0;
     let list = |list: &[crate::ids::BranchIndex]| {
         list.iter().map(|b| b.0.to_string()).collect::<Vec<_>>().join(",")

@@ -1,22 +1,8 @@
 //! TCC: every branch tries; then all confirm or all cancel.
 
-use super::Reception;
 use crate::branch::{Answer, Branch, Caller, First, Op, Second, Share};
 use crate::record::Decision;
 use crate::transaction::Phase;
-
-/// How an answer is received.
-pub fn decide(phase: &Phase, branch: &Branch, op: Op) -> Reception {
-    match (op, phase) {
-        (Op::Try, Phase::Open { .. }) if branch.first == First::Unknown => Reception::MayRefuse,
-        (Op::Confirm | Op::Cancel, Phase::Finishing { .. }) if branch.second == Second::Pending => {
-            Reception::MustDo
-        }
-        (Op::Try | Op::Confirm | Op::Cancel | Op::Action | Op::Compensate | Op::Inspect, _) => {
-            Reception::Late
-        }
-    }
-}
 
 /// Folds an answer.
 pub fn apply(branch: &mut Branch, op: Op, answer: &Answer) {
