@@ -10,7 +10,7 @@ pub mod schema;
 
 pub use error::{Failure, NotDone, Refuse, Refused};
 pub use operation::Operation;
-pub use participant::{Call, Outside, Saga, Tcc, call, try_call};
+pub use participant::{Call, Outside, Saga, Service, Tcc, call, try_call};
 pub use wholly_core::branch::Mode;
 pub use wholly_macros::{Operation, global_transaction};
 

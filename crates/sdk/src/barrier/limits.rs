@@ -21,6 +21,14 @@ struct Seen {
     limit: Timestamp,
     /// The limit at the last clearing.
     cleared: Timestamp,
+    at_it: AtIt,
+}
+
+/// Whether somebody is clearing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AtIt {
+    Yes,
+    No,
 }
 
 /// Whether rows are to be cleared away.
@@ -41,7 +49,7 @@ impl Limits {
             return entry.limit;
         }
         if seen.len() < ORIGINS_MAX {
-            seen.insert(origin.clone(), Seen { limit, cleared: Timestamp(0) });
+            seen.insert(origin.clone(), Seen { limit, cleared: Timestamp(0), at_it: AtIt::No });
         }
         limit
     }
@@ -52,15 +60,23 @@ impl Limits {
         seen.get(origin).map_or(limit, |entry| entry.limit.max(limit))
     }
 
-    /// Whether the limit has risen far enough since the last clearing; says so once.
+    /// Whether the limit has risen far enough since the last clearing. Who is told that it is due
+    /// says [`cleared`](Self::cleared) at the end; until then nobody else is told.
     pub(crate) fn clearing(&self, origin: &Origin) -> Clearing {
         let mut seen = self.seen.lock().expect("no holder panics");
-        match seen.get_mut(origin) {
-            Some(entry) if entry.limit.since_ms(entry.cleared) >= CLEAR_STEP_MS => {
-                entry.cleared = entry.limit;
-                Clearing::Due
-            }
-            Some(_) | None => Clearing::NotDue,
+        let Some(entry) = seen.get_mut(origin) else { return Clearing::NotDue };
+        if entry.at_it == AtIt::Yes || entry.limit.since_ms(entry.cleared) < CLEAR_STEP_MS {
+            return Clearing::NotDue;
+        }
+        (entry.cleared, entry.at_it) = (entry.limit, AtIt::Yes);
+        Clearing::Due
+    }
+
+    /// A clearing is over, well or not.
+    pub(crate) fn cleared(&self, origin: &Origin) {
+        let mut seen = self.seen.lock().expect("no holder panics");
+        if let Some(entry) = seen.get_mut(origin) {
+            entry.at_it = AtIt::No;
         }
     }
 }
@@ -77,8 +93,13 @@ mod tests {
         assert_eq!(limits.raise(&origin, Timestamp(CLEAR_STEP_MS)).0, CLEAR_STEP_MS);
         assert_eq!(limits.raise(&origin, Timestamp(1)).0, CLEAR_STEP_MS);
         assert_eq!(limits.clearing(&origin), Clearing::Due);
-        assert_eq!(limits.clearing(&origin), Clearing::NotDue);
-        assert_eq!(limits.highest(&origin, Timestamp(7)).0, CLEAR_STEP_MS);
+        limits.raise(&origin, Timestamp(2 * CLEAR_STEP_MS));
+        assert_eq!(limits.clearing(&origin), Clearing::NotDue, "one is at it");
+        limits.cleared(&origin);
+        assert_eq!(limits.clearing(&origin), Clearing::Due);
+        limits.cleared(&origin);
+        assert_eq!(limits.clearing(&origin), Clearing::NotDue, "not far enough");
+        assert_eq!(limits.highest(&origin, Timestamp(7)).0, 2 * CLEAR_STEP_MS);
     }
 
     #[test]

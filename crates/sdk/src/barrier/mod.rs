@@ -14,7 +14,7 @@ mod sql;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
-pub(crate) use limits::Limits;
+pub(crate) use limits::{Clearing, Limits};
 
 use crate::schema::Dialect;
 use std::future::Future;
@@ -26,8 +26,6 @@ use wholly_core::time::Timestamp;
 
 /// Rows that one statement clears away.
 pub const CLEAR_ROWS_MAX: u32 = 500;
-/// Statements that one clearing may take; what is left waits for the next.
-pub const CLEAR_BATCHES_MAX: u32 = 20;
 /// How far a limit must have risen before rows are cleared away again.
 pub const CLEAR_STEP_MS: u64 = 60_000;
 
@@ -228,26 +226,19 @@ pub async fn refuse<D: BarrierDatabase>(
     })
 }
 
-/// Writes a limit down and clears away what lies below it, in small transactions; says how many
-/// rows are gone.
+/// Writes a limit down and clears away at most [`CLEAR_ROWS_MAX`] rows below it, in a small
+/// transaction; says how many rows are gone.
 #[doc(hidden)]
 pub async fn clear<D: BarrierDatabase>(
     pool: &sqlx::Pool<D>,
     origin: &Origin,
     limit: Timestamp,
 ) -> Result<u64, sqlx::Error> {
-    let mut cleared = 0;
-    for _ in 0..CLEAR_BATCHES_MAX {
-        let mut tx = pool.begin_with(D::BEGIN).await?;
-        D::raise(&mut tx, origin, limit).await?;
-        let rows = D::clear(&mut tx, origin, CLEAR_ROWS_MAX).await?;
-        tx.commit().await?;
-        cleared += rows;
-        if rows < u64::from(CLEAR_ROWS_MAX) {
-            break;
-        }
-    }
-    Ok(cleared)
+    let mut tx = pool.begin_with(D::BEGIN).await?;
+    D::raise(&mut tx, origin, limit).await?;
+    let rows = D::clear(&mut tx, origin, CLEAR_ROWS_MAX).await?;
+    tx.commit().await?;
+    Ok(rows)
 }
 
 /// The columns of a row, as a statement returns them.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use wholly_core::branch::Op;
 use wholly_core::effect::Mark;
 use wholly_core::ids::{self, Body, BranchId, Gid};
+use wholly_wire::words::Spelled;
 
 tokio::task_local! {
     static CALL: Call;
@@ -91,7 +92,7 @@ impl Call {
     /// The key that another op of this branch has: a compensation names its action by
     /// `key_of(Op::Action)`.
     pub fn key_of(&self, op: Op) -> String {
-        format!("{}/{}/{}", self.parts.gid, self.parts.branch, word(op))
+        format!("{}/{}/{}", self.parts.gid, self.parts.branch, op.spell())
     }
 
     /// The reply of an earlier step that this one `reads`, by the step's name.
@@ -131,15 +132,4 @@ pub(crate) fn parse<T: serde::de::DeserializeOwned>(body: &Body) -> serde_json::
 pub(crate) fn print<T: serde::Serialize>(value: &T) -> serde_json::Result<Body> {
     let bytes = serde_json::to_vec(value)?;
     Ok(if bytes == b"null" { Body::default() } else { Body::new(&bytes) })
-}
-
-fn word(op: Op) -> &'static str {
-    match op {
-        Op::Try => "try",
-        Op::Confirm => "confirm",
-        Op::Cancel => "cancel",
-        Op::Action => "action",
-        Op::Compensate => "compensate",
-        Op::Inspect => "inspect",
-    }
 }

@@ -5,8 +5,14 @@
 //! its work.
 
 pub mod call;
+mod desk;
+mod offered;
+pub mod router;
+pub mod service;
 
 pub use call::{Call, call, try_call};
+pub use router::router;
+pub use service::{AnyService, Service};
 
 use crate::barrier::BarrierDatabase;
 use crate::error::{Failure, NotDone};

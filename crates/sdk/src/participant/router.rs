@@ -1,0 +1,180 @@
+//! The HTTP side of services: `POST /wholly/{operation}`, as an axum router to be merged.
+
+use super::call::{Call, Parts};
+use super::service::{Answers, AnyService, unoffered};
+use axum::Router;
+use axum::body::{Body as HttpBody, to_bytes};
+use axum::extract::{Path, Request};
+use axum::response::Response;
+use axum::routing::post;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue, StatusCode};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use wholly_core::branch::{Answer, Kept};
+use wholly_core::ids::{Body, BranchId, Text};
+use wholly_wire::headers::{
+    ANSWER, AnswerHeader, AnswerWord, Asked, BodyKind, CALL_PATH, CallHeaders,
+};
+use wholly_wire::v1::call::{Envelope, RefusalBody};
+
+/// Longest body of a call, in bytes: a payload and the replies it reads.
+pub const CALL_BYTES_MAX: usize = 4 * 1_024 * 1_024;
+/// Longest that the body of a call may take to arrive, in milliseconds.
+pub const BODY_MS_MAX: u64 = 30_000;
+/// Longest deadline that is believed, in milliseconds.
+const TIMEOUT_MS_MAX: u64 = 24 * 3_600_000;
+
+type Table = BTreeMap<String, Arc<dyn Answers>>;
+
+/// The operations of these services under `/wholly/`, for a router of any state:
+/// `Router::new().merge(router([&stock, &orders]))`.
+///
+/// # Panics
+/// If two services offer one operation.
+pub fn router<S, const N: usize>(services: [&dyn AnyService; N]) -> Router<S>
+where
+    S: Clone + Send + Sync + 'static,
+{
+    let mut table = Table::new();
+    for service in services {
+        let (name, operations, answers) = service.parts();
+        for operation in operations {
+            let before = table.insert(operation.to_string(), answers.clone());
+            assert!(before.is_none(), "{name} offers {operation}, which another does too");
+        }
+    }
+    let table = Arc::new(table);
+    let route = format!("{CALL_PATH}{{operation}}");
+    Router::new().route(
+        &route,
+        post(move |Path(operation): Path<String>, request: Request| async move {
+            match serve(&table, &operation, request).await {
+                Ok(response) | Err(response) => response,
+            }
+        }),
+    )
+}
+
+async fn serve(table: &Table, path: &str, request: Request) -> Result<Response, Response> {
+    let (head, body) = request.into_parts();
+    let headers = read_headers(&head.headers)?;
+    let asked = headers.asked.clone();
+    if asked.operation.as_str() != path {
+        let detail = format!("the path asks for {path:?}, the headers for {}", asked.operation);
+        return Err(no_answer(StatusCode::BAD_REQUEST, "call_invalid", &detail));
+    }
+    let Some(service) = table.get(path) else {
+        let detail = format!("nobody here offers {path}");
+        return Err(match unoffered(asked.op, &detail) {
+            Answer::Unknown { .. } => {
+                no_answer(StatusCode::NOT_FOUND, "operation_unknown", &detail)
+            }
+            answer @ (Answer::Done { .. } | Answer::Refused(_) | Answer::Working) => {
+                respond(asked, answer)
+            }
+        });
+    };
+    let call = read_call(headers, body).await?;
+    Ok(respond(asked, service.answer(call).await))
+}
+
+fn read_headers(headers: &HeaderMap) -> Result<CallHeaders, Response> {
+    let value = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    CallHeaders::parse(value)
+        .map_err(|error| no_answer(StatusCode::BAD_REQUEST, "call_invalid", &error.to_string()))
+}
+
+async fn read_call(headers: CallHeaders, body: HttpBody) -> Result<Call, Response> {
+    let timeout = Duration::from_millis(headers.timeout_ms.min(TIMEOUT_MS_MAX));
+    let deadline = Instant::now() + timeout;
+    let arriving = timeout.min(Duration::from_millis(BODY_MS_MAX));
+    let bytes = match tokio::time::timeout(arriving, to_bytes(body, CALL_BYTES_MAX)).await {
+        Ok(Ok(bytes)) => bytes,
+        Ok(Err(error)) => {
+            let detail = format!("the body was not read, at most {CALL_BYTES_MAX} bytes: {error}");
+            return Err(no_answer(StatusCode::PAYLOAD_TOO_LARGE, "call_invalid", &detail));
+        }
+        Err(_) => {
+            let detail = "the body did not arrive in time";
+            return Err(no_answer(StatusCode::REQUEST_TIMEOUT, "call_invalid", detail));
+        }
+    };
+    let contents = Contents::read(headers.body, &bytes)
+        .map_err(|detail| no_answer(StatusCode::BAD_REQUEST, "call_invalid", &detail))?;
+    let CallHeaders { asked: Asked { gid, branch, operation, op }, mark, .. } = headers;
+    let Contents { payload, reply, replies } = contents;
+    Ok(Call::new(Parts { gid, branch, operation, op, mark, payload, reply, replies, deadline }))
+}
+
+/// What the body of a call holds.
+struct Contents {
+    payload: Body,
+    reply: Option<Body>,
+    replies: Vec<(BranchId, Body)>,
+}
+
+impl Contents {
+    fn read(kind: BodyKind, bytes: &[u8]) -> Result<Self, String> {
+        match kind {
+            BodyKind::Payload => {
+                Ok(Contents { payload: Body::new(bytes), reply: None, replies: Vec::new() })
+            }
+            BodyKind::Envelope => Contents::of_envelope(bytes),
+        }
+    }
+
+    fn of_envelope(bytes: &[u8]) -> Result<Self, String> {
+        let envelope: Envelope<'_> =
+            serde_json::from_slice(bytes).map_err(|error| format!("no envelope: {error}"))?;
+        let replies = envelope.replies.iter().map(|(name, reply)| {
+            let name = BranchId::new(name).map_err(|error| format!("step {name:?} {error}"))?;
+            Ok((name, Body::new(reply.get().as_bytes())))
+        });
+        Ok(Contents {
+            payload: Body::new(envelope.payload.get().as_bytes()),
+            reply: envelope.reply.as_ref().map(|reply| Body::new(reply.get().as_bytes())),
+            replies: replies.collect::<Result<_, String>>()?,
+        })
+    }
+}
+
+fn respond(asked: Asked, answer: Answer) -> Response {
+    let (word, kept, status, body) = match answer {
+        Answer::Done { reply, kept } => {
+            (AnswerWord::Done, kept, StatusCode::OK, reply.as_bytes().to_vec())
+        }
+        Answer::Refused(refusal) => {
+            let body = problem(refusal.code.as_str(), refusal.detail.as_str());
+            (AnswerWord::Refused, refusal.kept, StatusCode::CONFLICT, body)
+        }
+        Answer::Working => (AnswerWord::Working, Kept::NotKept, StatusCode::TOO_EARLY, Vec::new()),
+        Answer::Unknown { detail } => {
+            return no_answer(StatusCode::INTERNAL_SERVER_ERROR, "unknown", detail.as_str());
+        }
+    };
+    let header = AnswerHeader { word, asked, kept }.to_string();
+    let mut response = json(status, body);
+    let header = HeaderValue::from_str(&header).expect("names are visible ASCII");
+    response.headers_mut().insert(ANSWER, header);
+    response
+}
+
+/// A response that is no answer: without its header, it proves nothing, and the call comes again.
+fn no_answer(status: StatusCode, code: &str, detail: &str) -> Response {
+    json(status, problem(code, Text::cut(detail).as_str()))
+}
+
+fn problem(code: &str, detail: &str) -> Vec<u8> {
+    let body = RefusalBody { code: code.into(), detail: detail.into() };
+    serde_json::to_vec(&body).expect("two texts are JSON")
+}
+
+fn json(status: StatusCode, body: Vec<u8>) -> Response {
+    let mut response = Response::new(HttpBody::from(body));
+    *response.status_mut() = status;
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(CONTENT_TYPE, json);
+    response
+}

@@ -1,0 +1,453 @@
+//! A service: one database, the operations it offers, and how a call of one is carried out.
+
+use super::call::Call;
+use super::desk::{Desk, Door, Seat};
+use super::offered::{Beyond, Boxed, Inside, OfOutside, OfSaga, OfTcc, Offered};
+use super::{Outside, Saga, Tcc};
+use crate::barrier::{self, Arrival, BarrierDatabase, Clearing, Limits, Writers};
+use crate::error::{Failure, NotDone};
+use crate::operation::Operation;
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use wholly_core::barrier::{Inspection, State, Verdict, done};
+use wholly_core::branch::{Answer, Kept, Mode, Op, Refusal};
+use wholly_core::ids::{Body, Code, Destination, Origin, Text};
+use wholly_core::retry::mix;
+use wholly_core::time::Timestamp;
+use wholly_wire::v1::call::{Inspected, RowState};
+use wholly_wire::v1::raw;
+use wholly_wire::words::Spelled;
+
+/// Longest reply that is kept, in bytes, unless [`Service::reply_bytes_max`] says otherwise; the
+/// coordinator's own limit must not be lower.
+pub const REPLY_BYTES_MAX: usize = 64 * 1_024;
+/// Local transactions that one call may take when the database asks to do them again.
+pub const TRANSIENT_MAX: u32 = 8;
+/// Wait before a local transaction is done again, in milliseconds; doubles with each.
+const TRANSIENT_MS: u64 = 2;
+
+/// What one database's service offers. Cheap to clone.
+///
+/// `wholly.service("stock", pool).tcc::<Lock>(Stock)`: the name is the destination under which
+/// the coordinator knows it. With SQLite, open the pool with `journal_mode = WAL` and
+/// `synchronous = FULL`: what a commit of less than that loses, no barrier brings back.
+pub struct Service<D: BarrierDatabase> {
+    name: Destination,
+    pool: sqlx::Pool<D>,
+    offered: BTreeMap<&'static str, Offered<D>>,
+    reply_bytes_max: usize,
+    desk: Arc<Desk>,
+    writer: Arc<Semaphore>,
+    limits: Arc<Limits>,
+}
+
+impl<D: BarrierDatabase> Clone for Service<D> {
+    fn clone(&self) -> Self {
+        Service {
+            name: self.name.clone(),
+            pool: self.pool.clone(),
+            offered: self.offered.clone(),
+            reply_bytes_max: self.reply_bytes_max,
+            desk: self.desk.clone(),
+            writer: self.writer.clone(),
+            limits: self.limits.clone(),
+        }
+    }
+}
+
+impl<D: BarrierDatabase> Service<D> {
+    /// A service that offers nothing yet.
+    ///
+    /// # Panics
+    /// If the name is none that a destination can have.
+    pub fn new(name: &str, pool: sqlx::Pool<D>) -> Self {
+        let parsed = Destination::new(name);
+        Service {
+            name: parsed.unwrap_or_else(|error| panic!("the service's name {name:?} {error}")),
+            offered: BTreeMap::new(),
+            reply_bytes_max: REPLY_BYTES_MAX,
+            desk: Arc::new(Desk::new(pool.options().get_max_connections())),
+            writer: Arc::new(Semaphore::new(1)),
+            limits: Arc::new(Limits::default()),
+            pool,
+        }
+    }
+
+    /// Offers an operation of mode tcc.
+    ///
+    /// # Panics
+    /// If the operation is offered already, or its name is none.
+    pub fn tcc<O: Operation>(self, handler: impl Tcc<O, Database = D>) -> Self {
+        const { assert!(matches!(O::MODE, Mode::Tcc), "tcc() offers operations of mode tcc") };
+        self.with::<O>(Offered::Inside(Arc::new(OfTcc::<O, _>::new(handler))))
+    }
+
+    /// Offers an operation of mode saga.
+    ///
+    /// # Panics
+    /// If the operation is offered already, or its name is none.
+    pub fn saga<O: Operation>(self, handler: impl Saga<O, Database = D>) -> Self {
+        const { assert!(matches!(O::MODE, Mode::Saga), "saga() offers operations of mode saga") };
+        self.with::<O>(Offered::Inside(Arc::new(OfSaga::<O, _>::new(handler))))
+    }
+
+    /// Offers an operation of mode saga whose effect lies outside any database.
+    ///
+    /// # Panics
+    /// If the operation is offered already, or its name is none.
+    pub fn outside<O: Operation>(self, handler: impl Outside<O>) -> Self {
+        const { assert!(matches!(O::MODE, Mode::Saga), "outside() offers operations of mode saga") };
+        self.with::<O>(Offered::Beyond(Arc::new(OfOutside::<O, _>::new(handler))))
+    }
+
+    fn with<O: Operation>(mut self, offered: Offered<D>) -> Self {
+        if let Err(error) = O::NAME.parse::<wholly_core::ids::Operation>() {
+            panic!("the operation's name {:?} {error}", O::NAME);
+        }
+        let before = self.offered.insert(O::NAME, offered);
+        assert!(before.is_none(), "{} offers {} twice", self.name, O::NAME);
+        self
+    }
+
+    /// Longest reply that is kept. A handler that replies more fails before its commit.
+    pub fn reply_bytes_max(mut self, bytes: usize) -> Self {
+        self.reply_bytes_max = bytes;
+        self
+    }
+
+    /// The destination under which the coordinator knows this service.
+    pub fn name(&self) -> &Destination {
+        &self.name
+    }
+
+    /// Its database.
+    pub fn pool(&self) -> &sqlx::Pool<D> {
+        &self.pool
+    }
+
+    /// Makes the barrier's tables, where they are not. Whose service may not create tables puts
+    /// the text of `wholly schema print` into a migration.
+    pub async fn migrate(&self) -> Result<(), sqlx::Error> {
+        D::migrate(&self.pool).await
+    }
+
+    /// Carries out a call from within this process: the same path as one by HTTP, except that it
+    /// waits for its place. Dropping the future does not stop the work.
+    pub(crate) async fn invoke(&self, call: Call) -> Answer {
+        let Some(offered) = self.offer(&call) else { return self.not_offered(&call) };
+        let seat = self.desk.wait(door(&offered), (call.gid(), call.branch())).await;
+        self.run(offered, call, seat).await
+    }
+
+    async fn arrive(&self, call: Call) -> Answer {
+        let Some(offered) = self.offer(&call) else { return self.not_offered(&call) };
+        match self.desk.enter(door(&offered), (call.gid(), call.branch())) {
+            Some(seat) => self.run(offered, call, seat).await,
+            None => Answer::Working,
+        }
+    }
+
+    fn offer(&self, call: &Call) -> Option<Offered<D>> {
+        let offered = self.offered.get(call.operation().as_str())?;
+        offered.takes(call.op()).then(|| offered.clone())
+    }
+
+    /// A first op of an unknown operation has no effect here and is refused; anything else may
+    /// concern what an older or later release did.
+    fn not_offered(&self, call: &Call) -> Answer {
+        let detail =
+            format!("{} does not offer {:?} of {}", self.name, call.op(), call.operation());
+        unoffered(call.op(), &detail)
+    }
+
+    /// In a task of its own, which nobody's losing interest cancels.
+    async fn run(&self, offered: Offered<D>, call: Call, seat: Seat) -> Answer {
+        let service = self.clone();
+        let scope = call.clone();
+        let task = tokio::spawn(scope.serve(async move {
+            let answer = match &offered {
+                Offered::Inside(handler) => service.inside(handler.as_ref(), &call).await,
+                Offered::Beyond(handler) => service.beyond(handler.as_ref(), &call).await,
+            };
+            drop(seat);
+            service.log(&call, &answer);
+            service.clear_if_due(&call);
+            answer
+        }));
+        match task.await {
+            Ok(answer) => answer,
+            Err(error) => {
+                tracing::error!(service = %self.name, %error, "a handler did not come to its end");
+                Answer::Unknown { detail: Text::cut("the handler panicked") }
+            }
+        }
+    }
+
+    async fn inside(&self, handler: &dyn Inside<D>, call: &Call) -> Answer {
+        for again in 0..TRANSIENT_MAX {
+            match self.transact(handler, call).await {
+                Ok(answer) => return answer,
+                Err(failure) if is_transient::<D>(&failure) => pause(call, again).await,
+                Err(failure) if is_crowded(&failure) => return Answer::Working,
+                Err(failure) => return self.failed(call, &failure),
+            }
+        }
+        // Nothing was done and nothing is wrong: the database is busy.
+        Answer::Working
+    }
+
+    /// One local transaction; an error leaves nothing behind, unless the commit's answer was lost.
+    async fn transact(&self, handler: &dyn Inside<D>, call: &Call) -> Result<Answer, Failure> {
+        let arrival = self.arrival(call);
+        if call.op() == Op::Inspect {
+            let mut connection = self.pool.acquire().await?;
+            return inspected(barrier::meet::<D>(&mut connection, &arrival).await?);
+        }
+        let _writing = self.writing().await;
+        let mut tx = self.pool.begin_with(D::BEGIN).await?;
+        let answer = match barrier::meet::<D>(&mut tx, &arrival).await? {
+            Verdict::Run => match handler.first(call, &mut tx).await {
+                Ok(reply) => {
+                    self.fits(&reply)?;
+                    barrier::keep::<D>(&mut tx, &arrival, reply).await?
+                }
+                Err(NotDone::Failed(failure)) => return Err(failure),
+                Err(NotDone::Refused(refused)) => {
+                    tx.rollback().await?;
+                    tx = self.pool.begin_with(D::BEGIN).await?;
+                    barrier::refuse::<D>(&mut tx, &arrival, refused.into_parts()).await?
+                }
+            },
+            Verdict::Follow { reply, next: _ } => {
+                handler.second(call, &reply, &mut tx).await?;
+                barrier::follow::<D>(&mut tx).await?
+            }
+            Verdict::Remember => done(Body::default()),
+            Verdict::Answer(answer) => {
+                tx.rollback().await?;
+                return Ok(answer);
+            }
+            verdict @ Verdict::Inspected(_) => return inspected(verdict),
+        };
+        tx.commit().await?;
+        Ok(answer)
+    }
+
+    async fn writing(&self) -> Option<OwnedSemaphorePermit> {
+        match D::WRITERS {
+            Writers::One => {
+                let turn = self.writer.clone().acquire_owned().await;
+                Some(turn.expect("the semaphore is never closed"))
+            }
+            Writers::Many => None,
+        }
+    }
+
+    fn arrival<'a>(&self, call: &'a Call) -> Arrival<'a> {
+        let mark = &call.parts().mark;
+        let limit = match call.op() {
+            Op::Inspect => self.limits.highest(&mark.origin, mark.limit),
+            Op::Try | Op::Confirm | Op::Cancel | Op::Action | Op::Compensate => {
+                self.limits.raise(&mark.origin, mark.limit)
+            }
+        };
+        let arrival = Arrival::new((call.gid(), call.branch()), call.op(), mark);
+        Arrival { limit, ..arrival }
+    }
+
+    fn fits(&self, reply: &Body) -> Result<(), Failure> {
+        if reply.len() <= self.reply_bytes_max {
+            return Ok(());
+        }
+        Err(Failure::new(format!(
+            "the reply has {} bytes, over reply_bytes_max, which is {}; its work was rolled back",
+            reply.len(),
+            self.reply_bytes_max
+        )))
+    }
+
+    async fn beyond(&self, handler: &dyn Beyond, call: &Call) -> Answer {
+        let kept = handler.answers();
+        let done = match call.op() {
+            Op::Action => handler.action(call).await,
+            Op::Compensate => {
+                handler.compensate(call).await.map(|()| Body::default()).map_err(NotDone::from)
+            }
+            Op::Inspect => Err(NotDone::from(Failure::new("no barrier row is kept for this"))),
+            Op::Try | Op::Confirm | Op::Cancel => return self.not_offered(call),
+        };
+        match done.and_then(|reply| self.fits(&reply).map(|()| reply).map_err(NotDone::from)) {
+            Ok(reply) => Answer::Done { reply, kept },
+            Err(NotDone::Refused(refused)) => {
+                let (code, detail) = refused.into_parts();
+                Answer::Refused(Refusal { code, detail, kept })
+            }
+            Err(NotDone::Failed(failure)) => self.failed(call, &failure),
+        }
+    }
+
+    fn failed(&self, call: &Call, failure: &Failure) -> Answer {
+        let detail = match missing_table(failure) {
+            true => format!(
+                "{failure}; make the barrier's tables by `wholly schema apply` or by \
+                 Service::migrate"
+            ),
+            false => failure.to_string(),
+        };
+        tracing::warn!(
+            service = %self.name, gid = %call.gid(), branch = %call.branch(),
+            operation = %call.operation(), op = ?call.op(), failure = %detail,
+            "a handler failed; its work was rolled back and will be asked for again"
+        );
+        Answer::Unknown { detail: Text::cut(&detail) }
+    }
+
+    fn log(&self, call: &Call, answer: &Answer) {
+        tracing::debug!(
+            service = %self.name, gid = %call.gid(), branch = %call.branch(),
+            operation = %call.operation(), op = ?call.op(), answer = ?answer,
+            "a branch was called"
+        );
+    }
+
+    /// Clears old rows away, off the path of any call.
+    fn clear_if_due(&self, call: &Call) {
+        let mark = &call.parts().mark;
+        if self.limits.clearing(&mark.origin) == Clearing::NotDue {
+            return;
+        }
+        let (service, origin) = (self.clone(), mark.origin.clone());
+        let limit = self.limits.highest(&origin, mark.limit);
+        tokio::spawn(async move {
+            match service.clear(&origin, limit).await {
+                Ok(rows) => tracing::debug!(%origin, rows, "old barrier rows were cleared away"),
+                Err(error) => {
+                    tracing::warn!(%origin, %error, "old barrier rows stay until the next time");
+                }
+            }
+            service.limits.cleared(&origin);
+        });
+    }
+
+    /// Batch after batch, so that calls come in between; one clearing at a time.
+    async fn clear(&self, origin: &Origin, limit: Timestamp) -> Result<u64, sqlx::Error> {
+        let mut cleared = 0;
+        loop {
+            let _writing = self.writing().await;
+            let rows = barrier::clear::<D>(&self.pool, origin, limit).await?;
+            cleared += rows;
+            if rows < u64::from(barrier::CLEAR_ROWS_MAX) {
+                return Ok(cleared);
+            }
+        }
+    }
+}
+
+fn door<D: BarrierDatabase>(offered: &Offered<D>) -> Door {
+    match offered {
+        Offered::Inside(_) => Door::Inside,
+        Offered::Beyond(_) => Door::Outside,
+    }
+}
+
+/// The answer to a call of what is not offered.
+pub(crate) fn unoffered(op: Op, detail: &str) -> Answer {
+    match op {
+        Op::Try | Op::Action => Answer::Refused(Refusal {
+            code: Code::new("operation_unknown").expect("codes of ours are names"),
+            detail: Text::cut(detail),
+            kept: Kept::NotKept,
+        }),
+        Op::Confirm | Op::Cancel | Op::Compensate | Op::Inspect => {
+            Answer::Unknown { detail: Text::cut(detail) }
+        }
+    }
+}
+
+/// An inspection, answered as done: `{"state":..,"reply"?}`.
+fn inspected(verdict: Verdict) -> Result<Answer, Failure> {
+    let (word, kept) = match &verdict {
+        Verdict::Inspected(Inspection::None) => ("none", None),
+        Verdict::Inspected(Inspection::Found(state)) => match state {
+            State::Tried { reply } | State::Confirmed { reply } | State::Cancelled { reply } => {
+                (state.word(), Some(reply).filter(|reply| !reply.is_empty()))
+            }
+            State::NullCancelled | State::Refused { .. } => (state.word(), None),
+        },
+        Verdict::Answer(answer) => return Ok(answer.clone()),
+        Verdict::Run | Verdict::Follow { .. } | Verdict::Remember => {
+            unreachable!("an inspection is told how it stands, or that it is stale")
+        }
+    };
+    let state = RowState::parse(word).expect("wire spells every state");
+    let body = Inspected { state: state.into(), reply: kept.map(raw) };
+    Ok(Answer::Done { reply: Body::new(&serde_json::to_vec(&body)?), kept: Kept::NotKept })
+}
+
+/// The database's errors among the causes of a failure.
+fn causes(failure: &Failure) -> impl Iterator<Item = &sqlx::Error> {
+    let first: &(dyn Error + 'static) = failure.source();
+    std::iter::successors(
+        Some(first),
+        |error: &&(dyn Error + 'static)| -> Option<&(dyn Error + 'static)> { (*error).source() },
+    )
+    .filter_map(|error| error.downcast_ref::<sqlx::Error>())
+}
+
+fn is_transient<D: BarrierDatabase>(failure: &Failure) -> bool {
+    causes(failure).any(|error| D::is_transient(error))
+}
+
+/// Whether no connection of the pool came free in time.
+fn is_crowded(failure: &Failure) -> bool {
+    causes(failure).any(|error| matches!(error, sqlx::Error::PoolTimedOut))
+}
+
+fn missing_table(failure: &Failure) -> bool {
+    causes(failure).filter_map(sqlx::Error::as_database_error).any(|error| {
+        let text = error.message();
+        text.contains("wholly_barrier") && (text.contains("no such") || text.contains("not exist"))
+    })
+}
+
+/// Waits a little before a local transaction is done again; copies of a call stray apart.
+async fn pause(call: &Call, again: u32) {
+    let seed = call.branch().as_str().bytes().chain(call.gid().as_str().bytes());
+    let seed = seed.fold(u64::from(again), |seed, byte| mix(seed ^ u64::from(byte)));
+    let ms = TRANSIENT_MS << again;
+    tokio::time::sleep(Duration::from_millis(ms + seed % (ms + 1))).await;
+}
+
+/// A service of whatever database, as [`router`](super::router) takes it. Sealed.
+pub trait AnyService: sealed::Sealed {
+    /// Its name, what it offers, and itself.
+    #[doc(hidden)]
+    fn parts(&self) -> (String, Vec<&'static str>, Arc<dyn Answers>);
+}
+
+/// Whatever answers calls.
+#[doc(hidden)]
+pub trait Answers: Send + Sync {
+    /// Carries out a call that came by network.
+    fn answer(&self, call: Call) -> Boxed<'_, Answer>;
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl<D: crate::barrier::BarrierDatabase> Sealed for super::Service<D> {}
+}
+
+impl<D: BarrierDatabase> AnyService for Service<D> {
+    fn parts(&self) -> (String, Vec<&'static str>, Arc<dyn Answers>) {
+        (self.name.to_string(), self.offered.keys().copied().collect(), Arc::new(self.clone()))
+    }
+}
+
+impl<D: BarrierDatabase> Answers for Service<D> {
+    fn answer(&self, call: Call) -> Boxed<'_, Answer> {
+        Box::pin(self.arrive(call))
+    }
+}
