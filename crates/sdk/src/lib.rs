@@ -3,15 +3,36 @@
 extern crate self as wholly;
 
 pub mod barrier;
+mod calling;
+mod client;
+mod context;
+mod deciding;
 pub mod error;
+mod find;
+mod ledger;
 pub mod operation;
+pub mod outcome;
 pub mod participant;
+#[doc(hidden)]
+pub mod rt;
+mod saga;
 pub mod schema;
+mod scope;
+mod transaction;
 
+pub use calling::Calling;
+pub use client::{Participant, Wholly};
+pub use context::{InCurrentTransaction, InTransaction, current};
 pub use error::{Failure, NotDone, Refuse, Refused};
+pub use find::{Decided, Document, Ended, Found};
 pub use operation::Operation;
+pub use outcome::{BoxError, Error, JoinedFailed, Loss, Unsettled};
 pub use participant::{Call, Outside, Saga, Service, Tcc, call, try_call};
-pub use wholly_core::branch::Mode;
+pub use saga::{SagaPlan, Submitted};
+pub use transaction::{Begin, Transaction, Wait};
+pub use wholly_core::branch::{Mode, Op};
+pub use wholly_core::ids::{BranchId, Code, Gid};
+pub use wholly_core::record::{Cause, Decision, Outcome};
 pub use wholly_macros::{Operation, global_transaction};
 
 #[cfg(test)]

@@ -1,0 +1,227 @@
+//! One call in a global transaction: registered, tried, its answer seen; or known not to be.
+
+use crate::client::api::{Said, WAIT_MAX, decided_before, rejected};
+use crate::ledger::{Came, Naming};
+use crate::operation::Operation;
+use crate::outcome::{BoxError, Error, Loss};
+use crate::transaction::{InFlight, Open};
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use wholly_core::branch::Mode;
+use wholly_core::ids::{Code, Destination};
+use wholly_core::record::{Cause, Decision};
+use wholly_wire::problem::Problem;
+use wholly_wire::v1::answer::{Refusal, Registered, TryWord};
+use wholly_wire::v1::request;
+use wholly_wire::words::{Spelled, Word};
+
+/// A call on its way: a future of the participant's reply. Nothing is sent before it is polled.
+///
+/// Dropped after that and before its answer, it makes the commit an abort.
+#[must_use = "nothing is called before it is awaited"]
+pub struct Calling<R> {
+    state: State,
+    reply: PhantomData<fn() -> R>,
+}
+
+enum State {
+    Ready(Box<Prepared>),
+    Failed(Box<Error>),
+    Runs(Pin<Box<dyn Future<Output = Result<Reply, Error>> + Send>>),
+    Over,
+}
+
+/// A reply as it came.
+pub(crate) struct Reply {
+    operation: &'static str,
+    json: Box<RawValue>,
+}
+
+/// Everything a call needs.
+pub(crate) struct Prepared {
+    open: Arc<Open>,
+    way: Way,
+    operation: &'static str,
+    mode: Mode,
+    payload: Result<Box<RawValue>, serde_json::Error>,
+    naming: Naming,
+}
+
+/// Who calls the participant.
+pub(crate) enum Way {
+    /// The coordinator, at this destination.
+    Coordinator(Destination),
+}
+
+impl Prepared {
+    pub(crate) fn new<O: Operation>(open: Arc<Open>, way: Way, operation: &O) -> Prepared {
+        Prepared {
+            open,
+            way,
+            operation: O::NAME,
+            mode: O::MODE,
+            payload: serde_json::value::to_raw_value(operation),
+            naming: Naming::ByOperation(O::NAME),
+        }
+    }
+}
+
+impl<R> fmt::Debug for Calling<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Calling")
+    }
+}
+
+impl<R> Calling<R> {
+    pub(crate) fn prepared(prepared: Prepared) -> Self {
+        Calling { state: State::Ready(Box::new(prepared)), reply: PhantomData }
+    }
+
+    pub(crate) fn failed(error: Error) -> Self {
+        Calling { state: State::Failed(Box::new(error)), reply: PhantomData }
+    }
+
+    /// Names the branch; otherwise it is named like its operation, then `-2`, `-3`. The same
+    /// name, payload and destination again is the same branch, and the same try.
+    pub fn branch(mut self, name: impl Into<String>) -> Self {
+        if let State::Ready(prepared) = &mut self.state {
+            prepared.naming = Naming::Given(name.into());
+        }
+        self
+    }
+}
+
+impl<R: DeserializeOwned> Future for Calling<R> {
+    type Output = Result<R, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        loop {
+            match std::mem::replace(&mut self.state, State::Over) {
+                State::Ready(prepared) => self.state = State::Runs(Box::pin(call(*prepared))),
+                State::Failed(error) => return Poll::Ready(Err(*error)),
+                State::Runs(mut call) => match call.as_mut().poll(cx) {
+                    Poll::Pending => {
+                        self.state = State::Runs(call);
+                        return Poll::Pending;
+                    }
+                    Poll::Ready(reply) => return Poll::Ready(reply.and_then(Reply::read)),
+                },
+                State::Over => panic!("a call was polled after its answer"),
+            }
+        }
+    }
+}
+
+impl Reply {
+    fn read<R: DeserializeOwned>(self) -> Result<R, Error> {
+        let Reply { operation, json } = self;
+        serde_json::from_str(json.get()).map_err(|source| Error::Shape {
+            what: "reply",
+            operation,
+            source,
+        })
+    }
+}
+
+async fn call(prepared: Prepared) -> Result<Reply, Error> {
+    let Prepared { open, way, operation, mode, payload, naming } = prepared;
+    let payload = payload.map_err(|source| Error::Shape { what: "payload", operation, source })?;
+    let flight = open.enter(naming, operation)?;
+    let json = match way {
+        Way::Coordinator(destination) => {
+            let branch = request::Branch {
+                branch: flight.branch.to_string().into(),
+                mode: mode.spell().into(),
+                to: destination.as_str().into(),
+                operation: operation.into(),
+                payload: Some(&payload),
+                call: true,
+            };
+            by_coordinator(&flight, &branch).await?
+        }
+    };
+    Ok(Reply { operation, json })
+}
+
+/// Registers with the wish to be tried, and asks again until the try is answered or the
+/// transaction's time is over.
+async fn by_coordinator(
+    flight: &InFlight,
+    branch: &request::Branch<'_>,
+) -> Result<Box<RawValue>, Error> {
+    let open = &flight.open;
+    loop {
+        let wait = WAIT_MAX.min(open.left());
+        let asked = open.client.ask_register(open.key(), branch, wait, open.until).await;
+        let registered = match asked {
+            Ok(Said::Good(registered)) => registered,
+            Ok(Said::Problem(problem)) => return Err(not_taken(flight, &problem)),
+            Err(lost) => return Err(unanswered(flight, lost)),
+        };
+        match registered.answer.known() {
+            Some(TryWord::Done) => {
+                flight.settle(Came::Done);
+                return Ok(reply_of(registered));
+            }
+            Some(TryWord::Refused) => {
+                flight.settle(Came::Refused);
+                return Err(refused(flight, registered.refusal));
+            }
+            Some(TryWord::Unknown) if !open.left().is_zero() => {}
+            Some(TryWord::Unknown) => {
+                return Err(unanswered(flight, "its try was not answered in time"));
+            }
+            None => return Err(unanswered(flight, not_known(&registered.answer))),
+        }
+    }
+}
+
+fn reply_of(registered: Registered<'static>) -> Box<RawValue> {
+    match registered.reply {
+        Some(reply) => reply.into_owned(),
+        None => RawValue::NULL.to_owned(),
+    }
+}
+
+fn not_known(answer: &Word<TryWord>) -> String {
+    format!("{answer} is no answer known here")
+}
+
+/// The coordinator did not take the registration.
+fn not_taken(flight: &InFlight, problem: &Problem<'static>) -> Error {
+    let open = &flight.open;
+    match decided_before(problem) {
+        Some((document, Decision::Abort)) => {
+            // The commit that a body may still ask for hears the same.
+            flight.settle(Came::Nothing);
+            open.aborted(document.cause.as_ref().and_then(Word::known).unwrap_or(Cause::Unknown))
+        }
+        Some((_, Decision::Commit)) | None => {
+            flight.settle(Came::Nothing);
+            rejected(Some(&open.gid), problem)
+        }
+    }
+}
+
+fn unanswered(flight: &InFlight, source: impl Into<BoxError>) -> Error {
+    flight.settle(Came::Lost(Loss::Unanswered));
+    let (gid, branch) = (flight.open.gid.clone(), flight.branch.clone());
+    Error::NoAnswer { gid, branch, source: source.into() }
+}
+
+fn refused(flight: &InFlight, refusal: Option<Refusal<'static>>) -> Error {
+    let (code, detail) = match refusal {
+        Some(refusal) => (refusal.code, refusal.detail.into_owned()),
+        None => ("refused".into(), String::new()),
+    };
+    let code = Code::new(&code)
+        .unwrap_or_else(|_| Code::new("refused").expect("a code of ours is a name"));
+    let (gid, branch) = (flight.open.gid.clone(), flight.branch.clone());
+    Error::Refused { gid, branch, code, detail }
+}
