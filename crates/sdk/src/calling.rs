@@ -4,6 +4,7 @@ use crate::client::api::{Said, WAIT_MAX, decided_before, rejected};
 use crate::ledger::{Came, Naming};
 use crate::operation::Operation;
 use crate::outcome::{BoxError, Error, Loss};
+use crate::participant::call::{Call, Parts};
 use crate::transaction::{InFlight, Open};
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
@@ -13,13 +14,22 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use wholly_core::branch::Mode;
-use wholly_core::ids::{Code, Destination};
+use std::time::Duration;
+use wholly_core::branch::{Answer, Mode, Op};
+use wholly_core::effect::Mark;
+use wholly_core::ids::{Body, Code, Destination, NameError};
+use wholly_core::limits::Limits;
 use wholly_core::record::{Cause, Decision};
+use wholly_core::retry::backoff_ms;
+use wholly_wire::headers;
 use wholly_wire::problem::Problem;
 use wholly_wire::v1::answer::{Refusal, Registered, TryWord};
+use wholly_wire::v1::raw;
 use wholly_wire::v1::request;
 use wholly_wire::words::{Spelled, Word};
+
+/// How often a service of this process is asked before its call counts as unknown.
+const LOCAL_ATTEMPTS_MAX: u32 = 4;
 
 /// A call on its way: a future of the participant's reply. Nothing is sent before it is polled.
 ///
@@ -57,7 +67,13 @@ pub(crate) struct Prepared {
 pub(crate) enum Way {
     /// The coordinator, at this destination.
     Coordinator(Destination),
+    /// This process, behind the same barrier, under its own destination.
+    InProcess(Destination, Invoke),
 }
+
+/// A service of this process, of whatever database.
+pub(crate) type Invoke =
+    Box<dyn Fn(Call) -> Pin<Box<dyn Future<Output = Answer> + Send>> + Send + Sync>;
 
 impl Prepared {
     pub(crate) fn new<O: Operation>(open: Arc<Open>, way: Way, operation: &O) -> Prepared {
@@ -133,20 +149,88 @@ async fn call(prepared: Prepared) -> Result<Reply, Error> {
     let Prepared { open, way, operation, mode, payload, naming } = prepared;
     let payload = payload.map_err(|source| Error::Shape { what: "payload", operation, source })?;
     let flight = open.enter(naming, operation)?;
+    let branch = |to: &Destination, call: bool| request::Branch {
+        branch: flight.branch.to_string().into(),
+        mode: mode.spell().into(),
+        to: to.to_string().into(),
+        operation: operation.into(),
+        payload: Some(&payload),
+        call,
+    };
     let json = match way {
-        Way::Coordinator(destination) => {
-            let branch = request::Branch {
-                branch: flight.branch.to_string().into(),
-                mode: mode.spell().into(),
-                to: destination.as_str().into(),
-                operation: operation.into(),
-                payload: Some(&payload),
-                call: true,
-            };
-            by_coordinator(&flight, &branch).await?
+        Way::Coordinator(to) => by_coordinator(&flight, &branch(&to, true)).await?,
+        Way::InProcess(to, invoke) => {
+            let mark = register(&flight, &branch(&to, false)).await?;
+            let call = Call::new(Parts {
+                gid: flight.open.gid.clone(),
+                branch: flight.branch.clone(),
+                operation: operation.parse().map_err(|why: NameError| Error::Invalid {
+                    what: "operation",
+                    value: operation.to_owned(),
+                    why: why.to_string(),
+                })?,
+                op: first_op(mode),
+                mark,
+                payload: Body::new(payload.get().as_bytes()),
+                reply: None,
+                replies: Vec::new(),
+                deadline: flight.open.until.into_std(),
+            });
+            in_process(&flight, call, &invoke).await?
         }
     };
     Ok(Reply { operation, json })
+}
+
+fn first_op(mode: Mode) -> Op {
+    match mode {
+        Mode::Tcc => Op::Try,
+        Mode::Saga => Op::Action,
+    }
+}
+
+/// Registers a branch that this process calls itself.
+async fn register(flight: &InFlight, branch: &request::Branch<'_>) -> Result<Mark, Error> {
+    let open = &flight.open;
+    match open.client.ask_register(open.key(), branch, Duration::ZERO, open.until).await {
+        Ok(Said::Good(registered)) => {
+            headers::parse_mark(&registered.mark).map_err(|error| unanswered(flight, error))
+        }
+        Ok(Said::Problem(problem)) => Err(not_taken(flight, &problem)),
+        Err(lost) => Err(unanswered(flight, lost)),
+    }
+}
+
+/// Calls the service. The barrier makes a repeat harmless, so a failure is asked again, a few
+/// times: there is no network here that might heal.
+async fn in_process(
+    flight: &InFlight,
+    call: Call,
+    invoke: &Invoke,
+) -> Result<Box<RawValue>, Error> {
+    let limits = Limits::default();
+    for attempt in 1..=LOCAL_ATTEMPTS_MAX {
+        let detail = match invoke(call.clone()).await {
+            Answer::Done { reply, kept: _ } => {
+                flight.settle(Came::Done);
+                return Ok(raw(&reply).into_owned());
+            }
+            Answer::Refused(refusal) => {
+                flight.settle(Came::Refused);
+                let (gid, branch) = (flight.open.gid.clone(), flight.branch.clone());
+                let detail = refusal.detail.as_str().to_owned();
+                return Err(Error::Refused { gid, branch, code: refusal.code, detail });
+            }
+            Answer::Working => "the service is busy".to_owned(),
+            Answer::Unknown { detail } => detail.as_str().to_owned(),
+        };
+        let pause = Duration::from_millis(backoff_ms(&limits, attempt, u64::from(attempt)));
+        if attempt == LOCAL_ATTEMPTS_MAX || pause >= flight.open.left() {
+            return Err(unanswered(flight, detail));
+        }
+        tokio::time::sleep(pause).await;
+    }
+    unreachable!("the last attempt returns")
 }
 
 /// Registers with the wish to be tried, and asks again until the try is answered or the
@@ -198,7 +282,7 @@ fn not_taken(flight: &InFlight, problem: &Problem<'static>) -> Error {
     let open = &flight.open;
     match decided_before(problem) {
         Some((document, Decision::Abort)) => {
-            // The commit that a body may still ask for hears the same.
+            // The commit that the body may still ask for hears the same.
             flight.settle(Came::Nothing);
             open.aborted(document.cause.as_ref().and_then(Word::known).unwrap_or(Cause::Unknown))
         }

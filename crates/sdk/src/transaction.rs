@@ -1,10 +1,12 @@
 //! A global transaction in a caller's hand: how it is begun, and what can be called in it.
 
-use crate::calling::{Calling, Prepared, Way};
+use crate::barrier::BarrierDatabase;
+use crate::calling::{Calling, Invoke, Prepared, Way};
 use crate::client::api::{Key, Said, random_name, rejected};
 use crate::client::{Participant, Wholly, parse_gid};
 use crate::ledger::{Came, Closed, Ledger, Naming};
 use crate::outcome::{BoxError, Error, unreachable};
+use crate::participant::Service;
 use crate::scope::{Failing, Unfinished};
 use crate::{Operation, context};
 use std::fmt;
@@ -186,6 +188,22 @@ impl Transaction {
     /// A call that is dropped or stays unknown may not: the commit becomes an abort.
     pub fn call<O: Operation>(&self, to: &Participant, operation: O) -> Calling<O::Reply> {
         let way = Way::Coordinator(to.destination().clone());
+        Calling::prepared(Prepared::new(self.open.clone(), way, &operation))
+    }
+
+    /// Calls an operation of a service of this process, whose database work becomes a branch like
+    /// any other: same barrier, no network; confirm or cancel come to the service later.
+    pub fn local<O: Operation, D: BarrierDatabase>(
+        &self,
+        service: &Service<D>,
+        operation: O,
+    ) -> Calling<O::Reply> {
+        let serving = service.clone();
+        let invoke: Invoke = Box::new(move |call| {
+            let serving = serving.clone();
+            Box::pin(async move { serving.invoke(call).await })
+        });
+        let way = Way::InProcess(service.name().clone(), invoke);
         Calling::prepared(Prepared::new(self.open.clone(), way, &operation))
     }
 

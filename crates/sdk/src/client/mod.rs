@@ -4,8 +4,10 @@ mod address;
 pub(crate) mod api;
 pub(crate) mod connection;
 
+use crate::barrier::BarrierDatabase;
 use crate::find::Found;
 use crate::outcome::Error;
+use crate::participant::{self, AnyService, Service};
 use crate::saga::SagaPlan;
 use crate::transaction::Begin;
 use crate::{Operation, calling::Calling, context};
@@ -98,6 +100,26 @@ impl Wholly {
     /// A saga of this kind, as a plan that is handed over in one request.
     pub fn saga(&self, name: &str) -> SagaPlan {
         SagaPlan::new(self.clone(), name)
+    }
+
+    /// A service that offers nothing yet, over the database whose local transactions its
+    /// operations are. The name is the destination under which the coordinator knows it.
+    ///
+    /// # Panics
+    /// If the name is none that a destination can have.
+    pub fn service<D: BarrierDatabase>(&self, name: &str, pool: sqlx::Pool<D>) -> Service<D> {
+        Service::new(name, pool)
+    }
+
+    /// The operations of these services under `/wholly/`, to be merged into a router of any state.
+    ///
+    /// # Panics
+    /// If two services offer one operation.
+    pub fn router<S, const N: usize>(&self, services: [&dyn AnyService; N]) -> axum::Router<S>
+    where
+        S: Clone + Send + Sync + 'static,
+    {
+        participant::router(services)
     }
 
     /// A transaction by its gid, whoever began it.
