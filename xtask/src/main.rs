@@ -1,7 +1,14 @@
 //! Tasks of the repository: `cargo xtask help` lists them.
 
+mod chance;
+mod crash_sweep;
+mod http;
+mod kill;
+mod numbers;
 mod process;
 mod services;
+mod shop;
+mod test;
 mod tidy;
 
 use std::fmt;
@@ -11,12 +18,18 @@ use std::process::ExitCode;
 const HELP: &str = "\
 cargo xtask TASK
 
+  test              everything CI runs
   tidy [--explain] [--fast] [--write-map]
                     every rule that a program can check; --fast leaves clippy out
   services          says which servers and tools are there
   services install  installs the missing ones (Debian, as root)
   services start [PROGRAM ARGUMENTS…]
-                    private servers, for the program or until the input ends";
+                    private servers, for the program or until the input ends
+  kill [--cycles N] [--seed S] [--json]
+                    the shop under load, its processes killed with SIGKILL
+  kill trace        the coordinator under strace: nothing leaves before its sync
+  crash-sweep [--mode saga|tcc]
+                    the coordinator struck at each system call of its log";
 
 /// What a task could not do, in one sentence for a person.
 pub(crate) struct Failure(String);
@@ -48,7 +61,10 @@ fn main() -> ExitCode {
 fn dispatch(root: &Path, words: &[&str]) -> Result<(), Failure> {
     match words {
         ["tidy", options @ ..] => tidy::run(root, options),
+        ["test"] => test::run(root),
         ["services", options @ ..] => services::run(options),
+        ["kill", options @ ..] => kill::run(root, options),
+        ["crash-sweep", options @ ..] => crash_sweep::run(root, options),
         [] | ["help" | "--help" | "-h", ..] => {
             println!("{HELP}");
             Ok(())

@@ -1,6 +1,7 @@
 //! Programs that tasks run: what they say, and that none outlives the task.
 
 use crate::Failure;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -63,4 +64,82 @@ pub(crate) fn mortal(signal: &str) -> Command {
 pub(crate) fn signal(child: &Child, name: &str) {
     let kill = format!("kill -{name} {}", child.id());
     Command::new("sh").args(["-c", &kill]).stderr(Stdio::null()).status().ok();
+}
+
+/// How many checks passed and failed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) passed: u64,
+    pub(crate) failed: u64,
+}
+
+impl Counts {
+    pub(crate) fn one() -> Counts {
+        Counts { passed: 1, failed: 0 }
+    }
+
+    pub(crate) fn add(&mut self, other: Counts) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+    }
+
+    /// What the closing line of one test program says.
+    fn parse(line: &str) -> Option<Counts> {
+        let counts = line.strip_prefix("test result: ")?.split_once(". ")?.1;
+        let count = |what: &str| {
+            let part = counts.split(';').find(|part| part.ends_with(what))?;
+            part.trim().split(' ').next()?.parse().ok()
+        };
+        Some(Counts { passed: count(" passed")?, failed: count(" failed")? })
+    }
+}
+
+/// Runs `cargo test` and counts what it says. Ending badly without a failed test is a failure,
+/// and so is ending well without any test.
+pub(crate) fn run_tests(command: &mut Command) -> Result<Counts, Failure> {
+    let shown = shown(command);
+    println!("$ {shown}");
+    let tried = |e| Failure::new(format!("running `{shown}` failed: {e}"));
+    let mut child = command.stdout(Stdio::piped()).spawn().map_err(tried)?;
+    let mut counts = Counts::default();
+    for line in BufReader::new(child.stdout.take().expect("its output is piped")).lines() {
+        let line = line.map_err(tried)?;
+        println!("{line}");
+        counts.add(Counts::parse(&line).unwrap_or_default());
+    }
+    let status = child.wait().map_err(tried)?;
+    match (status.success(), counts) {
+        (true, Counts { passed: 0, .. }) => Err(Failure::new(format!("`{shown}` ran no test"))),
+        (false, Counts { failed: 0, .. }) => {
+            Err(Failure::new(format!("`{shown}` ended with {status}")))
+        }
+        (true | false, counts) => Ok(counts),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(line: &str, expected: Option<(u64, u64)>) {
+        let found = Counts::parse(line).map(|counts| (counts.passed, counts.failed));
+        assert_eq!(found, expected, "{line}");
+    }
+
+    #[test]
+    fn reads_closing_lines_of_test_programs() {
+        let rest = "0 ignored; 0 measured; 0 filtered out; finished in 0.09s";
+        check(&format!("test result: ok. 11 passed; 0 failed; {rest}"), Some((11, 0)));
+        check(&format!("test result: FAILED. 10 passed; 1 failed; {rest}"), Some((10, 1)));
+        check("test tests::a_result ... ok", None);
+    }
+
+    #[test]
+    fn a_test_run_that_ends_badly_or_runs_nothing_fails() {
+        let run = |script: &str| run_tests(Command::new("sh").args(["-c", script]));
+        let good = "echo 'test result: ok. 2 passed; 0 failed; 0 ignored'";
+        assert!(run(good).is_ok_and(|counts| counts.passed == 2));
+        assert!(run(&format!("{good}; exit 1")).is_err());
+        assert!(run("true").is_err());
+    }
 }

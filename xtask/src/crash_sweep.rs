@@ -1,0 +1,237 @@
+//! The crash sweep: the real coordinator, killed or failed at each system call of its log in turn;
+//! after each, what was told still holds and the shop's books are right.
+
+use crate::shop::{self, Client, Ledger, Member, Order, Shop};
+use crate::{Failure, process};
+use std::fs;
+use std::path::Path;
+use std::process::ExitStatus;
+
+/// What is done to a system call.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    /// The process is killed as it makes the call; the call does not happen.
+    Kill,
+    Eio,
+    Enospc,
+}
+
+impl Fault {
+    fn injection(self) -> &'static str {
+        match self {
+            Fault::Kill => "signal=KILL",
+            Fault::Eio => "error=EIO",
+            Fault::Enospc => "error=ENOSPC",
+        }
+    }
+
+    /// What strace writes when it did it.
+    fn trace(self) -> &'static str {
+        match self {
+            Fault::Kill => "killed by SIGKILL",
+            Fault::Eio | Fault::Enospc => "(INJECTED)",
+        }
+    }
+}
+
+/// A system call, a fault, and what the process must do about it.
+struct Sweep {
+    call: &'static str,
+    fault: Fault,
+    then: Then,
+    presence: Presence,
+}
+
+/// How a process may go on after a fault.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Then {
+    /// It is gone, and not by its own good will.
+    Stops,
+    /// It may go on.
+    Any,
+}
+
+/// Whether one transaction makes such a call at all.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Presence {
+    Surely,
+    Perhaps,
+}
+
+const SWEEPS: &[Sweep] = &[
+    sweep("pwrite64", Fault::Kill, Then::Stops, Presence::Surely),
+    sweep("fdatasync", Fault::Kill, Then::Stops, Presence::Surely),
+    sweep("ftruncate", Fault::Kill, Then::Stops, Presence::Perhaps),
+    sweep("unlink", Fault::Kill, Then::Stops, Presence::Perhaps),
+    sweep("pwrite64", Fault::Eio, Then::Stops, Presence::Surely),
+    sweep("fdatasync", Fault::Eio, Then::Stops, Presence::Surely),
+    sweep("ftruncate", Fault::Eio, Then::Any, Presence::Perhaps),
+    sweep("unlink", Fault::Eio, Then::Any, Presence::Perhaps),
+    sweep("pwrite64", Fault::Enospc, Then::Any, Presence::Surely),
+    sweep("fdatasync", Fault::Enospc, Then::Stops, Presence::Surely),
+    sweep("ftruncate", Fault::Enospc, Then::Any, Presence::Perhaps),
+];
+
+const fn sweep(call: &'static str, fault: Fault, then: Then, presence: Presence) -> Sweep {
+    Sweep { call, fault, then, presence }
+}
+
+/// Which transaction is swept.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Saga,
+    Tcc,
+}
+
+impl Mode {
+    fn name(self) -> &'static str {
+        match self {
+            Mode::Saga => "saga",
+            Mode::Tcc => "tcc",
+        }
+    }
+}
+
+/// The task `crash-sweep`.
+pub(crate) fn run(root: &Path, words: &[&str]) -> Result<(), Failure> {
+    match words {
+        [] => run_modes(root, &[Mode::Saga, Mode::Tcc]),
+        ["--mode", "saga"] => run_modes(root, &[Mode::Saga]),
+        ["--mode", "tcc"] => run_modes(root, &[Mode::Tcc]),
+        _ => Err(Failure::new("crash-sweep takes `--mode saga` or `--mode tcc`, or nothing")),
+    }
+}
+
+/// Sweeps one transaction of each mode.
+pub(crate) fn run_modes(root: &Path, modes: &[Mode]) -> Result<(), Failure> {
+    process::output(root, "strace", ["-qq", "-o", "/dev/null", "true"]).map_err(|failure| {
+        Failure::new(format!("strace cannot trace here, so nothing is proved: {failure}"))
+    })?;
+    shop::with(root, "crash-sweep", |shop| {
+        for service in [Member::Order, Member::Stock, Member::Points] {
+            shop.start(service)?;
+        }
+        let (mut points, mut orders) = (0, 0);
+        for mode in modes {
+            for sweep in SWEEPS {
+                let count = sweep_all(shop, *mode, sweep, &mut orders)?;
+                let (name, call, fault) = (mode.name(), sweep.call, sweep.fault.injection());
+                println!("{name:<5}{call:<11}{fault:<14}K = {count}");
+                points += count;
+            }
+        }
+        println!("{points} passed, 0 failed");
+        Ok(())
+    })
+}
+
+/// Strikes the first such call, the second, and so on, until none is left; says how many.
+fn sweep_all(shop: &mut Shop, mode: Mode, sweep: &Sweep, orders: &mut u64) -> Result<u64, Failure> {
+    let mut k = 1;
+    loop {
+        *orders += 1;
+        let order = Order { id: format!("swept-{orders}"), sku: "tea" };
+        let point = format!("{} {} {} at {k}", mode.name(), sweep.call, sweep.fault.injection());
+        let strike = strike(shop, mode, sweep, k, &order);
+        let strike = strike.map_err(|e| Failure::new(format!("{point}: {e}")))?;
+        match (strike, k, sweep.presence) {
+            (Strike::Missed, 1, Presence::Surely) => {
+                return Err(Failure::new(format!("{point}: there is no such call to strike")));
+            }
+            (Strike::Missed, _, _) => return Ok(k - 1),
+            (Strike::Hit, _, _) => k += 1,
+        }
+    }
+}
+
+/// Whether the transaction made that many calls.
+enum Strike {
+    Hit,
+    Missed,
+}
+
+/// One transaction with one call struck; then the coordinator is started again without, and
+/// everything that was told is held against what is.
+fn strike(
+    shop: &mut Shop,
+    mode: Mode,
+    sweep: &Sweep,
+    k: u64,
+    order: &Order,
+) -> Result<Strike, Failure> {
+    fs::remove_dir_all(shop.data()).ok();
+    let file = shop.folder.join("strace");
+    let ledger = Ledger::default();
+    ledger.begun(order);
+    let status = under_injection(shop, mode, sweep, k, order, &ledger)?;
+    let trace = fs::read(&file).map_err(|e| Failure::new(format!("no trace: {e}")))?;
+    if !String::from_utf8_lossy(&trace).contains(sweep.fault.trace()) {
+        return match status.success() {
+            true => Ok(Strike::Missed),
+            false => Err(Failure::new(format!("ended with {status} though nothing was struck"))),
+        };
+    }
+    if sweep.then == Then::Stops && status.success() {
+        return Err(Failure::new("the process went on to a good end"));
+    }
+    shop.start(Member::Coordinator)?;
+    let client = Client { coordinator: shop.address(Member::Coordinator) };
+    let tried = |e: crate::http::Unanswered| Failure::new(format!("after the restart: {}", e.0));
+    if mode == Mode::Saga {
+        // The client asks again, as one does that never heard.
+        ledger.note(order, &client.submit(order).map_err(tried)?);
+    }
+    client.ended(&order.gid()).map_err(tried)?;
+    let faults = ledger.faults(shop)?;
+    shop.kill(Member::Coordinator)?;
+    match faults.is_empty() {
+        true => Ok(Strike::Hit),
+        false => Err(Failure::new(faults.join("; "))),
+    }
+}
+
+/// Runs the transaction on a coordinator whose k-th call of that kind, counted per thread, is
+/// struck; lets it end, and says how it did.
+fn under_injection(
+    shop: &mut Shop,
+    mode: Mode,
+    sweep: &Sweep,
+    k: u64,
+    order: &Order,
+    ledger: &Ledger,
+) -> Result<ExitStatus, Failure> {
+    let Sweep { call, fault, .. } = sweep;
+    let file = shop.folder.join("strace").display().to_string();
+    let inject = format!("inject={call}:{}:when={k}", fault.injection());
+    let trace = format!("trace={call}");
+    let above = ["strace", "-f", "-o", &file, "-e", &trace, "-e", &inject];
+    let above: Vec<String> = above.into_iter().map(String::from).collect();
+    match shop.launch(Member::Coordinator, &above)? {
+        shop::Launch::Ended(status) => return Ok(status),
+        shop::Launch::Serves => (),
+    }
+    let client = Client { coordinator: shop.address(Member::Coordinator) };
+    // Where no answer comes, the client stops: the coordinator was struck.
+    match mode {
+        Mode::Saga => saga(client, order, ledger),
+        Mode::Tcc => tcc(client, order, ledger),
+    };
+    shop.stop(Member::Coordinator)
+}
+
+fn saga(client: Client, order: &Order, ledger: &Ledger) -> Option<()> {
+    ledger.note(order, &client.submit(order).ok()?);
+    ledger.note(order, &client.ended(&order.gid()).ok()?);
+    Some(())
+}
+
+fn tcc(client: Client, order: &Order, ledger: &Ledger) -> Option<()> {
+    let begun = client.begin(order).ok()?;
+    let capability = begun.body["capability"].as_str()?;
+    let replies = client.register_all(order, capability).ok()?;
+    replies.iter().for_each(|(_, reply)| ledger.note(order, reply));
+    let tried: Vec<&str> = replies.iter().map(|(name, _)| *name).collect();
+    ledger.note(order, &client.commit(order, capability, &tried).ok()?);
+    ledger.note(order, &client.ended(&order.gid()).ok()?);
+    Some(())
+}
