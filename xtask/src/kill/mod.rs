@@ -77,11 +77,12 @@ fn run_cycles(root: &Path, options: &Options) -> Result<(), Failure> {
         let ended_ms = wait_for_all_ends(shop, healed)?;
         let faults = ledger.faults(shop)?;
         let counts = ledger.counts();
+        let kills: serde_json::Map<_, _> =
+            killed.iter().map(|(member, kills)| (member.name().into(), (*kills).into())).collect();
         match form {
             Form::Text => println!(
-                "{} kills {killed:?}; {} orders, {} of them told commit and {} abort; all ended \
+                "kills {killed:?}; {} orders, {} of them told commit and {} abort; all ended \
                  {ended_ms} ms after the last start (bound {} ms)",
-                killed.iter().map(|(_, kills)| kills).sum::<u64>(),
                 counts.orders,
                 counts.commit,
                 counts.abort,
@@ -89,11 +90,9 @@ fn run_cycles(root: &Path, options: &Options) -> Result<(), Failure> {
             ),
             Form::Json => println!(
                 "{}",
-                json!({ "cycles": cycles, "seed": seed, "killed": killed.iter().map(|(member, kills)|
-                    (member.name().to_owned(), (*kills).into())).collect::<serde_json::Map<_, _>>(),
-                    "orders": counts.orders, "told_commit": counts.commit,
-                    "told_abort": counts.abort, "ended_after_ms": ended_ms,
-                    "bound_ms": bound_ms(), "faults": faults })
+                json!({ "cycles": cycles, "seed": seed, "kills": kills, "orders": counts.orders,
+                        "told_commit": counts.commit, "told_abort": counts.abort,
+                        "ended_after_ms": ended_ms, "bound_ms": bound_ms(), "faults": faults })
             ),
         }
         for fault in &faults {

@@ -66,7 +66,8 @@ impl Ledger {
         Told { orders: entries.len(), commit: told("commit"), abort: told("abort") }
     }
 
-    /// Everything that is not as told, in the coordinator's memory and in the books; all have ended.
+    /// Everything that is not as told, in the coordinator's memory and in the books; all have
+    /// ended.
     pub(crate) fn faults(&self, shop: &Shop) -> Result<Vec<String>, Failure> {
         let client = Client { coordinator: shop.address(Member::Coordinator) };
         let books = shop.books()?;
