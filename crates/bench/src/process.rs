@@ -1,0 +1,153 @@
+//! Child processes: started on free ports, measured from outside, ended with us.
+
+use crate::client::{Broken, Client};
+use bytes::Bytes;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+/// Longest a coordinator may take until it serves, in this benchmark.
+const SERVING_MAX: Duration = Duration::from_secs(60);
+/// Clock ticks per second in /proc, fixed by the kernel's interface for user programs.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// A running server, killed when dropped.
+pub(crate) struct Server {
+    child: Child,
+    pub(crate) address: SocketAddr,
+}
+
+/// How a coordinator is started.
+#[derive(Clone, Debug)]
+pub(crate) struct Coordinator {
+    /// The program `wholly`.
+    pub(crate) program: PathBuf,
+    /// Its data folder.
+    pub(crate) data: PathBuf,
+    /// Where every participant listens.
+    pub(crate) participants: SocketAddr,
+}
+
+impl Coordinator {
+    /// Starts it and waits until it serves; says how long that took.
+    pub(crate) async fn start(&self) -> Result<(Server, Duration), Broken> {
+        let address = free_address()?;
+        let start = Instant::now();
+        let child = Command::new(&self.program)
+            .arg("serve")
+            .arg("--data")
+            .arg(&self.data)
+            .arg("--listen")
+            .arg(address.to_string())
+            .args(["a", "b"].iter().flat_map(|name| {
+                ["--destination".to_owned(), format!("{name}=http://{}", self.participants)]
+            }))
+            .env("WHOLLY_LOG", "warn")
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|e| Broken(format!("start {}: {e}", self.program.display())))?;
+        let server = Server { child, address };
+        loop {
+            if is_ready(address).await {
+                return Ok((server, start.elapsed()));
+            }
+            if start.elapsed() > SERVING_MAX {
+                return Err(Broken("the coordinator does not serve".into()));
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+async fn is_ready(address: SocketAddr) -> bool {
+    let Ok(mut client) = Client::connect(address).await else { return false };
+    matches!(client.send("GET", "/readyz", &[], Bytes::new()).await, Ok((status, _)) if status == 200)
+}
+
+/// Starts the floor: this program again.
+pub(crate) async fn start_floor(folder: &Path, participants: SocketAddr) -> Result<Server, Broken> {
+    let program = std::env::current_exe().map_err(|e| Broken(format!("own path: {e}")))?;
+    let mut child = Command::new(program)
+        .arg("--floor")
+        .arg(folder)
+        .arg("--participants")
+        .arg(participants.to_string())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|e| Broken(format!("start the floor: {e}")))?;
+    let output = child.stdout.take().ok_or_else(|| Broken("the floor has no output".into()))?;
+    let mut line = String::new();
+    BufReader::new(output)
+        .read_line(&mut line)
+        .await
+        .map_err(|e| Broken(format!("the floor's address: {e}")))?;
+    let address =
+        line.trim().parse().map_err(|e| Broken(format!("the floor's address {line:?}: {e}")))?;
+    Ok(Server { child, address })
+}
+
+fn free_address() -> Result<SocketAddr, Broken> {
+    std::net::TcpListener::bind(("127.0.0.1", 0))
+        .and_then(|listener| listener.local_addr())
+        .map_err(|e| Broken(format!("a free port: {e}")))
+}
+
+impl Server {
+    /// Kills it at once, as a crash would, and waits until it is gone.
+    pub(crate) async fn kill(mut self) -> Result<(), Broken> {
+        self.child.kill().await.map_err(|e| Broken(format!("kill: {e}")))
+    }
+
+    /// CPU seconds it has used, user and system.
+    pub(crate) fn cpu_seconds(&self) -> Result<f64, Broken> {
+        let stat = self.proc("stat")?;
+        let fields: Vec<&str> =
+            stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace().collect();
+        let ticks = |at: usize| fields.get(at).and_then(|text| text.parse::<f64>().ok());
+        match (ticks(11), ticks(12)) {
+            (Some(user), Some(system)) => Ok((user + system) / TICKS_PER_SECOND),
+            (_, _) => Err(Broken("/proc gives no CPU time".into())),
+        }
+    }
+
+    /// Resident memory in MiB.
+    pub(crate) fn memory_mib(&self) -> Result<f64, Broken> {
+        let status = self.proc("status")?;
+        status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .and_then(|text| text.split_whitespace().next())
+            .and_then(|text| text.parse::<f64>().ok())
+            .map(|kib| kib / 1024.0)
+            .ok_or_else(|| Broken("/proc gives no memory".into()))
+    }
+
+    fn proc(&self, file: &str) -> Result<String, Broken> {
+        let id = self.child.id().ok_or_else(|| Broken("the server has ended".into()))?;
+        std::fs::read_to_string(format!("/proc/{id}/{file}"))
+            .map_err(|e| Broken(format!("/proc of the server: {e}")))
+    }
+
+    /// A counter from its metrics, summed over labels.
+    pub(crate) async fn metric(&self, name: &str) -> Result<f64, Broken> {
+        let mut client = Client::connect(self.address).await?;
+        let (_, body) = client.send("GET", "/metrics", &[], Bytes::new()).await?;
+        let text = String::from_utf8_lossy(&body);
+        let value = |line: &str| {
+            let rest = line.strip_prefix(name)?;
+            (rest.starts_with(' ') || rest.starts_with('{'))
+                .then(|| rest.rsplit(' ').next()?.parse::<f64>().ok())?
+        };
+        let values: Vec<f64> = text.lines().filter_map(value).collect();
+        match values.is_empty() {
+            true => Err(Broken(format!("no metric {name}"))),
+            false => Ok(values.iter().sum()),
+        }
+    }
+}
