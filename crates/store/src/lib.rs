@@ -1,1 +1,15 @@
-//! (skeleton)
+//! How the disk spells it: what every store offers, the record encoding, the embedded log.
+//!
+//! A store gives no meaning to what it keeps: what it indexes comes as a summary in the draft.
+//! Reading order: `contract`, `index`, `encoding`, `disk`, `embedded`, `memory`, `suite`.
+
+pub mod contract;
+pub mod disk;
+pub mod embedded;
+pub mod encoding;
+pub mod index;
+pub mod memory;
+#[cfg(feature = "mutants")]
+pub mod mutants;
+mod retention;
+pub mod suite;

@@ -1,0 +1,582 @@
+//! The committer: gathers what has arrived into one batch, one write, one sync. No I/O of its own.
+//!
+//! It asks for one disk operation at a time. Once one has failed it asks for no other, ever: what
+//! a failed write or sync left behind is not known, and a second sync may say done of bytes that
+//! are lost.
+
+use super::Options;
+use super::batch::{
+    BatchWriter, DRAFT_BYTES_MAX, DraftBody, HEAD_BYTES_MAX, HEADER_BYTES, Head, Seal, mark_body,
+};
+use crate::contract::{Completion, Failure, Stats};
+use crate::disk::{DiskOp, Segment};
+use crate::encoding::Naming;
+use crate::index::{Index, Location, Update};
+use crate::retention::{Doomed, EndedOne, Retention, Why};
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::sync::{Arc, RwLock};
+use wholly_core::effect::{Content, Draft};
+use wholly_core::ids::{Gid, Name, Position, Version};
+use wholly_core::input::Room;
+use wholly_core::record::{ClockMark, PhaseName, Record, Summary};
+use wholly_core::time::Timestamp;
+
+/// The index as committer and readers share it.
+pub type SharedIndex = Arc<RwLock<Index>>;
+
+/// Turns drafts into disk operations, and their results into completions.
+pub struct Committer {
+    pub(super) options: Options,
+    pub(super) index: SharedIndex,
+    pub(super) heads: BTreeMap<Gid, Tip>,
+    pub(super) retention: Retention,
+    pub(super) log: LogState,
+    queue: VecDeque<Queued>,
+    appended: Position,
+    wanted: Position,
+    plan: VecDeque<Planned>,
+    in_flight: Option<InFlight>,
+    batch: Option<PlannedBatch>,
+    room: Room,
+    condition: Condition,
+    stats: Stats,
+}
+
+/// An open transaction as its last queued draft leaves it.
+#[derive(Clone, Debug)]
+pub(super) struct Tip {
+    pub(super) version: Version,
+    pub(super) name: Name,
+    /// Its last draft in the log; none before the first was given a place.
+    pub(super) last: Option<Location>,
+    pub(super) phase: PhaseName,
+}
+
+/// What is known of the log as a whole.
+#[derive(Clone, Debug)]
+pub(super) struct LogState {
+    pub(super) seal: Seal,
+    /// Where the next batch goes.
+    pub(super) offset: u32,
+    /// How far the segment's file reaches.
+    pub(super) written: u64,
+    /// Segments before it, and their lengths.
+    pub(super) closed: BTreeMap<Segment, u64>,
+    /// The checksum of the last batch.
+    pub(super) chain: u32,
+    pub(super) durable: Position,
+    pub(super) epoch: u64,
+    pub(super) forgotten: Timestamp,
+    /// How many ends lie in batches.
+    pub(super) ends: u64,
+    /// The last durable mark and its segment, which must stay.
+    pub(super) mark: Option<(ClockMark, Segment)>,
+}
+
+/// A draft that waits for its batch.
+pub(super) struct Queued {
+    pub(super) position: Position,
+    pub(super) content: QueuedContent,
+    pub(super) body: Vec<u8>,
+}
+
+pub(super) enum QueuedContent {
+    Transaction { gid: Gid, after: Version, version: Version, summary: Summary },
+    Mark(ClockMark),
+}
+
+struct Planned {
+    op: DiskOp,
+    step: Step,
+}
+
+struct InFlight {
+    operation: String,
+    step: Step,
+    bytes: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Prepare,
+    PrepareSync,
+    BatchWrite,
+    BatchSync,
+    Unlink(Segment),
+}
+
+/// What a batch changes once it is durable.
+struct PlannedBatch {
+    head: Head,
+    updates: Vec<Update>,
+    doomed: Vec<Doomed>,
+    mark: Option<(ClockMark, Segment)>,
+    bytes: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Condition {
+    Sound,
+    Failed,
+}
+
+impl Committer {
+    /// A committer whose next batch opens the segment that the log state names.
+    pub(super) fn new(
+        options: Options,
+        index: SharedIndex,
+        heads: BTreeMap<Gid, Tip>,
+        retention: Retention,
+        log: LogState,
+    ) -> Self {
+        let stats = Stats { durable: log.durable, ..Stats::default() };
+        let mut committer = Committer {
+            appended: log.durable,
+            wanted: log.durable,
+            options,
+            index,
+            heads,
+            retention,
+            log,
+            queue: VecDeque::new(),
+            plan: VecDeque::new(),
+            in_flight: None,
+            batch: None,
+            room: Room::Free,
+            condition: Condition::Sound,
+            stats,
+        };
+        committer.plan_segment();
+        committer
+    }
+
+    /// The index of what is durable, for readers.
+    pub fn index(&self) -> SharedIndex {
+        Arc::clone(&self.index)
+    }
+
+    /// Figures for metrics.
+    pub fn stats(&self) -> Stats {
+        let index = self.index.read().expect("nobody panics while holding the index");
+        Stats {
+            durable: self.log.durable,
+            open: index.open_count() as u64,
+            ended: index.ended_count() as u64,
+            log_bytes: self.log.bytes(),
+            segments: self.log.closed.len() as u64 + 1,
+            ..self.stats
+        }
+    }
+
+    /// Everything up to this position is durable.
+    pub fn durable(&self) -> Position {
+        self.log.durable
+    }
+
+    /// The position of the last draft that was handed over.
+    pub fn appended(&self) -> Position {
+        self.appended
+    }
+
+    /// Queues a draft. Panics if it does not follow its transaction or leaves a gap.
+    pub fn append(&mut self, draft: Draft) {
+        let Draft { position, content } = draft;
+        match content {
+            Content::Transaction { gid, after, records, summary } => {
+                self.append_records(position, gid, after, &records, summary);
+            }
+            Content::Mark(mark) => {
+                let body = mark_body(&mark);
+                self.enqueue(Queued { position, content: QueuedContent::Mark(mark), body }, 1);
+            }
+        }
+    }
+
+    /// Asks that everything up to a position become durable.
+    pub fn flush(&mut self, through: Position) {
+        assert!(through <= self.appended, "a flush goes no further than what was appended");
+        self.wanted = self.wanted.max(through);
+    }
+
+    /// The next operation to carry out; none while one is under way, or if there is nothing to do.
+    pub fn next(&mut self) -> Option<DiskOp> {
+        if self.in_flight.is_some() || self.condition == Condition::Failed {
+            return None;
+        }
+        if self.plan.is_empty() && self.wanted > self.log.durable {
+            self.plan_batch();
+        }
+        let Planned { op, step } = self.plan.pop_front()?;
+        let bytes = match &op {
+            DiskOp::Write { bytes, .. } => bytes.len() as u64,
+            DiskOp::Create { .. }
+            | DiskOp::Sync { .. }
+            | DiskOp::SyncFolder
+            | DiskOp::Unlink { .. } => 0,
+        };
+        self.in_flight = Some(InFlight { operation: op.to_string(), step, bytes });
+        Some(op)
+    }
+
+    /// Takes the result of the operation under way.
+    pub fn complete(&mut self, result: io::Result<()>) -> Vec<Completion> {
+        let done = self.in_flight.take().expect("an operation is under way");
+        if let Err(cause) = result {
+            if !self.ignores(done.step) {
+                self.condition = Condition::Failed;
+                self.plan.clear();
+                return vec![Completion::Failed(Failure { operation: done.operation, cause })];
+            }
+        }
+        self.stats.written_bytes += done.bytes;
+        let mut completions = Vec::new();
+        match done.step {
+            Step::Prepare => {}
+            Step::PrepareSync => self.stats.syncs += 1,
+            Step::BatchWrite => {
+                if self.reports_early() {
+                    self.finish_batch(&mut completions);
+                }
+            }
+            Step::BatchSync => {
+                self.stats.syncs += 1;
+                self.stats.flushes += 1;
+                self.finish_batch(&mut completions);
+            }
+            Step::Unlink(segment) => {
+                self.log.closed.remove(&segment);
+                self.report_room(&mut completions);
+            }
+        }
+        completions
+    }
+
+    /// Whether nothing is under way and nothing is asked for.
+    pub fn is_idle(&self) -> bool {
+        self.in_flight.is_none() && self.plan.is_empty() && self.wanted <= self.log.durable
+    }
+
+    #[cfg(feature = "mutants")]
+    fn ignores(&self, step: Step) -> bool {
+        let ignoring = self.options.mutant == Some(crate::mutants::Mutant::SyncErrorIgnored);
+        ignoring && step == Step::BatchSync
+    }
+
+    #[cfg(not(feature = "mutants"))]
+    fn ignores(&self, _step: Step) -> bool {
+        false
+    }
+
+    #[cfg(feature = "mutants")]
+    fn reports_early(&self) -> bool {
+        self.options.mutant == Some(crate::mutants::Mutant::DurableBeforeSync)
+    }
+
+    #[cfg(not(feature = "mutants"))]
+    fn reports_early(&self) -> bool {
+        false
+    }
+
+    fn append_records(
+        &mut self,
+        position: Position,
+        gid: Gid,
+        after: Version,
+        records: &[Record],
+        summary: Summary,
+    ) {
+        assert!(!records.is_empty(), "a draft of {gid} has no record");
+        let count = records.len() as u64;
+        let naming = self.follow(&gid, after, count, &summary);
+        let body = DraftBody { gid: &gid, after, count, summary: &summary, naming };
+        let body = body.with_records(records);
+        let version = Version(after.0 + count);
+        let content = QueuedContent::Transaction { gid, after, version, summary };
+        self.enqueue(Queued { position, content, body }, count);
+    }
+
+    /// Queues a draft whose records are encoded already: one from the tail of a log.
+    pub(super) fn append_again(
+        &mut self,
+        gid: Gid,
+        after: Version,
+        count: u64,
+        summary: Summary,
+        records: &[u8],
+    ) {
+        let naming = self.follow(&gid, after, count, &summary);
+        let body = DraftBody { gid: &gid, after, count, summary: &summary, naming };
+        let body = body.with_bytes(records);
+        let version = Version(after.0 + count);
+        let content = QueuedContent::Transaction { gid, after, version, summary };
+        let position = Position(self.appended.0 + count);
+        self.enqueue(Queued { position, content, body }, count);
+    }
+
+    /// Checks that a draft follows its transaction, and says whether its name must be written.
+    fn follow(&mut self, gid: &Gid, after: Version, count: u64, summary: &Summary) -> Naming {
+        let version = Version(after.0 + count);
+        let Some(tip) = self.heads.get_mut(gid) else {
+            assert_eq!(after, Version(0), "{gid} is not open, yet a draft follows its records");
+            let (name, phase) = (summary.name.clone(), summary.phase);
+            self.heads.insert(gid.clone(), Tip { version, name, last: None, phase });
+            return Naming::Written;
+        };
+        assert_eq!(tip.version, after, "{gid} is at another version than its draft follows");
+        assert_ne!(tip.phase, PhaseName::Ended, "{gid} has ended, yet a draft follows");
+        tip.version = version;
+        tip.phase = summary.phase;
+        if tip.name == summary.name {
+            return Naming::Known;
+        }
+        tip.name = summary.name.clone();
+        Naming::Written
+    }
+
+    fn enqueue(&mut self, queued: Queued, count: u64) {
+        self.appended.0 += count;
+        assert_eq!(self.appended, queued.position, "positions have no gap");
+        self.queue.push_back(queued);
+    }
+
+    fn plan_batch(&mut self) {
+        let drafts = self.gather();
+        let ends = self.log.ends;
+        self.count_ends(&drafts);
+        let needed: usize = drafts.iter().map(|d| d.body.len() + DRAFT_BYTES_MAX).sum();
+        let needed = (needed + HEAD_BYTES_MAX) as u64;
+        let end = u64::from(self.log.offset) + needed;
+        if end > self.options.segment_bytes && self.log.offset as usize > HEADER_BYTES {
+            self.roll_over();
+        }
+        let mut doomed = self.retention.doom(self.log.mark.map(|(mark, _)| mark));
+        let oldest = self.oldest(&mut doomed);
+        let replaced = self.replaced(&drafts);
+        for begun in doomed.iter().map(|doomed| doomed.one.begun).chain(replaced) {
+            self.log.forgotten = self.log.forgotten.max(begun);
+        }
+        let last = drafts.last().expect("a batch is planned for what waits").position;
+        let head = Head {
+            chain: self.log.chain,
+            first: Position(self.log.durable.0 + 1),
+            last,
+            durable: self.log.durable,
+            epoch: self.log.epoch,
+            forgotten: self.log.forgotten,
+            ends,
+            ends_forgotten: self.retention.forgotten(),
+            oldest,
+        };
+        self.plan_write(head, drafts, doomed);
+    }
+
+    /// Takes what waits, as far as a batch may go; at least one draft.
+    fn gather(&mut self) -> Vec<Queued> {
+        let mut drafts = Vec::new();
+        let mut bytes = 0;
+        while let Some(queued) = self.queue.front() {
+            bytes += queued.body.len();
+            if !drafts.is_empty() && bytes > self.options.batch_bytes_max {
+                break;
+            }
+            drafts.extend(self.queue.pop_front());
+        }
+        drafts
+    }
+
+    /// Begins of ended transactions whose gids are used again by some drafts.
+    fn replaced(&self, drafts: &[Queued]) -> Vec<Timestamp> {
+        let index = self.index.read().expect("nobody panics while holding the index");
+        let gids = drafts.iter().filter_map(|queued| match &queued.content {
+            QueuedContent::Transaction { gid, after: Version(0), .. } => Some(gid),
+            QueuedContent::Transaction { .. } | QueuedContent::Mark(_) => None,
+        });
+        gids.filter_map(|gid| index.begun(gid)).collect()
+    }
+
+    fn count_ends(&mut self, drafts: &[Queued]) {
+        for queued in drafts {
+            let QueuedContent::Transaction { gid, summary, .. } = &queued.content else { continue };
+            if summary.phase == PhaseName::Ended {
+                self.log.ends += 1;
+                let ended = summary.ended.unwrap_or(summary.changed);
+                self.retention.push(EndedOne { begun: summary.begun, gid: gid.clone(), ended });
+            }
+        }
+    }
+
+    fn plan_write(&mut self, head: Head, drafts: Vec<Queued>, doomed: Vec<Doomed>) {
+        let segment = self.log.seal.segment;
+        let offset = self.log.offset;
+        let mut writer = BatchWriter::new(self.log.seal, offset, &head);
+        let mut updates = Vec::with_capacity(drafts.len());
+        let mut mark = None;
+        for Queued { content, body, .. } in drafts {
+            match content {
+                QueuedContent::Transaction { gid, after, version, summary } => {
+                    let location = self.place(&gid, &summary, &body, &mut writer);
+                    updates.push(Update { gid, after, version, location, summary });
+                }
+                QueuedContent::Mark(latest) => {
+                    writer.mark(&body);
+                    mark = Some((latest, segment));
+                }
+            }
+        }
+        let (mut bytes, checksum) = writer.finish();
+        let length = bytes.len() as u64;
+        self.log.chain = checksum;
+        self.log.offset += bytes.len() as u32;
+        self.write_ahead(&mut bytes);
+        self.batch = Some(PlannedBatch { head, updates, doomed, mark, bytes: length });
+        let write = DiskOp::Write { segment, offset: u64::from(offset), bytes };
+        self.plan.push_back(Planned { op: write, step: Step::BatchWrite });
+        self.plan.push_back(Planned { op: DiskOp::Sync { segment }, step: Step::BatchSync });
+    }
+
+    /// Gives a draft its place in the batch.
+    fn place(
+        &mut self,
+        gid: &Gid,
+        summary: &Summary,
+        body: &[u8],
+        writer: &mut BatchWriter,
+    ) -> Location {
+        let tip = self.heads.get_mut(gid).expect("a queued draft's transaction is open");
+        let location = writer.transaction(tip.last, body);
+        tip.last = Some(location);
+        if summary.phase == PhaseName::Ended {
+            self.heads.remove(gid);
+        }
+        location
+    }
+
+    /// Adds zeros where a write passes the end of the file, so that the next ones do not: a sync
+    /// is dear when the file has grown.
+    fn write_ahead(&mut self, bytes: &mut Vec<u8>) {
+        let end = u64::from(self.log.offset);
+        if end <= self.log.written {
+            return;
+        }
+        let ahead = end.next_multiple_of(self.options.prewrite_bytes);
+        let ahead = ahead.min(self.options.segment_bytes).max(end);
+        bytes.resize(bytes.len() + (ahead - end) as usize, 0);
+        self.log.written = ahead;
+    }
+
+    fn roll_over(&mut self) {
+        let Segment(number) = self.log.seal.segment;
+        self.log.closed.insert(self.log.seal.segment, self.log.written);
+        self.log.seal.segment = Segment(number + 1);
+        self.log.offset = 0;
+        self.plan_segment();
+    }
+
+    /// Creates the log's segment, header and zeros first, and syncs it, folder included.
+    fn plan_segment(&mut self) {
+        let segment = self.log.seal.segment;
+        let mut bytes = self.log.seal.header();
+        self.log.written = 0;
+        self.log.offset = HEADER_BYTES as u32;
+        self.write_ahead(&mut bytes);
+        let write = DiskOp::Write { segment, offset: 0, bytes };
+        for (op, step) in [
+            (DiskOp::Create { segment }, Step::Prepare),
+            (write, Step::Prepare),
+            (DiskOp::Sync { segment }, Step::PrepareSync),
+            (DiskOp::SyncFolder, Step::PrepareSync),
+        ] {
+            self.plan.push_back(Planned { op, step });
+        }
+    }
+
+    /// The oldest segment that is needed once the planned batch is durable. Where the log is
+    /// about to pass its limit, what has ended in the oldest one is doomed with it.
+    fn oldest(&self, doomed: &mut Vec<Doomed>) -> Segment {
+        let index = self.index.read().expect("nobody panics while holding the index");
+        let bytes_max = self.options.log_bytes_max;
+        let mut crowded = self.log.bytes() + self.options.segment_bytes > bytes_max;
+        for segment in self.log.closed.keys().copied() {
+            if self.log.mark.is_some_and(|(_, marked)| marked <= segment) {
+                return segment;
+            }
+            match index.pins(segment) {
+                None => {}
+                Some(pins) if crowded && pins.open == 0 => {
+                    crowded = false;
+                    let ended = Timestamp::default();
+                    let ones = index.ended_in(segment).into_iter();
+                    let ones = ones.map(|(begun, gid)| EndedOne { begun, gid, ended });
+                    doomed.extend(ones.map(|one| Doomed { one, why: Why::Room }));
+                }
+                Some(_) => return segment,
+            }
+        }
+        self.log.seal.segment
+    }
+
+    fn finish_batch(&mut self, completions: &mut Vec<Completion>) {
+        let Some(batch) = self.batch.take() else { return };
+        self.log.durable = batch.head.last;
+        self.log.mark = batch.mark.or(self.log.mark);
+        self.stats.batch_bytes += batch.bytes;
+        let lost = self.publish(&batch.head, batch.updates, batch.doomed);
+        completions.push(Completion::Durable(self.log.durable));
+        if lost > 0 {
+            self.stats.lost += lost;
+            completions.push(Completion::Lost { count: lost });
+        }
+        for segment in self.log.closed.range(..batch.head.oldest).map(|(segment, _)| *segment) {
+            let op = DiskOp::Unlink { segment };
+            self.plan.push_back(Planned { op, step: Step::Unlink(segment) });
+        }
+        self.report_room(completions);
+    }
+
+    /// Shows a durable batch to readers; says how many were forgotten before their time.
+    fn publish(&self, head: &Head, updates: Vec<Update>, doomed: Vec<Doomed>) -> u64 {
+        let mut index = self.index.write().expect("nobody panics while holding the index");
+        for update in updates {
+            index.apply(update);
+        }
+        index.raise_forgotten(head.forgotten);
+        let mut lost = 0;
+        for Doomed { one, why } in doomed {
+            let known = index.forget(one.begun, &one.gid);
+            lost += match why {
+                Why::Room if known => 1,
+                Why::Room | Why::Age => 0,
+            };
+        }
+        lost
+    }
+
+    pub(super) fn report_room(&mut self, completions: &mut Vec<Completion>) {
+        let full = self.log.bytes() >= self.options.log_bytes_max;
+        let room = if full { Room::Full } else { Room::Free };
+        if room != self.room {
+            self.room = room;
+            completions.push(Completion::Room(room));
+        }
+    }
+
+    /// Removes a file that a start found to be of no use.
+    pub(super) fn plan_unlink(&mut self, segment: Segment) {
+        let op = DiskOp::Unlink { segment };
+        self.plan.push_back(Planned { op, step: Step::Unlink(segment) });
+    }
+
+    /// Queues a mark from the tail of a log.
+    pub(super) fn append_mark_again(&mut self, mark: ClockMark) {
+        let position = Position(self.appended.0 + 1);
+        self.append(Draft { position, content: Content::Mark(mark) });
+    }
+}
+
+impl LogState {
+    /// What the log takes: closed segments whole, the last one as far as batches go.
+    fn bytes(&self) -> u64 {
+        self.closed.values().sum::<u64>() + u64::from(self.offset)
+    }
+}

@@ -1,0 +1,1 @@
+//! Crashes of the log at every operation, on a simulated disk.

@@ -1,0 +1,514 @@
+//! Recovery: reads the log back, refuses what is damaged, writes its tail anew. No I/O of its own
+//! but reads.
+//!
+//! A batch is known to have been durable if a later one says so. The batches behind the last such
+//! one are the tail: nobody can tell whether they ever reached the disk or lie in the page cache
+//! alone, so they are written to a fresh segment and synced before anything is answered. That
+//! segment's first batch names the batch it follows, and with that the old copy of the tail is
+//! void.
+
+use super::batch::{
+    Batch, FORMAT_VERSION, HEADER_BYTES, HeaderError, Seal, Stored, StoredDraft, candidates,
+};
+use super::committer::{Committer, LogState, Tip};
+use super::{OpenError, Options};
+use crate::contract::{Completion, Failure};
+use crate::disk::{Disk, DiskOp, Segment};
+use crate::encoding::{DecodeError, decode_records};
+use crate::index::{Index, Location, Update};
+use crate::retention::{EndedOne, Retention};
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::rc::Rc;
+use std::sync::{Arc, RwLock};
+use wholly_core::ids::{Gid, Name, Position, Version};
+use wholly_core::input::Loaded;
+use wholly_core::record::{ClockMark, PhaseName, Summary};
+use wholly_core::time::Timestamp;
+
+/// A log that has been read back and is being made ready; its operations must be carried out
+/// before anything else.
+pub struct Recovery {
+    committer: Committer,
+    loaded: Loaded,
+    useless: VecDeque<Segment>,
+    reports: Vec<Completion>,
+}
+
+/// A log that is ready.
+pub struct Recovered {
+    /// Takes drafts.
+    pub committer: Committer,
+    /// For the driver.
+    pub loaded: Loaded,
+    /// What is to be reported first.
+    pub reports: Vec<Completion>,
+}
+
+impl Recovery {
+    /// Reads a log back; an empty disk is a log without records.
+    pub fn read(disk: &dyn Disk, options: Options) -> Result<Recovery, OpenError> {
+        let options = options.sensible();
+        let segments = disk.list().map_err(|cause| OpenError::List { cause })?;
+        let oldest = oldest(disk, &segments)?;
+        let mut scan = Scan::default();
+        for (segment, length) in &segments {
+            if *segment < oldest {
+                scan.useless.push_back(*segment);
+            } else {
+                scan.segment(disk, *segment, *length, oldest)?;
+            }
+        }
+        if oldest > Segment(0) && !segments.iter().any(|(segment, _)| *segment == oldest) {
+            return Err(OpenError::Missing { segment: oldest });
+        }
+        scan.refuse_if_more_was_durable()?;
+        let last = segments.last().map_or(0, |(segment, _)| segment.0);
+        scan.into_recovery(options, Segment(last + 1))
+    }
+
+    /// The next operation to carry out.
+    pub fn next(&mut self) -> Option<DiskOp> {
+        // A file is of no use only once the tail, which says so, is durable.
+        if self.committer.is_idle() {
+            if let Some(segment) = self.useless.pop_front() {
+                self.committer.plan_unlink(segment);
+            }
+        }
+        self.committer.next()
+    }
+
+    /// Takes the result of the operation under way.
+    pub fn complete(&mut self, result: io::Result<()>) -> Result<(), Failure> {
+        for completion in self.committer.complete(result) {
+            match completion {
+                Completion::Failed(failure) => return Err(failure),
+                Completion::Durable(_) => {}
+                Completion::Room(_) | Completion::Lost { .. } => self.reports.push(completion),
+            }
+        }
+        Ok(())
+    }
+
+    /// The log, once [`Recovery::next`] has nothing more.
+    pub fn finish(mut self) -> Recovered {
+        assert!(self.committer.is_idle(), "a log is used once all its operations are done");
+        assert!(self.useless.is_empty(), "a log is used once all its operations are done");
+        self.committer.report_room(&mut self.reports);
+        Recovered { committer: self.committer, loaded: self.loaded, reports: self.reports }
+    }
+}
+
+/// The oldest segment that the last batch says is needed; the first number if there is none.
+fn oldest(disk: &dyn Disk, segments: &[(Segment, u64)]) -> Result<Segment, OpenError> {
+    for (segment, length) in segments.iter().rev() {
+        let bytes = read(disk, *segment, *length)?;
+        let Some(seal) = seal(&bytes, *segment)? else { continue };
+        if let Some(batch) = Batch::walk(&bytes, seal).last() {
+            return Ok(batch.head.oldest);
+        }
+    }
+    Ok(Segment(0))
+}
+
+fn read(disk: &dyn Disk, segment: Segment, length: u64) -> Result<Vec<u8>, OpenError> {
+    let length = usize::try_from(length).expect("a segment fits the address space");
+    disk.read(segment, 0, length).map_err(|cause| OpenError::Read { segment, cause })
+}
+
+/// A segment's seal; none if the segment was never ready for use.
+fn seal(bytes: &[u8], segment: Segment) -> Result<Option<Seal>, OpenError> {
+    match Seal::read(bytes, segment) {
+        Ok(seal) => Ok(Some(seal)),
+        Err(HeaderError::Newer { version }) => {
+            Err(OpenError::Newer { segment, version, known: FORMAT_VERSION })
+        }
+        Err(HeaderError::Bad) => {
+            // The header is durable before the first batch is written.
+            let after = bytes.get(HEADER_BYTES..).unwrap_or_default();
+            match after.iter().any(|byte| *byte != 0) {
+                true => Err(damaged(segment, 0, "its header is damaged")),
+                false => Ok(None),
+            }
+        }
+    }
+}
+
+fn damaged(segment: Segment, offset: usize, what: &str) -> OpenError {
+    OpenError::Damaged { segment, offset: offset as u64, what: what.to_owned() }
+}
+
+/// The log as read so far.
+#[derive(Default)]
+struct Scan {
+    replay: Replay,
+    /// The last batch of which it is known that it was durable.
+    applied: Option<Point>,
+    /// Batches behind it.
+    held: Vec<Held>,
+    /// Where the last batch ends.
+    end: (Segment, usize),
+    /// The highest position that a batch out of its place says was durable.
+    proof: Position,
+    latest: Latest,
+    kept: BTreeMap<Segment, u64>,
+    useless: VecDeque<Segment>,
+}
+
+#[derive(Clone, Copy)]
+struct Point {
+    position: Position,
+    checksum: u32,
+}
+
+struct Held {
+    batch: Batch,
+    segment: Segment,
+    bytes: Rc<Vec<u8>>,
+}
+
+/// What batches say of the log; it only grows.
+#[derive(Default)]
+struct Latest {
+    epoch: u64,
+    forgotten: Timestamp,
+    ends_forgotten: u64,
+}
+
+impl Scan {
+    fn segment(
+        &mut self,
+        disk: &dyn Disk,
+        segment: Segment,
+        length: u64,
+        oldest: Segment,
+    ) -> Result<(), OpenError> {
+        let bytes = Rc::new(read(disk, segment, length)?);
+        let seal = seal(&bytes, segment)?;
+        let batches = seal.map(|seal| Batch::walk(&bytes, seal)).unwrap_or_default();
+        let end = batches.last().map_or(HEADER_BYTES, |batch| batch.end);
+        if let Some(seal) = seal {
+            let strays = candidates(&bytes, end).filter_map(|at| Batch::read(&bytes, at, seal));
+            let proof = strays.map(|stray| stray.head.durable).max();
+            self.proof = self.proof.max(proof.unwrap_or_default());
+        }
+        let Some(first) = batches.first() else {
+            self.useless.push_back(segment);
+            return Ok(());
+        };
+        self.attach(first, segment, oldest)?;
+        self.kept.insert(segment, length);
+        for batch in batches {
+            self.end = (segment, batch.end);
+            self.latest.epoch = self.latest.epoch.max(batch.head.epoch);
+            self.latest.forgotten = self.latest.forgotten.max(batch.head.forgotten);
+            self.latest.ends_forgotten = self.latest.ends_forgotten.max(batch.head.ends_forgotten);
+            self.confirm(batch.head.durable)?;
+            self.held.push(Held { batch, segment, bytes: Rc::clone(&bytes) });
+        }
+        Ok(())
+    }
+
+    /// Lets a segment's first batch follow the one it names, and drops what came behind that.
+    fn attach(
+        &mut self,
+        first: &Batch,
+        segment: Segment,
+        oldest: Segment,
+    ) -> Result<(), OpenError> {
+        let named =
+            Point { position: Position(first.head.first.0 - 1), checksum: first.head.chain };
+        let Some(applied) = self.applied else {
+            if named.position > Position(0) && segment != oldest {
+                return Err(damaged(oldest, HEADER_BYTES, "its first batch is damaged"));
+            }
+            self.replay.ends = first.head.ends;
+            self.applied = Some(named);
+            return Ok(());
+        };
+        let held = self.held.iter().rposition(|held| {
+            held.batch.head.last == named.position && held.batch.checksum == named.checksum
+        });
+        if let Some(place) = held {
+            self.held.truncate(place + 1);
+        } else if applied.position == named.position && applied.checksum == named.checksum {
+            self.held.clear();
+        } else {
+            let what = format!(
+                "the records up to position {} that {segment} continues are not there",
+                named.position.0
+            );
+            return Err(damaged(self.end.0, self.end.1, &what));
+        }
+        Ok(())
+    }
+
+    /// Applies what is known to have been durable.
+    fn confirm(&mut self, durable: Position) -> Result<(), OpenError> {
+        let confirmed = self.held.iter().take_while(|held| held.batch.head.last <= durable).count();
+        for held in self.held.drain(..confirmed) {
+            self.replay.batch(&held)?;
+            let position = held.batch.head.last;
+            self.applied = Some(Point { position, checksum: held.batch.checksum });
+        }
+        Ok(())
+    }
+
+    fn last(&self) -> Position {
+        let applied = self.applied.map_or(Position(0), |applied| applied.position);
+        self.held.last().map_or(applied, |held| held.batch.head.last)
+    }
+
+    fn refuse_if_more_was_durable(&self) -> Result<(), OpenError> {
+        if self.proof <= self.last() {
+            return Ok(());
+        }
+        let what = format!(
+            "a record was durable there, for a later one says that the log was durable up to \
+             position {}",
+            self.proof.0
+        );
+        Err(damaged(self.end.0, self.end.1, &what))
+    }
+
+    fn into_recovery(mut self, options: Options, fresh: Segment) -> Result<Recovery, OpenError> {
+        if trusts_tail(&options) {
+            self.confirm(self.last())?;
+        }
+        self.replay.forget(&self.latest)?;
+        let durable = self.replay.position(self.applied);
+        let log = LogState {
+            seal: Seal { segment: fresh, salt: options.salt },
+            offset: 0,
+            written: 0,
+            closed: self.kept,
+            chain: self.applied.map_or(0, |applied| applied.checksum),
+            durable,
+            epoch: self.latest.epoch + 1,
+            forgotten: self.latest.forgotten,
+            ends: self.replay.ends,
+            mark: self.replay.mark,
+        };
+        let heads = self.replay.heads();
+        let index = std::mem::take(&mut self.replay.index);
+        let ended = std::mem::take(&mut self.replay.ended);
+        let first_end = self.replay.ends - ended.len() as u64;
+        let retention = Retention::restored(first_end, ended, options.ended_max);
+        let index = Arc::new(RwLock::new(index));
+        let mut committer = Committer::new(options, index, heads, retention, log);
+        for held in &self.held {
+            self.replay.append_again(held, &mut committer)?;
+        }
+        committer.flush(committer.appended());
+        let loaded = self.replay.loaded(committer.appended())?;
+        Ok(Recovery { committer, loaded, useless: self.useless, reports: Vec::new() })
+    }
+}
+
+#[cfg(feature = "mutants")]
+fn trusts_tail(options: &Options) -> bool {
+    options.mutant == Some(crate::mutants::Mutant::TailTrusted)
+}
+
+#[cfg(not(feature = "mutants"))]
+fn trusts_tail(_options: &Options) -> bool {
+    false
+}
+
+/// The records as folded so far.
+#[derive(Default)]
+struct Replay {
+    index: Index,
+    open: BTreeMap<Gid, OpenOne>,
+    ended: VecDeque<EndedOne>,
+    /// How many transactions ended, from the first one ever.
+    ends: u64,
+    mark: Option<(ClockMark, Segment)>,
+    last_mark: Option<ClockMark>,
+    /// Transactions whose first draft lay in a segment that is gone: forgotten ones.
+    strangers: BTreeMap<Gid, Location>,
+    stranger_begun_max: Timestamp,
+}
+
+struct OpenOne {
+    tip: Tip,
+    count: u64,
+    records: Vec<u8>,
+}
+
+/// A draft that has been folded.
+enum Folded {
+    Known { after: Version, version: Version, summary: Summary },
+    Stranger { summary: Summary },
+}
+
+impl Replay {
+    fn batch(&mut self, held: &Held) -> Result<(), OpenError> {
+        let Held { batch, segment, bytes } = held;
+        let start = Location { segment: *segment, offset: batch.end as u32 };
+        if batch.head.ends != self.ends {
+            return Err(contradiction(start));
+        }
+        let mut drafts = batch.drafts(bytes, *segment);
+        let mut position = batch.head.first.0 - 1;
+        while let Some((at, stored)) = drafts.next().map_err(|cause| undecodable(start, cause))? {
+            match stored {
+                Stored::Mark(mark) => {
+                    position += 1;
+                    self.mark = Some((mark, *segment));
+                    self.last_mark = Some(mark);
+                }
+                Stored::Transaction(draft) => {
+                    position += draft.count;
+                    self.draft(at, draft)?;
+                }
+            }
+        }
+        if position != batch.head.last.0 {
+            return Err(contradiction(start));
+        }
+        Ok(())
+    }
+
+    fn draft(&mut self, at: Location, draft: StoredDraft<'_>) -> Result<(), OpenError> {
+        let gid = draft.gid.clone();
+        let folded = self.fold(at, draft)?;
+        let summary = match &folded {
+            Folded::Known { summary, .. } | Folded::Stranger { summary } => summary,
+        };
+        if summary.phase == PhaseName::Ended {
+            self.ends += 1;
+            let ended = summary.ended.unwrap_or(summary.changed);
+            self.ended.push_back(EndedOne { begun: summary.begun, gid: gid.clone(), ended });
+        }
+        match folded {
+            Folded::Known { after, version, summary } => {
+                self.index.apply(Update { gid, after, version, location: at, summary });
+            }
+            Folded::Stranger { summary } => {
+                self.stranger_begun_max = self.stranger_begun_max.max(summary.begun);
+                match summary.phase {
+                    PhaseName::Ended => self.strangers.remove(&gid),
+                    PhaseName::Open | PhaseName::Forward | PhaseName::Finishing => {
+                        self.strangers.insert(gid, at)
+                    }
+                };
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds a draft to its transaction, if that is known.
+    fn fold(&mut self, at: Location, draft: StoredDraft<'_>) -> Result<Folded, OpenError> {
+        let undecodable = |cause| undecodable(at, cause);
+        let (gid, after, count) = (draft.gid.clone(), draft.after, draft.count);
+        let version = draft.version().map_err(undecodable)?;
+        let open = self.open.get(&gid);
+        let placeholder = placeholder();
+        let known = open.map_or(&placeholder, |one| &one.tip.name);
+        let (summary, records) = draft.open(known).map_err(undecodable)?;
+        if count == 0 || open.map_or(Version(0), |one| one.tip.version) != after {
+            return match open {
+                None if count > 0 => Ok(Folded::Stranger { summary }),
+                Some(_) | None => Err(contradiction(at)),
+            };
+        }
+        let (name, phase, last) = (summary.name.clone(), summary.phase, Some(at));
+        match phase {
+            PhaseName::Ended => {
+                self.open.remove(&gid);
+            }
+            PhaseName::Open | PhaseName::Forward | PhaseName::Finishing => {
+                let tip = Tip { version, name, last, phase };
+                let fresh = || OpenOne { tip: tip.clone(), count: 0, records: Vec::new() };
+                let one = self.open.entry(gid).or_insert_with(fresh);
+                one.tip = tip.clone();
+                one.count += count;
+                one.records.extend_from_slice(records);
+            }
+        }
+        Ok(Folded::Known { after, version, summary })
+    }
+
+    /// Forgets what the log says is forgotten, and makes sure that nothing else is missing.
+    fn forget(&mut self, latest: &Latest) -> Result<(), OpenError> {
+        if let Some(at) = self.strangers.values().next() {
+            return Err(contradiction(*at));
+        }
+        if self.stranger_begun_max > latest.forgotten {
+            let what = "the first records of a transaction are not there";
+            let segment = self.mark.map_or(Segment(0), |(_, segment)| segment);
+            return Err(damaged(segment, 0, what));
+        }
+        self.index.raise_forgotten(latest.forgotten);
+        let first_end = self.ends - self.ended.len() as u64;
+        let forgotten = latest.ends_forgotten.saturating_sub(first_end) as usize;
+        for one in self.ended.drain(..forgotten.min(self.ended.len())) {
+            self.index.forget(one.begun, &one.gid);
+        }
+        Ok(())
+    }
+
+    fn position(&self, applied: Option<Point>) -> Position {
+        applied.map_or(Position(0), |applied| applied.position)
+    }
+
+    fn heads(&self) -> BTreeMap<Gid, Tip> {
+        self.open.iter().map(|(gid, one)| (gid.clone(), one.tip.clone())).collect()
+    }
+
+    /// Hands a batch of the tail to the committer, as if it had just arrived.
+    fn append_again(&mut self, held: &Held, committer: &mut Committer) -> Result<(), OpenError> {
+        let Held { batch, segment, bytes } = held;
+        let start = Location { segment: *segment, offset: batch.end as u32 };
+        let mut drafts = batch.drafts(bytes, *segment);
+        while let Some((at, stored)) = drafts.next().map_err(|cause| undecodable(start, cause))? {
+            let draft = match stored {
+                Stored::Mark(mark) => {
+                    self.last_mark = Some(mark);
+                    committer.append_mark_again(mark);
+                    continue;
+                }
+                Stored::Transaction(draft) => draft,
+            };
+            let (gid, count, copy) = (draft.gid.clone(), draft.count, draft.clone());
+            let known = self.open.get(&gid).map(|one| one.tip.name.clone());
+            match self.fold(at, draft)? {
+                Folded::Known { after, summary, .. } => {
+                    let known = known.unwrap_or_else(placeholder);
+                    let (_, records) = copy.open(&known).map_err(|c| undecodable(at, c))?;
+                    committer.append_again(gid, after, count, summary, records);
+                }
+                Folded::Stranger { .. } => return Err(contradiction(at)),
+            }
+        }
+        if committer.appended() != batch.head.last {
+            return Err(contradiction(start));
+        }
+        Ok(())
+    }
+
+    fn loaded(self, position: Position) -> Result<Loaded, OpenError> {
+        let mut open = Vec::with_capacity(self.open.len());
+        for (gid, one) in self.open {
+            let at = one.tip.last.unwrap_or_default();
+            let records = decode_records(&gid, one.count, &one.records);
+            open.push((gid, records.map_err(|cause| undecodable(at, cause))?));
+        }
+        Ok(Loaded { position, mark: self.last_mark, open })
+    }
+}
+
+/// Stands for a name that is not known and not needed.
+fn placeholder() -> Name {
+    Name::new("unknown").expect("a word is a name")
+}
+
+fn contradiction(at: Location) -> OpenError {
+    damaged(at.segment, at.offset as usize, "it contradicts the records before it")
+}
+
+fn undecodable(at: Location, cause: DecodeError) -> OpenError {
+    let what = format!("it cannot be decoded: {cause}");
+    damaged(at.segment, at.offset as usize, &what)
+}

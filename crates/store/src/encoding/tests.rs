@@ -1,0 +1,1 @@
+//! Golden bytes of every fact, and that reading undoes writing.

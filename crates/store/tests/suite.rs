@@ -1,0 +1,132 @@
+//! The suite, run on every backend.
+
+use std::fs;
+use std::sync::Arc;
+use tempfile::TempDir;
+use wholly_store::contract::{Completion, Store};
+use wholly_store::embedded::{self, Log};
+use wholly_store::memory::{self, Memory};
+use wholly_store::suite::{Bench, Opened, listener, run};
+
+#[test]
+fn the_memory_store_passes() {
+    run(&mut InMemory { store: None });
+}
+
+#[test]
+fn the_embedded_log_passes() {
+    run(&mut OnDisk { folders: Vec::new(), options: embedded::Options::default() });
+}
+
+#[test]
+fn the_embedded_log_passes_with_small_segments() {
+    let options = embedded::Options {
+        segment_bytes: 4_096,
+        prewrite_bytes: 512,
+        batch_bytes_max: 2_048,
+        salt: 7,
+        ..embedded::Options::default()
+    };
+    run(&mut OnDisk { folders: Vec::new(), options });
+}
+
+struct InMemory {
+    store: Option<Arc<Memory>>,
+}
+
+impl Bench for InMemory {
+    fn fresh(&mut self, ended_max: usize) -> Opened {
+        let (on_completion, completions) = listener();
+        let store = Arc::new(Memory::new(&memory::Options { ended_max }, on_completion));
+        self.store = Some(Arc::clone(&store));
+        Opened { store, loaded: Default::default(), completions }
+    }
+
+    fn crash(&mut self, before: Opened) -> Opened {
+        let store = self.store.as_ref().expect("it was opened");
+        Opened { loaded: store.crash(), ..before }
+    }
+}
+
+struct OnDisk {
+    folders: Vec<TempDir>,
+    options: embedded::Options,
+}
+
+impl OnDisk {
+    fn open(&mut self, folder: TempDir) -> Opened {
+        let (on_completion, completions) = listener();
+        let log = Log::open(folder.path(), self.options.clone(), on_completion);
+        let (log, loaded) = log.expect("the folder is sound");
+        self.folders.push(folder);
+        Opened { store: Arc::new(log), loaded, completions }
+    }
+}
+
+impl Bench for OnDisk {
+    fn fresh(&mut self, ended_max: usize) -> Opened {
+        self.options.ended_max = ended_max;
+        self.folders.clear();
+        self.open(TempDir::new().expect("a folder for the test"))
+    }
+
+    /// What a killed process leaves: the files as they are, with nothing flushed by a stop.
+    fn crash(&mut self, before: Opened) -> Opened {
+        let copy = TempDir::new().expect("a folder for the test");
+        fs::create_dir(copy.path().join("log")).expect("a folder");
+        let last = self.folders.last().expect("it was opened").path().join("log");
+        for entry in fs::read_dir(last).expect("the log's folder") {
+            let path = entry.expect("a file").path();
+            let name = path.file_name().expect("a file has a name");
+            fs::copy(&path, copy.path().join("log").join(name)).expect("a copy");
+        }
+        drop(before);
+        self.open(copy)
+    }
+}
+
+#[test]
+fn a_folder_is_used_by_one_process() {
+    let folder = TempDir::new().expect("a folder for the test");
+    let open = || {
+        let (on_completion, _) = listener();
+        Log::open(folder.path(), embedded::Options::default(), on_completion)
+    };
+    let (first, _) = open().expect("nobody uses it");
+    let error = open().err().expect("somebody uses it");
+    assert!(error.to_string().contains("in use by another process"), "{error}");
+    drop(first);
+    open().expect("nobody uses it any longer");
+}
+
+#[test]
+fn a_folder_of_a_later_release_is_refused() {
+    let folder = TempDir::new().expect("a folder for the test");
+    fs::create_dir(folder.path().join("log")).expect("a folder");
+    let mut header = b"wholly\n\0".to_vec();
+    header.extend_from_slice(&(embedded::FORMAT_VERSION + 1).to_le_bytes());
+    header.extend_from_slice(&crc32fast::hash(&header).to_le_bytes());
+    header.extend_from_slice(b"and whatever else that release may put here");
+    fs::write(folder.path().join("log/0000000001.log"), header).expect("a file");
+    let (on_completion, _) = listener();
+    let error = Log::open(folder.path(), embedded::Options::default(), on_completion).err();
+    let error = error.expect("it is refused").to_string();
+    assert!(error.contains("0000000001.log has format 2"), "{error}");
+}
+
+#[test]
+fn a_stop_makes_durable_what_has_arrived() {
+    let folder = TempDir::new().expect("a folder for the test");
+    let mut writer = wholly_store::suite::drafts::Writer::new(1);
+    let (on_completion, completions) = listener();
+    let opened = Log::open(folder.path(), embedded::Options::default(), on_completion);
+    let (log, _) = opened.expect("an empty folder");
+    log.append(writer.begin());
+    log.stop();
+    let durable = completions.try_iter().last();
+    assert!(matches!(durable, Some(Completion::Durable(position)) if position == writer.position));
+    drop(log);
+    let (on_completion, _) = listener();
+    let opened = Log::open(folder.path(), embedded::Options::default(), on_completion);
+    assert_eq!(opened.expect("a sound folder").1.position, writer.position);
+}
