@@ -208,7 +208,7 @@ impl fmt::Display for EdgeRejection {
             EdgeRejection::HostForbidden { host } => write!(
                 f,
                 "this coordinator does not answer for host {host:?}; use its own address, or add \
-                 the name to listen.hosts in its configuration"
+                 the name to hosts in its configuration"
             ),
             EdgeRejection::OriginForbidden { origin } => write!(
                 f,

@@ -460,7 +460,7 @@ pub const TABLE: &[Row] = &[
                  pages can make a browser send such requests to loopback addresses.",
             data: NOTHING,
             advice: "Use the coordinator's own address, or add the name to the configuration \
-                 (listen.hosts).",
+                 (hosts).",
         },
     ),
     code(

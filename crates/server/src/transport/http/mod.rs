@@ -1,0 +1,133 @@
+//! HTTP/1.1 and JSON: the API of v1, straight on hyper.
+
+mod answer;
+mod body;
+mod handlers;
+mod list;
+mod query;
+mod routes;
+mod serve;
+
+pub use serve::serve;
+
+use super::{Coordinator, Refused};
+use crate::access::Access;
+use ::http::{HeaderMap, Request};
+use answer::Answer;
+use hyper::body::Incoming;
+use routes::{Matched, UNKNOWN_ROUTE};
+use std::sync::Arc;
+use wholly_core::ids::Gid;
+use wholly_wire::edge::EdgeRejection;
+
+/// The API description that `GET /v1/openapi.json` gives.
+pub const OPENAPI: &str = include_str!("openapi.json");
+
+/// What bounds a request on its way in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestLimits {
+    /// Largest body.
+    pub body_bytes_max: usize,
+    /// Largest head: request line and headers.
+    pub header_bytes_max: usize,
+    /// Longest a body may take to arrive.
+    pub body_ms_max: u64,
+    /// Longest a head may take to arrive, and longest a connection may be idle.
+    pub header_ms_max: u64,
+    /// Connections at once; further ones wait to be accepted.
+    pub connections_max: usize,
+    /// Longest the requests at hand may take once the server is being stopped.
+    pub stop_ms_max: u64,
+}
+
+impl Default for RequestLimits {
+    fn default() -> Self {
+        RequestLimits {
+            body_bytes_max: 1024 * 1024,
+            header_bytes_max: 16 * 1024,
+            body_ms_max: 10_000,
+            header_ms_max: 60_000,
+            connections_max: 10_000,
+            stop_ms_max: 10_000,
+        }
+    }
+}
+
+/// Everything that a request is answered from.
+#[derive(Debug)]
+pub struct Api<C> {
+    coordinator: Arc<C>,
+    access: Access,
+    limits: RequestLimits,
+}
+
+impl<C: Coordinator> Api<C> {
+    /// The API of a coordinator.
+    pub fn new(coordinator: Arc<C>, access: Access, limits: RequestLimits) -> Api<C> {
+        Api { coordinator, access, limits }
+    }
+
+    /// Answers one request. Dropped before its end, it is as if the asker were gone.
+    async fn answer(&self, request: Request<Incoming>) -> Answer {
+        let mut asked = Asked { route: UNKNOWN_ROUTE, gid: None };
+        let result = self.handle(request, &mut asked).await;
+        let answer = match result {
+            Ok(answer) => answer,
+            Err(refused) => answer::problem(&refused, asked.gid.as_ref()),
+        };
+        self.coordinator.requested(asked.route, answer.status().as_u16());
+        answer
+    }
+
+    async fn handle(
+        &self,
+        request: Request<Incoming>,
+        asked: &mut Asked,
+    ) -> Result<Answer, Refused> {
+        let (head, body) = request.into_parts();
+        let line = head.method.as_str().len() + head.uri.path().len();
+        check_size(line, &head.uri, &head.headers, self.limits.header_bytes_max)?;
+        self.access.check(head.uri.authority(), &head.headers)?;
+        let matched = routes::find(&head.method, head.uri.path())?;
+        asked.route = matched.route.path;
+        let Matched { route, segment } = matched;
+        let mut query = query::Query::parse(head.uri.query(), route.parameters)?;
+        let gid = match (route.subject, &segment) {
+            (routes::Subject::Transaction, Some(segment)) => Some(read_gid(segment)?),
+            (routes::Subject::Transaction | routes::Subject::Code | routes::Subject::None, _) => {
+                None
+            }
+        };
+        asked.gid = gid.clone();
+        let bytes = match route.body {
+            routes::Body::Json => body::read_json(&head.headers, body, &self.limits).await?,
+            routes::Body::None => bytes::Bytes::new(),
+        };
+        let parts = handlers::Parts { gid, segment, headers: &head.headers, bytes: &bytes };
+        handlers::handle(self, route.action, parts, &mut query).await
+    }
+}
+
+/// What is known of a request, for its answer and its count.
+struct Asked {
+    route: &'static str,
+    gid: Option<Gid>,
+}
+
+fn read_gid(segment: &str) -> Result<Gid, EdgeRejection> {
+    Gid::new(segment).map_err(|why| EdgeRejection::invalid("gid", why))
+}
+
+fn check_size(
+    line: usize,
+    uri: &::http::Uri,
+    headers: &HeaderMap,
+    max: usize,
+) -> Result<(), EdgeRejection> {
+    let query = uri.query().map_or(0, str::len);
+    let fields = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
+    match line + query + fields.sum::<usize>() > max {
+        true => Err(EdgeRejection::HeaderTooLarge { max: max as u64 }),
+        false => Ok(()),
+    }
+}

@@ -1,0 +1,85 @@
+//! Accepts connections and serves them until it is told to stop.
+
+use super::super::Coordinator;
+use super::Api;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Room for a head over its limit, so that it is answered and not cut off.
+const HEAD_ROOM_BYTES: usize = 64 * 1_024;
+/// More headers than this are no request of a client.
+const HEADERS_MAX: usize = 100;
+/// How long no connection is accepted after the system refused one.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Serves the API until `stop` resolves; then accepts nothing more, lets the requests at hand end
+/// within `stop_ms_max`, and closes what is left.
+pub async fn serve<C: Coordinator>(
+    listener: TcpListener,
+    api: Arc<Api<C>>,
+    stop: impl Future<Output = ()>,
+) {
+    let graceful = GracefulShutdown::new();
+    let room = Arc::new(Semaphore::new(api.limits.connections_max));
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(Duration::from_millis(api.limits.header_ms_max))
+        .max_buf_size(api.limits.header_bytes_max + HEAD_ROOM_BYTES)
+        .max_headers(HEADERS_MAX);
+    let mut stop = pin!(stop);
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = &mut stop => break,
+            accepted = accept(&listener, &room) => accepted,
+        };
+        match accepted {
+            Ok((stream, permit)) => {
+                let service_api = Arc::clone(&api);
+                let service = service_fn(move |request| {
+                    let api = Arc::clone(&service_api);
+                    async move { Ok::<_, Infallible>(api.answer(request).await) }
+                });
+                let connection = http.serve_connection(TokioIo::new(stream), service);
+                let connection = graceful.watch(connection);
+                tokio::spawn(async move {
+                    if let Err(error) = connection.await {
+                        tracing::debug!(%error, "a client's connection broke off");
+                    }
+                    drop(permit);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the system refuses to accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    let time = Duration::from_millis(api.limits.stop_ms_max);
+    if tokio::time::timeout(time, graceful.shutdown()).await.is_err() {
+        tracing::warn!("requests were still waiting when the server stopped");
+    }
+}
+
+/// Accepts one connection once there is room for it.
+async fn accept(
+    listener: &TcpListener,
+    room: &Arc<Semaphore>,
+) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
+    let permit = Arc::clone(room).acquire_owned().await.expect("the semaphore is never closed");
+    let (stream, _) = listener.accept().await?;
+    // Answers are small and complete: none may wait for the acknowledgement of the one before.
+    stream.set_nodelay(true)?;
+    Ok((stream, permit))
+}

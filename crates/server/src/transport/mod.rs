@@ -1,0 +1,74 @@
+//! The ways in: each speaks one protocol to clients and the same words to the coordinator.
+
+pub mod http;
+
+use std::future::Future;
+use wholly_core::document::Response;
+use wholly_core::ids::{Destination, Gid};
+use wholly_core::input::Request;
+use wholly_core::limits::Limits;
+use wholly_core::record::Record;
+use wholly_core::rejection::Rejection;
+use wholly_core::time::Timestamp;
+use wholly_store::contract::{Filter, Listing, Page};
+use wholly_wire::capability::CapabilityKey;
+use wholly_wire::edge::EdgeRejection;
+
+/// What a transport may ask of the coordinator: everything, and nothing else.
+pub trait Coordinator: Send + Sync + 'static {
+    /// Asks the driver, and resolves when its reply may leave. Dropped before, the driver is told
+    /// that the asker is gone.
+    fn request(&self, request: Request) -> impl Future<Output = Result<Response, Refused>> + Send;
+
+    /// The durable records of a transaction in order; none if it is not known.
+    fn history(&self, gid: &Gid) -> impl Future<Output = Result<Vec<Record>, Refused>> + Send;
+
+    /// A page of transactions, as the store knows them.
+    fn list(
+        &self,
+        filter: Filter,
+        page: Page,
+    ) -> impl Future<Output = Result<Listing, Refused>> + Send;
+
+    /// What capabilities and derived gids are made with.
+    fn capability_key(&self) -> &CapabilityKey;
+
+    /// Whether the configuration names a destination, or lets it stand for itself.
+    fn knows_destination(&self, destination: &Destination) -> bool;
+
+    /// The limits of the protocol.
+    fn limits(&self) -> &Limits;
+
+    /// What time it is.
+    fn now(&self) -> Timestamp;
+
+    /// Whether transactions can be begun.
+    fn is_ready(&self) -> bool;
+
+    /// All figures, in Prometheus' text form.
+    fn metrics_text(&self) -> String;
+
+    /// Counts a request; the route is its pattern, so that labels stay bounded.
+    fn requested(&self, route: &'static str, status: u16);
+}
+
+/// Why a request was not done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// The rules say so.
+    ByRules(Rejection),
+    /// It was not understood, may not be asked, or the coordinator could not answer.
+    AtEdge(EdgeRejection),
+}
+
+impl From<Rejection> for Refused {
+    fn from(rejection: Rejection) -> Refused {
+        Refused::ByRules(rejection)
+    }
+}
+
+impl From<EdgeRejection> for Refused {
+    fn from(rejection: EdgeRejection) -> Refused {
+        Refused::AtEdge(rejection)
+    }
+}
