@@ -1,4 +1,17 @@
-//! The coordinator, a library: the shell around the driver, the way in, the only way out.
+//! The coordinator, a library: the shell around the driver, the ways in, the only way out.
+//!
+//! Reading order: `serve` puts it together, `shell` carries out what the driver asks, `transport`
+//! lets clients in, `egress` calls participants, `observe` counts, `config` is what an operator
+//! says.
 
 pub mod access;
+pub mod config;
+pub mod egress;
+pub mod folder;
+pub mod observe;
+pub mod serve;
+pub mod shell;
 pub mod transport;
+
+pub use config::{Config, Flags};
+pub use serve::{Coordinator, Running, ServeError, serve};

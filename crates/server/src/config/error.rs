@@ -1,0 +1,132 @@
+//! What can be wrong with a configuration.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// Where a value was said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// In this file.
+    File(PathBuf),
+    /// In this variable.
+    Environment(String),
+    /// By this flag.
+    Flag(String),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Source::File(path) => write!(f, "{}", path.display()),
+            Source::Environment(name) => write!(f, "environment variable {name}"),
+            Source::Flag(name) => f.write_str(name),
+        }
+    }
+}
+
+/// Why a configuration was refused.
+#[derive(Debug)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        cause: std::io::Error,
+    },
+    /// The file is no TOML.
+    Syntax {
+        /// Which.
+        path: PathBuf,
+        /// Where and why.
+        cause: toml::de::Error,
+    },
+    /// No such key.
+    Unknown {
+        /// Where it stands.
+        source: Source,
+        /// Which.
+        key: String,
+        /// The known one that is most like it, if any is.
+        nearest: Option<String>,
+    },
+    /// A value that the key cannot have.
+    Value {
+        /// Where it stands.
+        source: Source,
+        /// Of which key.
+        key: String,
+        /// What it would have to be.
+        why: String,
+    },
+    /// A value above the one that bounds it.
+    Order {
+        /// The smaller key.
+        small: &'static str,
+        /// Its value.
+        value: u64,
+        /// The key that bounds it.
+        large: &'static str,
+        /// Its value.
+        max: u64,
+    },
+    /// A listener beyond loopback without saying so.
+    BeyondLoopback {
+        /// Where it would listen.
+        listen: SocketAddr,
+    },
+    /// A listener beyond loopback with `--dev`.
+    DevBeyondLoopback {
+        /// Where it would listen.
+        listen: SocketAddr,
+    },
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ConfigError::Read { path, .. } => {
+                write!(f, "read configuration {} failed", path.display())
+            }
+            ConfigError::Syntax { path, .. } => write!(f, "{} is no TOML", path.display()),
+            ConfigError::Unknown { source, key, nearest: Some(nearest) } => {
+                write!(f, "{source}: {key} is not a known key; did you mean {nearest}?")
+            }
+            ConfigError::Unknown { source, key, nearest: None } => {
+                write!(f, "{source}: {key} is not a known key; remove it")
+            }
+            ConfigError::Value { source, key, why } => write!(f, "{source}: {key} {why}"),
+            ConfigError::Order { small, value, large, max } => write!(
+                f,
+                "{small} is {value}, above {large}, which is {max}; lower the first or raise the \
+                 second"
+            ),
+            ConfigError::BeyondLoopback { listen } => write!(
+                f,
+                "listening on {listen} would let every machine that reaches it decide \
+                 transactions, since clients are not authenticated; listen on 127.0.0.1, or say \
+                 --insecure if the network keeps strangers out"
+            ),
+            ConfigError::DevBeyondLoopback { listen } => write!(
+                f,
+                "--dev calls any loopback URL it is given and so listens on loopback only, not on \
+                 {listen}; listen on 127.0.0.1, or leave --dev out"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            ConfigError::Read { cause, .. } => Some(cause),
+            ConfigError::Syntax { cause, .. } => Some(cause),
+            ConfigError::Unknown { .. }
+            | ConfigError::Value { .. }
+            | ConfigError::Order { .. }
+            | ConfigError::BeyondLoopback { .. }
+            | ConfigError::DevBeyondLoopback { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,368 @@
+//! Configuration: file, then environment, then flags; every error says where, which key, and what
+//! to do.
+
+mod error;
+mod settings;
+
+pub use error::{ConfigError, Source};
+
+use crate::egress::{Answers, BodyForm, Replies, Rule, RuleError, Urls, check_rule};
+use crate::transport::http::RequestLimits;
+use settings::{SETTINGS, Value};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use wholly_core::limits::Limits;
+
+/// The file that is read from the working folder when none is named.
+pub const FILE_DEFAULT: &str = "wholly.toml";
+/// The data folder when none is named.
+pub const DATA_DEFAULT: &str = "wholly-data";
+/// Where the coordinator listens when nothing is said.
+pub const LISTEN_DEFAULT: &str = "127.0.0.1:7700";
+
+/// Everything a coordinator is told at its start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// Names by which clients may call it, beside those of the address it listens on.
+    pub hosts: Vec<String>,
+    /// Its data folder.
+    pub data: PathBuf,
+    /// For a developer's machine: loopback only, loopback URLs are called.
+    pub dev: bool,
+    /// It may listen beyond loopback though nothing authenticates clients.
+    pub insecure: bool,
+    /// Limits of the protocol.
+    pub limits: Limits,
+    /// Limits of the log.
+    pub log: LogLimits,
+    /// Limits of a request.
+    pub requests: RequestLimits,
+    /// Who may be called.
+    pub destinations: BTreeMap<String, Rule>,
+    /// A file that every effect is written to as it leaves, a line of JSON each.
+    pub trace_effects: Option<PathBuf>,
+}
+
+/// Limits of the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogLimits {
+    /// Bytes on disk before a begin is refused.
+    pub log_bytes_max: u64,
+    /// Bytes of one segment.
+    pub segment_bytes: u64,
+    /// Ended transactions that are remembered.
+    pub ended_max: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            listen: LISTEN_DEFAULT.parse().expect("the default address is one"),
+            hosts: Vec::new(),
+            data: PathBuf::from(DATA_DEFAULT),
+            dev: false,
+            insecure: false,
+            limits: Limits::default(),
+            log: LogLimits {
+                log_bytes_max: 4 * 1_024 * 1_024 * 1_024,
+                segment_bytes: 64 * 1_024 * 1_024,
+                ended_max: 1_000_000,
+            },
+            requests: RequestLimits::default(),
+            destinations: BTreeMap::new(),
+            trace_effects: None,
+        }
+    }
+}
+
+/// What the command line said. Everything else is `KEY=VALUE` under `set`.
+#[derive(Clone, Debug, Default)]
+pub struct Flags {
+    /// `--config FILE`
+    pub config: Option<PathBuf>,
+    /// `--data DIR`
+    pub data: Option<PathBuf>,
+    /// `--listen ADDR`
+    pub listen: Option<String>,
+    /// `--dev`
+    pub dev: bool,
+    /// `--insecure`
+    pub insecure: bool,
+    /// `--destination NAME=URL[,KEY=VALUE]…`
+    pub destinations: Vec<String>,
+    /// `--set KEY=VALUE`
+    pub set: Vec<String>,
+    /// `--trace-effects FILE`
+    pub trace_effects: Option<PathBuf>,
+}
+
+impl Config {
+    /// For a coordinator inside another program, a test for one: any free loopback port, its data
+    /// in the folder, loopback URLs are called.
+    pub fn in_process(data: &Path) -> Self {
+        Config {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            data: data.to_owned(),
+            dev: true,
+            ..Config::default()
+        }
+    }
+
+    /// Reads file, environment and flags; what comes later wins.
+    pub fn load(
+        flags: &Flags,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        let environment: BTreeMap<String, String> = environment.into_iter().collect();
+        let mut config = Config::default();
+        if let Some((path, text)) = read_file(flags, &environment)? {
+            config.apply_file(&path, &text)?;
+        }
+        config.apply_environment(&environment)?;
+        config.apply_flags(flags)?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Whether a loopback URL may stand for a destination.
+    pub fn urls(&self) -> Urls {
+        match self.dev {
+            true => Urls::Loopback,
+            false => Urls::Refused,
+        }
+    }
+
+    fn apply_file(&mut self, path: &Path, text: &str) -> Result<(), ConfigError> {
+        let source = Source::File(path.to_owned());
+        let table: toml::Table =
+            text.parse().map_err(|cause| ConfigError::Syntax { path: path.to_owned(), cause })?;
+        for (key, value) in &table {
+            match (key.as_str(), value) {
+                ("destinations", toml::Value::Table(destinations)) => {
+                    for (name, value) in destinations {
+                        let rule = rule_from_toml(&source, name, value)?;
+                        self.destinations.insert(name.clone(), rule);
+                    }
+                }
+                (section, toml::Value::Table(inner)) => {
+                    for (key, value) in inner {
+                        let key = format!("{section}.{key}");
+                        self.set(&source, &key, Value::from_toml(value))?;
+                    }
+                }
+                (key, value) => self.set(&source, key, Value::from_toml(value))?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Only the known variables are looked at: orchestrators set others with our prefix
+    /// (`WHOLLY_PORT`, `WHOLLY_SERVICE_HOST`) for every service that is named so.
+    fn apply_environment(
+        &mut self,
+        environment: &BTreeMap<String, String>,
+    ) -> Result<(), ConfigError> {
+        for setting in SETTINGS {
+            let name = setting.variable();
+            if let Some(text) = environment.get(&name) {
+                self.set(&Source::Environment(name), setting.key, Value::Text(text.clone()))?;
+            }
+        }
+        let name = "WHOLLY_DESTINATIONS";
+        let source = Source::Environment(name.to_owned());
+        for word in environment.get(name).map(String::as_str).unwrap_or_default().split_whitespace()
+        {
+            self.add_destination(&source, word)?;
+        }
+        Ok(())
+    }
+
+    fn apply_flags(&mut self, flags: &Flags) -> Result<(), ConfigError> {
+        for word in &flags.set {
+            let source = Source::Flag("--set".to_owned());
+            let Some((key, text)) = word.split_once('=') else {
+                let why = "is not of the form KEY=VALUE".to_owned();
+                return Err(ConfigError::Value { source, key: word.clone(), why });
+            };
+            self.set(&source, key, Value::Text(text.to_owned()))?;
+        }
+        if let Some(data) = &flags.data {
+            self.data.clone_from(data);
+        }
+        if let Some(listen) = &flags.listen {
+            let source = Source::Flag("--listen".to_owned());
+            self.set(&source, "listen", Value::Text(listen.clone()))?;
+        }
+        self.dev |= flags.dev;
+        self.insecure |= flags.insecure;
+        for word in &flags.destinations {
+            self.add_destination(&Source::Flag("--destination".to_owned()), word)?;
+        }
+        if flags.trace_effects.is_some() {
+            self.trace_effects.clone_from(&flags.trace_effects);
+        }
+        Ok(())
+    }
+
+    fn set(&mut self, source: &Source, key: &str, value: Value) -> Result<(), ConfigError> {
+        let Some(setting) = SETTINGS.iter().find(|setting| setting.key == key) else {
+            let nearest = settings::nearest(key, SETTINGS.iter().map(|setting| setting.key));
+            return Err(ConfigError::Unknown {
+                source: source.clone(),
+                key: key.to_owned(),
+                nearest,
+            });
+        };
+        setting.set(self, value).map_err(|why| ConfigError::Value {
+            source: source.clone(),
+            key: key.to_owned(),
+            why,
+        })
+    }
+
+    /// `NAME=URL[,KEY=VALUE]…`; a URL that is called has no comma.
+    fn add_destination(&mut self, source: &Source, word: &str) -> Result<(), ConfigError> {
+        let Some((name, rest)) = word.split_once('=') else {
+            let why = "is not of the form NAME=URL".to_owned();
+            return Err(ConfigError::Value { source: source.clone(), key: word.to_owned(), why });
+        };
+        let mut parts = rest.split(',');
+        let mut rule = Rule::new(parts.next().unwrap_or_default());
+        for part in parts {
+            let (key, text) = part.split_once('=').unwrap_or((part, ""));
+            set_rule(&mut rule, source, name, key, Value::Text(text.to_owned()))?;
+        }
+        check_destination(source, name, &rule)?;
+        self.destinations.insert(name.to_owned(), rule);
+        Ok(())
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let loopback = self.listen.ip().is_loopback();
+        if self.dev && !loopback {
+            return Err(ConfigError::DevBeyondLoopback { listen: self.listen });
+        }
+        if !loopback && !self.insecure {
+            return Err(ConfigError::BeyondLoopback { listen: self.listen });
+        }
+        let limits = &self.limits;
+        let ordered = [
+            ("calls.backoff_ms", limits.backoff_ms, "calls.backoff_ms_max", limits.backoff_ms_max),
+            (
+                "calls.destination_calls_max",
+                limits.destination_calls_max as u64,
+                "calls.calls_max",
+                limits.calls_max as u64,
+            ),
+            (
+                "transactions.open_timeout_ms",
+                limits.open_timeout_ms,
+                "transactions.timeout_ms_max",
+                limits.timeout_ms_max,
+            ),
+            (
+                "transactions.payload_bytes_max",
+                limits.payload_bytes_max as u64,
+                "requests.body_bytes_max",
+                self.requests.body_bytes_max as u64,
+            ),
+            (
+                "waiting.transaction_waiters_max",
+                limits.transaction_waiters_max as u64,
+                "waiting.waiters_max",
+                limits.waiters_max as u64,
+            ),
+            (
+                "log.segment_bytes",
+                self.log.segment_bytes,
+                "log.log_bytes_max",
+                self.log.log_bytes_max,
+            ),
+        ];
+        for (small, value, large, max) in ordered {
+            if value > max {
+                return Err(ConfigError::Order { small, value, large, max });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn read_file(
+    flags: &Flags,
+    environment: &BTreeMap<String, String>,
+) -> Result<Option<(PathBuf, String)>, ConfigError> {
+    let named = flags.config.clone().or(environment.get("WHOLLY_CONFIG").map(PathBuf::from));
+    let path = named.clone().unwrap_or(PathBuf::from(FILE_DEFAULT));
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Ok(Some((path, text))),
+        Err(cause) if named.is_none() && cause.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(cause) => Err(ConfigError::Read { path, cause }),
+    }
+}
+
+fn rule_from_toml(source: &Source, name: &str, value: &toml::Value) -> Result<Rule, ConfigError> {
+    let mut rule = Rule::new("");
+    let toml::Value::Table(table) = value else {
+        set_rule(&mut rule, source, name, "url", Value::from_toml(value))?;
+        check_destination(source, name, &rule)?;
+        return Ok(rule);
+    };
+    for (key, value) in table {
+        set_rule(&mut rule, source, name, key, Value::from_toml(value))?;
+    }
+    check_destination(source, name, &rule)?;
+    Ok(rule)
+}
+
+fn check_destination(source: &Source, name: &str, rule: &Rule) -> Result<(), ConfigError> {
+    check_rule(name, rule).map_err(|why: RuleError| ConfigError::Value {
+        source: source.clone(),
+        key: format!("destinations.{name}"),
+        why: format!("cannot stand: {why}"),
+    })
+}
+
+fn set_rule(
+    rule: &mut Rule,
+    source: &Source,
+    name: &str,
+    key: &str,
+    value: Value,
+) -> Result<(), ConfigError> {
+    const KEYS: [&str; 6] = ["url", "answers", "replies", "body", "slots", "timeout_ms"];
+    let full = format!("destinations.{name}.{key}");
+    let failed =
+        |why: String| ConfigError::Value { source: source.clone(), key: full.clone(), why };
+    match key {
+        "url" => rule.url = value.text().map_err(failed)?,
+        "answers" => {
+            let known = [("wholly", Answers::Wholly), ("plain", Answers::Plain)];
+            rule.answers = value.one_of(&known).map_err(failed)?;
+        }
+        "replies" => {
+            let known = [("kept", Replies::Kept), ("not_kept", Replies::NotKept)];
+            rule.replies = value.one_of(&known).map_err(failed)?;
+        }
+        "body" => {
+            let known = [("payload", BodyForm::Payload), ("envelope", BodyForm::Envelope)];
+            rule.body = value.one_of(&known).map_err(failed)?;
+        }
+        "slots" => {
+            let slots = value.number().map_err(failed)?;
+            rule.slots = Some(usize::try_from(slots).unwrap_or(usize::MAX));
+        }
+        "timeout_ms" => rule.timeout_ms = Some(value.number().map_err(failed)?),
+        _unknown_text => {
+            let nearest = settings::nearest(key, KEYS.iter().copied());
+            return Err(ConfigError::Unknown { source: source.clone(), key: full, nearest });
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

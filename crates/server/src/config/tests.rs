@@ -1,0 +1,136 @@
+//! Configurations that are read, and those that are refused with the words a person needs.
+
+use super::*;
+
+fn load(file: &str, environment: &[(&str, &str)], flags: Flags) -> Result<Config, ConfigError> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("wholly.toml");
+    std::fs::write(&path, file).unwrap();
+    let environment =
+        environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    Config::load(&Flags { config: Some(path), ..flags }, environment)
+}
+
+fn refused(file: &str, environment: &[(&str, &str)], flags: Flags, words: &[&str]) {
+    let error = load(file, environment, flags).expect_err(file);
+    let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+    let text = format!("{error}: {cause}");
+    for word in words {
+        assert!(text.contains(word), "{file}{environment:?}: {text:?} does not say {word:?}");
+    }
+}
+
+fn set(words: &[&str]) -> Flags {
+    Flags { set: words.iter().map(|word| (*word).to_owned()).collect(), ..Flags::default() }
+}
+
+#[test]
+fn what_comes_later_wins() {
+    let file = "listen = \"127.0.0.1:1\"\n[calls]\ntimeout_ms = 1\nbackoff_ms = 1\nramp_ms = 1";
+    let environment = [
+        ("WHOLLY_CALLS_TIMEOUT_MS", "2"),
+        ("WHOLLY_CALLS_BACKOFF_MS", "2"),
+        ("WHOLLY_PORT", "tcp://10.0.0.1:7700"),
+        ("WHOLLY_URL", "http://elsewhere"),
+    ];
+    let flags = Flags { listen: Some("127.0.0.1:3".into()), ..set(&["calls.timeout_ms=3"]) };
+    let config = load(file, &environment, flags).unwrap();
+    assert_eq!(config.listen.port(), 3);
+    assert_eq!(config.limits.call_timeout_ms, 3);
+    assert_eq!(config.limits.backoff_ms, 2);
+    assert_eq!(config.limits.ramp_ms, 1);
+    assert_eq!(config.limits.backoff_ms_max, Limits::default().backoff_ms_max);
+}
+
+#[test]
+fn destinations_come_in_every_form() {
+    let file = r#"
+        hosts = ["coordinator.shop"]
+        [destinations]
+        stock = "http://stock:8080"
+        points = { url = "http://points", answers = "plain", replies = "kept", slots = 4 }
+        "svc-*" = { url = "http://*.internal", body = "envelope", timeout_ms = 300 }
+        orders = "http://old:1"
+    "#;
+    let environment = [("WHOLLY_DESTINATIONS", "orders=http://orders:1 mail=http://mail")];
+    let flags = Flags {
+        destinations: vec!["mail=http://mail:2,answers=plain,timeout_ms=50".into()],
+        ..Flags::default()
+    };
+    let config = load(file, &environment, flags).unwrap();
+    assert_eq!(config.hosts, ["coordinator.shop"]);
+    let rule = |name: &str| config.destinations[name].clone();
+    assert_eq!(rule("stock"), Rule::new("http://stock:8080"));
+    assert_eq!(rule("orders"), Rule::new("http://orders:1"));
+    let points = Rule {
+        answers: Answers::Plain,
+        replies: Replies::Kept,
+        slots: Some(4),
+        ..Rule::new("http://points")
+    };
+    assert_eq!(rule("points"), points);
+    let pattern =
+        Rule { body: BodyForm::Envelope, timeout_ms: Some(300), ..Rule::new("http://*.internal") };
+    assert_eq!(rule("svc-*"), pattern);
+    let mail = Rule { answers: Answers::Plain, timeout_ms: Some(50), ..Rule::new("http://mail:2") };
+    assert_eq!(rule("mail"), mail);
+}
+
+#[test]
+fn a_mistake_is_named_with_its_place_and_its_remedy() {
+    let none = Flags::default;
+    refused("lisen = 1", &[], none(), &["wholly.toml", "lisen", "did you mean listen?"]);
+    refused("[calls]\ntimeot_ms = 1", &[], none(), &["calls.timeot_ms", "calls.timeout_ms?"]);
+    refused("[call]\ntimeout_ms = 1", &[], none(), &["call.timeout_ms", "calls.timeout_ms?"]);
+    refused("qqqqqqqqqq = 1", &[], none(), &["qqqqqqqqqq", "remove it"]);
+    refused("listen =", &[], none(), &["is no TOML", "line 1"]);
+    refused("listen = 7700", &[], none(), &["listen", "must be a text"]);
+    refused("listen = \"stock:1\"", &[], none(), &["listen", "127.0.0.1:7700"]);
+    refused("[calls]\ntimeout_ms = 0", &[], none(), &["calls.timeout_ms", "from 1 to"]);
+    refused("[calls]\ntimeout_ms = -1", &[], none(), &["calls.timeout_ms", "not negative"]);
+    refused("[calls]\ntimeout_ms = 1.5", &[], none(), &["whole number"]);
+    refused("[transactions]\nbranches_max = 65536", &[], none(), &["from 1 to 65535"]);
+    refused("dev = 1", &[], none(), &["dev", "true or false"]);
+    refused("hosts = [1]", &[], none(), &["hosts", "list of texts"]);
+    let environment = [("WHOLLY_CALLS_TIMEOUT_MS", "soon")];
+    refused("", &environment, none(), &["environment variable WHOLLY_CALLS_TIMEOUT_MS"]);
+    refused("", &[], set(&["calls.timeout_ms"]), &["--set", "KEY=VALUE"]);
+    refused("", &[], set(&["calls.timeout=1"]), &["--set", "did you mean calls.timeout_ms?"]);
+    let both = "[calls]\nbackoff_ms = 10\nbackoff_ms_max = 5";
+    refused(both, &[], none(), &["calls.backoff_ms is 10", "calls.backoff_ms_max, which is 5"]);
+    let missing = Flags { config: Some("/nowhere/wholly.toml".into()), ..none() };
+    let error = Config::load(&missing, []).unwrap_err();
+    assert!(error.to_string().contains("/nowhere/wholly.toml"));
+}
+
+#[test]
+fn a_bad_destination_is_named() {
+    let check = |line: &str, words: &[&str]| {
+        refused(&format!("[destinations]\n{line}"), &[], Flags::default(), words);
+    };
+    check("stock = \"https://stock\"", &["destinations.stock", "https", "not supported"]);
+    check("stock = \"http://127.1\"", &["destinations.stock", "odd spelling"]);
+    check("stock = \"http://u:p@stock\"", &["user name or password"]);
+    check("stock = { answers = \"plain\" }", &["destinations.stock", "http://"]);
+    check("stock = { url = \"http://a\", anwsers = 1 }", &["stock.anwsers", "mean answers?"]);
+    check("stock = { url = \"http://a\", answers = \"odd\" }", &["one of: wholly, plain"]);
+    check("stock = { url = \"http://a\", slots = 0 }", &["slots must be at least 1"]);
+    check("stock = { url = \"http://a\", timeout_ms = 0 }", &["timeout_ms must be at least 1"]);
+    check("\"a*b*\" = \"http://a\"", &["exactly one *"]);
+    check("stock = 7", &["destinations.stock.url", "must be a text"]);
+    let flags = Flags { destinations: vec!["stock".into()], ..Flags::default() };
+    refused("", &[], flags, &["--destination", "NAME=URL"]);
+}
+
+#[test]
+fn no_listener_beyond_loopback_by_accident() {
+    let listen = |listen: &str| Flags { listen: Some(listen.into()), ..Flags::default() };
+    refused("", &[], listen("0.0.0.0:7700"), &["0.0.0.0:7700", "--insecure"]);
+    refused("", &[], listen("[::]:7700"), &["--insecure"]);
+    refused("", &[], Flags { dev: true, ..listen("0.0.0.0:1") }, &["--dev", "127.0.0.1"]);
+    let dev_insecure = Flags { dev: true, insecure: true, ..listen("0.0.0.0:1") };
+    refused("", &[], dev_insecure, &["--dev"]);
+    assert!(load("", &[], Flags { insecure: true, ..listen("0.0.0.0:1") }).is_ok());
+    assert!(load("", &[], listen("[::1]:1")).is_ok());
+    assert!(load("", &[], listen("127.0.0.2:1")).is_ok());
+}

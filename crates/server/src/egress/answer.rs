@@ -1,0 +1,248 @@
+//! What counts as an answer: done and refused only with proof, all else is unknown.
+
+use super::connection::Seen;
+use super::destinations::{Answers, Replies, Rule};
+use http::StatusCode;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use wholly_core::branch::{Answer, Kept, Refusal};
+use wholly_core::effect::Call;
+use wholly_core::ids::{Body, Code, Text};
+use wholly_wire::headers::{ANSWER, AnswerHeader, AnswerWord};
+use wholly_wire::words::Spelled;
+
+/// The code of a refusal that gives none.
+const CODE_DEFAULT: &str = "refused";
+
+/// Judges a whole answer to a call.
+pub(super) fn judge(call: &Call, rule: &Rule, seen: &Seen) -> Answer {
+    let judged = match rule.answers {
+        Answers::Wholly => judge_wholly(call, rule, seen),
+        Answers::Plain => judge_plain(rule, seen),
+    };
+    judged.unwrap_or_else(|detail| Answer::Unknown { detail: Text::cut(&detail) })
+}
+
+/// By the header, which must echo what was asked and agree with the status: a proxy's default
+/// page, or an answer that belongs to another call, proves nothing.
+fn judge_wholly(call: &Call, rule: &Rule, seen: &Seen) -> Result<Answer, String> {
+    let status = seen.head.status;
+    let header = seen.head.headers.get(ANSWER).ok_or_else(|| {
+        format!("status {}{} without header {ANSWER}", status.as_u16(), redirect(status))
+    })?;
+    let text = header.to_str().map_err(|_| format!("header {ANSWER} is not ASCII"))?;
+    let answer = AnswerHeader::parse(text).map_err(|error| error.to_string())?;
+    let asked = &answer.asked;
+    if asked.gid != call.gid
+        || asked.branch != call.branch
+        || asked.operation != call.operation
+        || asked.op != call.op
+    {
+        return Err(format!("header {ANSWER} answers another call: {text}"));
+    }
+    let agrees = match answer.word {
+        AnswerWord::Done => status.is_success(),
+        AnswerWord::Refused => status == StatusCode::CONFLICT,
+        AnswerWord::Working => status == StatusCode::TOO_EARLY,
+    };
+    if !agrees {
+        let word = answer.word.spell();
+        return Err(format!("header {ANSWER} says {word}, but the status is {}", status.as_u16()));
+    }
+    let kept = keeps(rule, answer.kept);
+    match answer.word {
+        AnswerWord::Done if is_json(&seen.body) => {
+            Ok(Answer::Done { reply: Body::new(&seen.body), kept })
+        }
+        AnswerWord::Done => Err("done with a body that is not JSON".to_owned()),
+        AnswerWord::Refused => Ok(Answer::Refused(refusal(seen, kept))),
+        AnswerWord::Working => Ok(Answer::Working),
+    }
+}
+
+fn judge_plain(rule: &Rule, seen: &Seen) -> Result<Answer, String> {
+    let status = seen.head.status;
+    let kept = keeps(rule, Kept::NotKept);
+    match status {
+        StatusCode::CONFLICT => Ok(Answer::Refused(refusal(seen, kept))),
+        StatusCode::TOO_EARLY => Ok(Answer::Working),
+        success if success.is_success() => Ok(Answer::Done { reply: plain_reply(seen), kept }),
+        other => Err(format!("status {}{}", other.as_u16(), redirect(other))),
+    }
+}
+
+fn redirect(status: StatusCode) -> &'static str {
+    match status.is_redirection() {
+        true => " (redirects are not followed)",
+        false => "",
+    }
+}
+
+fn keeps(rule: &Rule, said: Kept) -> Kept {
+    match rule.replies {
+        Replies::Kept => Kept::Kept,
+        Replies::NotKept => said,
+    }
+}
+
+fn is_json(body: &[u8]) -> bool {
+    body.is_empty() || serde_json::from_slice::<IgnoredAny>(body).is_ok()
+}
+
+/// A reply that is no JSON is kept as a JSON string where it is text, else as nothing.
+fn plain_reply(seen: &Seen) -> Body {
+    if is_json(&seen.body) {
+        return Body::new(&seen.body);
+    }
+    let text = std::str::from_utf8(&seen.body).ok();
+    let quoted = text.and_then(|text| serde_json::to_vec(text).ok());
+    quoted.map(|bytes| Body::new(&bytes)).unwrap_or_default()
+}
+
+/// The reason as the participant gives it; a refusal without one that can be read stands all the
+/// same.
+fn refusal(seen: &Seen, kept: Kept) -> Refusal {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Said {
+        code: Option<String>,
+        detail: Option<String>,
+    }
+    let said: Said = serde_json::from_slice(&seen.body).unwrap_or_default();
+    let default = || Code::new(CODE_DEFAULT).expect("the default code is a code");
+    let code = said.code.as_deref().and_then(|code| Code::new(code).ok()).unwrap_or_else(default);
+    Refusal { code, detail: Text::cut(said.detail.as_deref().unwrap_or_default()), kept }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use wholly_core::branch::Op;
+    use wholly_core::effect::{Mark, Proof};
+    use wholly_core::ids::{CallId, Origin};
+    use wholly_core::time::Timestamp;
+
+    const ECHO: &str = "gid=g;branch=b;operation=stock.lock;op=try";
+
+    fn call() -> Call {
+        Call {
+            id: CallId(1),
+            gid: "g".parse().unwrap(),
+            branch: "b".parse().unwrap(),
+            destination: "stock".parse().unwrap(),
+            operation: "stock.lock".parse().unwrap(),
+            op: Op::Try,
+            payload: Body::default(),
+            replies: Vec::new(),
+            reply: None,
+            mark: Mark {
+                origin: Origin::new("o").unwrap(),
+                begun: Timestamp(2),
+                limit: Timestamp(1),
+            },
+            timeout_ms: 1_000,
+            attempt: 1,
+            proof: Proof::default(),
+        }
+    }
+
+    /// An answer in a line, as the cases below spell it.
+    fn spell(answer: &Answer) -> String {
+        let kept = |kept: &Kept| match kept {
+            Kept::Kept => " kept",
+            Kept::NotKept => "",
+        };
+        match answer {
+            Answer::Done { reply, kept: k } => {
+                format!("done {}{}", String::from_utf8_lossy(reply.as_bytes()), kept(k))
+            }
+            Answer::Refused(refusal) => format!(
+                "refused {} {:?}{}",
+                refusal.code,
+                refusal.detail.as_str(),
+                kept(&refusal.kept)
+            ),
+            Answer::Working => "working".to_owned(),
+            Answer::Unknown { detail } => format!("unknown: {}", detail.as_str()),
+        }
+    }
+
+    fn check(rule: &Rule, status: u16, header: Option<&str>, body: &[u8], expected: &str) {
+        let mut response = http::Response::builder().status(status);
+        if let Some(header) = header {
+            response = response.header(ANSWER, header.replace('@', ECHO));
+        }
+        let (head, ()) = response.body(()).unwrap().into_parts();
+        let seen = Seen { head, body: Bytes::copy_from_slice(body) };
+        let answer = spell(&judge(&call(), rule, &seen));
+        assert_eq!(answer, expected, "{status} {header:?} {}", String::from_utf8_lossy(body));
+    }
+
+    #[test]
+    fn only_the_echo_of_the_call_is_an_answer() {
+        let rule = Rule::new("http://stock");
+        let check = |status, header: &str, body: &str, expected: &str| {
+            check(&rule, status, Some(header), body.as_bytes(), expected);
+        };
+        check(200, "done;@", "{\"a\":1}", "done {\"a\":1}");
+        check(200, "done;@;kept", "7", "done 7 kept");
+        check(204, "done;@", "", "done ");
+        check(409, "refused;@;kept", r#"{"code":"c","detail":"d"}"#, "refused c \"d\" kept");
+        check(409, "refused;@", "", "refused refused \"\"");
+        check(409, "refused;@", r#"{"code":"no code","detail":"d"}"#, "refused refused \"d\"");
+        check(425, "working;@", "", "working");
+        let other = "unknown: header wholly-answer answers another call: done;";
+        for echo in [
+            "gid=h;branch=b;operation=stock.lock;op=try",
+            "gid=g;branch=c;operation=stock.lock;op=try",
+            "gid=g;branch=b;operation=stock.free;op=try",
+            "gid=g;branch=b;operation=stock.lock;op=confirm",
+        ] {
+            check(200, &format!("done;{echo}"), "", &format!("{other}{echo}"));
+        }
+        let differs = "unknown: header wholly-answer says";
+        check(500, "done;@", "", &format!("{differs} done, but the status is 500"));
+        check(409, "done;@", "", &format!("{differs} done, but the status is 409"));
+        check(200, "refused;@", "", &format!("{differs} refused, but the status is 200"));
+        check(200, "working;@", "", &format!("{differs} working, but the status is 200"));
+        check(200, "done;@", "<html>", "unknown: done with a body that is not JSON");
+        check(200, "done;@", "{\"a\":1", "unknown: done with a body that is not JSON");
+    }
+
+    #[test]
+    fn without_the_header_nothing_is_known() {
+        let rule = Rule::new("http://stock");
+        let missing = "without header wholly-answer";
+        check(&rule, 200, None, b"{}", &format!("unknown: status 200 {missing}"));
+        check(&rule, 409, None, b"{}", &format!("unknown: status 409 {missing}"));
+        check(&rule, 404, None, b"{}", &format!("unknown: status 404 {missing}"));
+        let redirect = "(redirects are not followed)";
+        check(&rule, 302, None, b"", &format!("unknown: status 302 {redirect} {missing}"));
+    }
+
+    #[test]
+    fn a_plain_destination_answers_by_its_status() {
+        let rule = Rule { answers: Answers::Plain, ..Rule::new("http://stock") };
+        let check =
+            |status, body: &[u8], expected: &str| check(&rule, status, None, body, expected);
+        check(200, b"{\"a\":1}", "done {\"a\":1}");
+        check(201, b"", "done ");
+        check(200, b"ok", "done \"ok\"");
+        check(200, b"\xff\xfe", "done ");
+        check(409, br#"{"detail":"no"}"#, "refused refused \"no\"");
+        check(425, b"", "working");
+        check(302, b"", "unknown: status 302 (redirects are not followed)");
+        check(400, b"", "unknown: status 400");
+        check(500, b"{}", "unknown: status 500");
+    }
+
+    #[test]
+    fn a_destination_may_keep_all_its_replies() {
+        let kept = Rule { replies: Replies::Kept, ..Rule::new("http://stock") };
+        check(&kept, 200, Some("done;@"), b"1", "done 1 kept");
+        let plain = Rule { answers: Answers::Plain, ..kept };
+        check(&plain, 200, None, b"1", "done 1 kept");
+        check(&plain, 409, None, b"", "refused refused \"\" kept");
+    }
+}

@@ -1,0 +1,402 @@
+//! Who may be called: the destinations that the configuration names, exactly or by pattern.
+
+use super::address::{Address, AddressError, Reach};
+use super::connection::Pool;
+use crate::observe::CallFigures;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::{Arc, RwLock};
+use tokio::sync::Semaphore;
+use wholly_core::ids::Destination;
+
+/// Places that were found by pattern or URL and are kept ready; more are made again when needed.
+const PLACES_KEPT_MAX: usize = 4_096;
+/// More slots than any destination is given calls for.
+const SLOTS_MAX: usize = 65_536;
+
+/// What the configuration says of a destination or of a pattern of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// Its URL; `*` stands for what the `*` of the name matched.
+    pub url: String,
+    /// How it answers.
+    pub answers: Answers,
+    /// Whether it gives the same reply again.
+    pub replies: Replies,
+    /// What the body of a call holds.
+    pub body: BodyForm,
+    /// Calls in flight to it; the limit `destination_calls_max` if not said.
+    pub slots: Option<usize>,
+    /// Longest a call may take; the limit `call_timeout_ms` if not said.
+    pub timeout_ms: Option<u64>,
+}
+
+impl Rule {
+    /// A destination with every key at its default.
+    pub fn new(url: &str) -> Self {
+        Rule {
+            url: url.to_owned(),
+            answers: Answers::Wholly,
+            replies: Replies::NotKept,
+            body: BodyForm::Payload,
+            slots: None,
+            timeout_ms: None,
+        }
+    }
+}
+
+/// How a destination says what came of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answers {
+    /// By the header `wholly-answer`, which echoes the call.
+    Wholly,
+    /// By the status alone.
+    Plain,
+}
+
+/// Whether a destination gives the same reply to the same call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replies {
+    /// It does, come what may.
+    Kept,
+    /// Only where the answer says so.
+    NotKept,
+}
+
+/// What the body of a call holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyForm {
+    /// The payload, as it is; an envelope where replies are handed on.
+    Payload,
+    /// Always the envelope.
+    Envelope,
+}
+
+/// Why a destination's rule cannot stand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RuleError {
+    /// The URL is none that is called.
+    Url(AddressError),
+    /// A pattern has one `*` in its name and one or none in its URL's host or path; an exact name
+    /// has none.
+    Star,
+    /// A name that no branch can have.
+    Name,
+    /// No slot at all.
+    Slots,
+    /// No time at all.
+    Timeout,
+}
+
+impl fmt::Display for RuleError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RuleError::Url(error) => write!(f, "its url {error}"),
+            RuleError::Star => f.write_str(
+                "a pattern has exactly one * in its name and at most one in its url; an exact \
+                 name has none in either",
+            ),
+            RuleError::Name => f.write_str(
+                "a name is 1 to 128 letters, digits and . _ : -, beginning with a letter or digit",
+            ),
+            RuleError::Slots => f.write_str("slots must be at least 1"),
+            RuleError::Timeout => f.write_str("timeout_ms must be at least 1"),
+        }
+    }
+}
+
+impl std::error::Error for RuleError {}
+
+/// Why a destination is not called.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotNamed {
+    /// No rule names it.
+    #[error(
+        "destination {destination} is not named in the configuration; add it under \
+         [destinations] or with --destination"
+    )]
+    Name {
+        /// Which.
+        destination: Destination,
+    },
+    /// A URL that may not stand for itself.
+    #[error("destination {destination} {why}")]
+    Url {
+        /// Which.
+        destination: Destination,
+        /// Why not.
+        why: AddressError,
+    },
+    /// A URL where none may stand for itself.
+    #[error(
+        "destination {destination} is a URL; give it a name in the configuration, URLs are \
+         called with --dev only"
+    )]
+    UrlWithoutDev {
+        /// Which.
+        destination: Destination,
+    },
+}
+
+/// Whether a loopback URL may stand for a destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Urls {
+    /// `--dev`: it may.
+    Loopback,
+    /// Only names are called.
+    Refused,
+}
+
+/// A destination as it is called.
+pub(super) struct Place {
+    /// Counted under the name of its rule, so that the configuration bounds how many there are.
+    pub(super) figures: CallFigures,
+    pub(super) address: Address,
+    pub(super) reach: Reach,
+    pub(super) rule: Rule,
+    /// Slots of a destination named by pattern; one named exactly has them in the driver.
+    pub(super) slots: Option<Semaphore>,
+    pub(super) pool: Pool,
+}
+
+impl Place {
+    fn new(label: &str, address: Address, reach: Reach, rule: Rule, idle_max: usize) -> Self {
+        let idle_max = rule.slots.unwrap_or(idle_max).min(idle_max);
+        let figures = CallFigures::new(label);
+        Place { figures, address, reach, rule, slots: None, pool: Pool::new(idle_max) }
+    }
+}
+
+/// All that may be called.
+pub struct Destinations {
+    patterns: Vec<Pattern>,
+    urls: Urls,
+    idle_max: usize,
+    places: RwLock<HashMap<Destination, Arc<Place>>>,
+    exact: HashMap<String, Arc<Place>>,
+}
+
+struct Pattern {
+    name: String,
+    before: String,
+    after: String,
+    rule: Rule,
+}
+
+impl Pattern {
+    /// What the `*` matches: one part of a DNS name, so that it can only ever be one in the URL.
+    fn matched<'a>(&self, name: &'a str) -> Option<&'a str> {
+        let inner = name.strip_prefix(self.before.as_str())?.strip_suffix(self.after.as_str())?;
+        super::address::is_label(inner).then_some(inner)
+    }
+}
+
+/// Checks one rule by its name.
+pub fn check_rule(name: &str, rule: &Rule) -> Result<(), RuleError> {
+    let stars = (name.matches('*').count(), rule.url.matches('*').count());
+    if !matches!(stars, (0, 0) | (1, 0 | 1)) {
+        return Err(RuleError::Star);
+    }
+    let sample = name.replacen('*', "a", 1);
+    wholly_core::ids::Name::new(&sample).map_err(|_| RuleError::Name)?;
+    Address::parse(&rule.url.replacen('*', "a", 1)).map_err(RuleError::Url)?;
+    if rule.slots == Some(0) {
+        return Err(RuleError::Slots);
+    }
+    if rule.timeout_ms == Some(0) {
+        return Err(RuleError::Timeout);
+    }
+    Ok(())
+}
+
+impl Destinations {
+    /// Takes the rules by name. Exact names go before patterns, a longer pattern before a
+    /// shorter one.
+    pub fn new(
+        rules: &BTreeMap<String, Rule>,
+        urls: Urls,
+        idle_max: usize,
+    ) -> Result<Self, RuleError> {
+        let mut patterns = Vec::new();
+        let mut exact = HashMap::new();
+        for (name, rule) in rules {
+            check_rule(name, rule)?;
+            match name.split_once('*') {
+                Some((before, after)) => patterns.push(Pattern {
+                    name: name.clone(),
+                    before: before.to_owned(),
+                    after: after.to_owned(),
+                    rule: rule.clone(),
+                }),
+                None => {
+                    let address = Address::parse(&rule.url).map_err(RuleError::Url)?;
+                    let place =
+                        Place::new(name, address, Reach::Configured, rule.clone(), idle_max);
+                    exact.insert(name.clone(), Arc::new(place));
+                }
+            }
+        }
+        patterns.sort_by_key(|pattern| std::cmp::Reverse(pattern.name.len()));
+        Ok(Destinations { patterns, urls, idle_max, places: RwLock::default(), exact })
+    }
+
+    /// The slots of destinations that are named exactly and say so.
+    pub fn slots(&self) -> impl Iterator<Item = (Destination, usize)> {
+        self.exact.iter().filter_map(|(name, place)| {
+            let destination = Destination::new(name).ok()?;
+            Some((destination, place.rule.slots?))
+        })
+    }
+
+    /// Whether calls to it go anywhere.
+    pub fn check(&self, destination: &Destination) -> Result<(), NotNamed> {
+        self.place(destination).map(|_place| ())
+    }
+
+    pub(super) fn place(&self, destination: &Destination) -> Result<Arc<Place>, NotNamed> {
+        if let Some(place) = self.exact.get(destination.as_str()) {
+            return Ok(Arc::clone(place));
+        }
+        let kept = self.places.read().expect("nothing panics under this lock");
+        if let Some(place) = kept.get(destination) {
+            return Ok(Arc::clone(place));
+        }
+        drop(kept);
+        let made = Arc::new(self.make(destination)?);
+        let mut kept = self.places.write().expect("nothing panics under this lock");
+        if kept.len() >= PLACES_KEPT_MAX {
+            kept.retain(|_destination, place| Arc::strong_count(place) > 1);
+        }
+        if kept.len() >= PLACES_KEPT_MAX {
+            return Ok(made);
+        }
+        Ok(Arc::clone(kept.entry(destination.clone()).or_insert(made)))
+    }
+
+    fn make(&self, destination: &Destination) -> Result<Place, NotNamed> {
+        let name = destination.as_str();
+        for pattern in &self.patterns {
+            if let Some(matched) = pattern.matched(name) {
+                let url = pattern.rule.url.replacen('*', matched, 1);
+                let address = Address::parse(&url)
+                    .map_err(|why| NotNamed::Url { destination: destination.clone(), why })?;
+                let rule = pattern.rule.clone();
+                let slots = rule.slots.map(|slots| Semaphore::new(slots.min(SLOTS_MAX)));
+                let reach = Reach::Configured;
+                let place = Place::new(&pattern.name, address, reach, rule, self.idle_max);
+                return Ok(Place { slots, ..place });
+            }
+        }
+        if !name.contains("//") {
+            return Err(NotNamed::Name { destination: destination.clone() });
+        }
+        match self.urls {
+            Urls::Refused => Err(NotNamed::UrlWithoutDev { destination: destination.clone() }),
+            Urls::Loopback => {
+                let refused = |why| NotNamed::Url { destination: destination.clone(), why };
+                let address = Address::parse(name).map_err(refused)?;
+                address.check(Reach::Loopback).map_err(refused)?;
+                let rule = Rule::new(name);
+                Ok(Place::new("dev", address, Reach::Loopback, rule, self.idle_max))
+            }
+        }
+    }
+
+    /// Closes connections that have been idle too long.
+    pub(super) fn sweep(&self) {
+        for place in self.exact.values() {
+            place.pool.sweep();
+        }
+        for place in self.places.read().expect("nothing panics under this lock").values() {
+            place.pool.sweep();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(rules: &[(&str, &str)], urls: Urls) -> Result<Destinations, RuleError> {
+        let rules = rules.iter().map(|(name, url)| ((*name).to_owned(), Rule::new(url))).collect();
+        Destinations::new(&rules, urls, 8)
+    }
+
+    #[test]
+    fn a_name_leads_to_its_rule_and_nowhere_else() {
+        let rules = [
+            ("stock", "http://stock:8080"),
+            ("svc-*", "http://*.internal:1"),
+            ("svc-b*", "http://b:2"),
+            ("*.pay", "http://pay/*"),
+        ];
+        let table = table(&rules, Urls::Refused).unwrap();
+        let check = |name: &str, expected: Option<(&str, &str, &str)>| {
+            let place = table.place(&Destination::new(name).unwrap()).ok();
+            let seen = place.as_ref().map(|place| {
+                let address = &place.address;
+                (place.figures.label(), address.authority.as_str(), address.prefix.as_str())
+            });
+            assert_eq!(seen, expected, "{name}");
+        };
+        check("stock", Some(("stock", "stock:8080", "")));
+        check("svc-a", Some(("svc-*", "a.internal:1", "")));
+        check("svc-bx", Some(("svc-b*", "b:2", "")));
+        check("eu.pay", Some(("*.pay", "pay", "/eu")));
+        for stray in [
+            "stock2",
+            "svc-",
+            "svc-a.b",
+            "svc-A",
+            "svc-a:1",
+            "svc-a@b",
+            "svc-*",
+            "svc--a",
+            ".pay",
+            "a/b.pay",
+            "...pay",
+            "http://stock:8080",
+            "http://127.0.0.1:1",
+        ] {
+            check(stray, None);
+        }
+    }
+
+    #[test]
+    fn with_dev_a_loopback_url_stands_for_itself() {
+        let dev = table(&[], Urls::Loopback).unwrap();
+        let check = |name: &str| dev.check(&Destination::new(name).unwrap());
+        assert_eq!(check("http://127.0.0.1:8080/a"), Ok(()));
+        assert_eq!(check("http://localhost:8080"), Ok(()));
+        assert!(matches!(check("http://10.0.0.1:8080"), Err(NotNamed::Url { .. })));
+        assert!(matches!(check("http://127.1:8080"), Err(NotNamed::Url { .. })));
+        assert!(matches!(check("stock"), Err(NotNamed::Name { .. })));
+        let named = table(&[], Urls::Refused).unwrap();
+        let url = Destination::new("http://127.0.0.1:8080").unwrap();
+        assert!(matches!(named.check(&url), Err(NotNamed::UrlWithoutDev { .. })));
+    }
+
+    #[test]
+    fn a_rule_that_cannot_stand_is_refused() {
+        let check = |name: &str, url: &str, expected: RuleError| {
+            assert_eq!(table(&[(name, url)], Urls::Refused).err(), Some(expected), "{name} {url}");
+        };
+        check("stock", "http://*.internal", RuleError::Star);
+        check("a*b*", "http://x", RuleError::Star);
+        check("a*", "http://*.*", RuleError::Star);
+        check("", "http://x", RuleError::Name);
+        check("sto ck", "http://x", RuleError::Name);
+        check("stock", "https://x", RuleError::Url(AddressError::Https));
+        check("stock", "http://127.1", RuleError::Url(AddressError::IpSpelling));
+    }
+
+    #[test]
+    fn places_made_by_pattern_are_bounded() {
+        let table = table(&[("svc-*", "http://*.internal")], Urls::Refused).unwrap();
+        for number in 0..PLACES_KEPT_MAX + 10 {
+            let name = Destination::new(&format!("svc-{number}")).unwrap();
+            assert!(table.check(&name).is_ok());
+        }
+        assert!(table.places.read().unwrap().len() <= PLACES_KEPT_MAX);
+    }
+}

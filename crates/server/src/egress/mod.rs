@@ -1,0 +1,191 @@
+//! The only way out: calls to the destinations that the configuration names, within a deadline
+//! and a bound on what comes back.
+
+mod address;
+mod answer;
+mod connection;
+mod destinations;
+mod request;
+
+pub use address::{Address, AddressError, Host, Reach, ResolveError};
+pub use destinations::{
+    Answers, BodyForm, Destinations, NotNamed, Replies, Rule, RuleError, Urls, check_rule,
+};
+
+use crate::observe::Metrics;
+use connection::{Connection, ExchangeError, Seen};
+use destinations::Place;
+use std::error::Error;
+use std::sync::{Arc, RwLock, Weak};
+use std::time::Duration;
+use tokio::time::Instant;
+use wholly_core::branch::Answer;
+use wholly_core::effect::Call;
+use wholly_core::ids::{Destination, Text};
+
+/// How often idle connections are looked through.
+const SWEEP_EVERY: Duration = Duration::from_secs(10);
+
+/// Sends calls and judges their answers.
+pub struct Egress {
+    destinations: RwLock<Arc<Destinations>>,
+    reply_bytes_max: usize,
+    metrics: Arc<Metrics>,
+}
+
+/// Why a call has no answer.
+#[derive(Debug, thiserror::Error)]
+enum CallError {
+    #[error(transparent)]
+    NotNamed(#[from] NotNamed),
+    #[error("the payload and replies of the call make no body")]
+    Body(#[source] serde_json::Error),
+    #[error("every slot of the destination was taken for {timeout_ms} ms")]
+    Slots { timeout_ms: u64 },
+    #[error("no answer within {timeout_ms} ms")]
+    Timeout { timeout_ms: u64 },
+    #[error(transparent)]
+    Resolve(#[from] ResolveError),
+    #[error("connect to {authority} failed")]
+    Connect {
+        authority: String,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error(transparent)]
+    Exchange(#[from] ExchangeError),
+}
+
+impl CallError {
+    /// The whole chain in one line, for people.
+    fn detail(&self) -> Text {
+        let mut text = self.to_string();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            text.push_str(": ");
+            text.push_str(&error.to_string());
+            cause = error.source();
+        }
+        Text::cut(&text)
+    }
+}
+
+impl Egress {
+    /// An egress to these destinations. Inside a runtime it closes idle connections by and by.
+    pub fn new(
+        destinations: Destinations,
+        reply_bytes_max: usize,
+        metrics: Arc<Metrics>,
+    ) -> Arc<Self> {
+        let egress = Arc::new(Egress {
+            destinations: RwLock::new(Arc::new(destinations)),
+            reply_bytes_max,
+            metrics,
+        });
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(sweep(Arc::downgrade(&egress)));
+        }
+        egress
+    }
+
+    /// Whether calls to it go anywhere.
+    pub fn check(&self, destination: &Destination) -> Result<(), NotNamed> {
+        self.destinations().check(destination)
+    }
+
+    /// The slots of destinations that are named exactly and say so.
+    pub fn slots(&self) -> Vec<(Destination, usize)> {
+        self.destinations().slots().collect()
+    }
+
+    /// Takes other destinations from here on; calls under way end where they began.
+    pub fn replace(&self, destinations: Destinations) {
+        *self.destinations.write().expect("nothing panics under this lock") =
+            Arc::new(destinations);
+    }
+
+    /// Sends a call and says what came of it; never later than its timeout, or twice that where
+    /// it waited for a slot.
+    pub async fn call(&self, call: &Call) -> Answer {
+        let place = match self.destinations().place(&call.destination) {
+            Ok(place) => place,
+            Err(error) => return Answer::Unknown { detail: CallError::from(error).detail() },
+        };
+        let begun = Instant::now();
+        let answer = match self.exchange(&place, call).await {
+            Ok(seen) => answer::judge(call, &place.rule, &seen),
+            Err(error) => Answer::Unknown { detail: error.detail() },
+        };
+        self.metrics.called(&place.figures, call.op, &answer, begun.elapsed());
+        answer
+    }
+
+    fn destinations(&self) -> Arc<Destinations> {
+        Arc::clone(&self.destinations.read().expect("nothing panics under this lock"))
+    }
+
+    async fn exchange(&self, place: &Place, call: &Call) -> Result<Seen, CallError> {
+        let timeout_ms = place.rule.timeout_ms.unwrap_or(call.timeout_ms);
+        let timeout = Duration::from_millis(timeout_ms);
+        let body = request::body(call, place.rule.body).map_err(CallError::Body)?;
+        let _slot = match &place.slots {
+            None => None,
+            Some(slots) => match tokio::time::timeout(timeout, slots.acquire()).await {
+                Ok(slot) => Some(slot.expect("slots are never closed")),
+                Err(_elapsed) => return Err(CallError::Slots { timeout_ms }),
+            },
+        };
+        let deadline = Instant::now() + timeout;
+        let attempt = self.attempt(place, call, &body, deadline, timeout_ms);
+        match tokio::time::timeout_at(deadline, attempt).await {
+            Ok(result) => result,
+            Err(_elapsed) => Err(CallError::Timeout { timeout_ms }),
+        }
+    }
+
+    /// One sending. A connection kept from an earlier call may have been closed by the other side
+    /// meanwhile; then the request goes out once more on a fresh one. Whether the first copy was
+    /// read cannot be known, but every operation passes a barrier, so that a repeat does no harm.
+    async fn attempt(
+        &self,
+        place: &Place,
+        call: &Call,
+        body: &request::CallBody,
+        deadline: Instant,
+        timeout_ms: u64,
+    ) -> Result<Seen, CallError> {
+        let request = || request::request(place, call, body, timeout_ms);
+        if let Some(mut kept) = place.pool.take().await {
+            match kept.exchange(request(), self.reply_bytes_max).await {
+                Ok(seen) => {
+                    place.pool.put(kept).await;
+                    return Ok(seen);
+                }
+                Err(ExchangeError::Stale(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let addresses = place.address.resolve(place.reach).await?;
+        let opened = Connection::open(&addresses, deadline).await;
+        let mut fresh = opened.map_err(|source| CallError::Connect {
+            authority: place.address.authority.clone(),
+            source,
+        })?;
+        let seen = fresh.exchange(request(), self.reply_bytes_max).await?;
+        place.pool.put(fresh).await;
+        Ok(seen)
+    }
+}
+
+async fn sweep(egress: Weak<Egress>) {
+    loop {
+        tokio::time::sleep(SWEEP_EVERY).await;
+        match egress.upgrade() {
+            Some(egress) => egress.destinations().sweep(),
+            None => return,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

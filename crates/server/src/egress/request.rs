@@ -1,0 +1,142 @@
+//! A call as a request: path, headers, body.
+
+use super::destinations::{BodyForm, Place};
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue};
+use http::uri::PathAndQuery;
+use http::{Method, Request, Uri};
+use http_body_util::Full;
+use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use wholly_core::effect::Call;
+use wholly_core::ids::{Body, Gid};
+use wholly_core::retry::mix;
+use wholly_wire::headers::{self, BodyKind};
+use wholly_wire::words::Spelled;
+
+const GID: HeaderName = HeaderName::from_static(headers::GID);
+const BRANCH: HeaderName = HeaderName::from_static(headers::BRANCH);
+const OP: HeaderName = HeaderName::from_static(headers::OP);
+const OPERATION: HeaderName = HeaderName::from_static(headers::OPERATION);
+const TIMEOUT_MS: HeaderName = HeaderName::from_static(headers::TIMEOUT_MS);
+const MARK: HeaderName = HeaderName::from_static(headers::MARK);
+const BODY: HeaderName = HeaderName::from_static(headers::BODY);
+const TRACEPARENT: HeaderName = HeaderName::from_static(headers::TRACEPARENT);
+
+/// The body of a call and how it is laid out.
+pub(super) struct CallBody {
+    bytes: Bytes,
+    kind: BodyKind,
+}
+
+/// The payload as it is; an envelope where the destination wants one or replies are handed on.
+pub(super) fn body(call: &Call, form: BodyForm) -> Result<CallBody, serde_json::Error> {
+    match form {
+        BodyForm::Payload if call.replies.is_empty() => {
+            Ok(CallBody { bytes: Bytes::from_owner(call.payload.clone()), kind: BodyKind::Payload })
+        }
+        BodyForm::Payload | BodyForm::Envelope => {
+            let bytes = Bytes::from(envelope(call)?);
+            Ok(CallBody { bytes, kind: BodyKind::Envelope })
+        }
+    }
+}
+
+fn envelope(call: &Call) -> Result<Vec<u8>, serde_json::Error> {
+    #[derive(serde::Serialize)]
+    struct Envelope<'a> {
+        payload: &'a RawValue,
+        reply: Option<&'a RawValue>,
+        replies: BTreeMap<&'a str, &'a RawValue>,
+    }
+    let replies = call.replies.iter().map(|(branch, reply)| Ok((branch.as_str(), raw(reply)?)));
+    serde_json::to_vec(&Envelope {
+        payload: raw(&call.payload)?,
+        reply: call.reply.as_ref().map(raw).transpose()?,
+        replies: replies.collect::<Result<_, serde_json::Error>>()?,
+    })
+}
+
+/// JSON as it is; nothing is null.
+fn raw(body: &Body) -> Result<&RawValue, serde_json::Error> {
+    match body.is_empty() {
+        true => serde_json::from_str("null"),
+        false => serde_json::from_slice(body.as_bytes()),
+    }
+}
+
+/// The request of one sending.
+pub(super) fn request(
+    place: &Place,
+    call: &Call,
+    body: &CallBody,
+    timeout_ms: u64,
+) -> Request<Full<Bytes>> {
+    let mut request = Request::new(Full::new(body.bytes.clone()));
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = uri(place, call);
+    let map = request.headers_mut();
+    map.reserve(12);
+    map.insert(HOST, value(&place.address.authority));
+    map.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    map.insert(GID, value(call.gid.as_str()));
+    map.insert(BRANCH, value(call.branch.as_str()));
+    map.insert(OP, HeaderValue::from_static(call.op.spell()));
+    map.insert(OPERATION, value(call.operation.as_str()));
+    map.insert(TIMEOUT_MS, HeaderValue::from(timeout_ms));
+    map.insert(MARK, value(&headers::print_mark(&call.mark)));
+    map.insert(TRACEPARENT, value(&traceparent(&call.gid, call.id.0)));
+    match body.kind {
+        BodyKind::Payload => {}
+        BodyKind::Envelope => {
+            map.insert(BODY, HeaderValue::from_static(body.kind.spell()));
+        }
+    }
+    request
+}
+
+fn value(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).expect("names and addresses are printable ASCII")
+}
+
+fn uri(place: &Place, call: &Call) -> Uri {
+    let prefix = &place.address.prefix;
+    let operation = call.operation.as_str();
+    let mut path = String::with_capacity(prefix.len() + 8 + operation.len());
+    path.push_str(prefix);
+    path.push_str(headers::CALL_PATH);
+    path.push_str(operation);
+    let path = PathAndQuery::try_from(path).expect("prefix and operation are plain");
+    Uri::from(path)
+}
+
+/// A place in a distributed trace (W3C trace context). The trace is the transaction's: whoever
+/// knows the gid finds it; each sending is a span of its own.
+fn traceparent(gid: &Gid, call: u64) -> String {
+    let digest = Sha256::digest(gid.as_str().as_bytes());
+    let word = |at: usize| {
+        let bytes = digest[at..at + 8].try_into().expect("a digest has 32 bytes");
+        u64::from_be_bytes(bytes)
+    };
+    // All zeros are no id; the odd bit keeps them away.
+    let span = mix(word(16) ^ call) | 1;
+    format!("00-{:016x}{:016x}-{span:016x}-01", word(0), word(8) | 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trace_is_the_transactions_and_a_span_the_sendings() {
+        let trace = |gid: &str, call| traceparent(&gid.parse().unwrap(), call);
+        let first = trace("order-1", 1);
+        let parts: Vec<&str> = first.split('-').collect();
+        assert_eq!(parts.iter().map(|part| part.len()).collect::<Vec<_>>(), [2, 32, 16, 2]);
+        assert_eq!(first, trace("order-1", 1));
+        assert_eq!(first[..36], trace("order-1", 2)[..36]);
+        assert_ne!(first, trace("order-1", 2));
+        assert_ne!(first[..36], trace("order-2", 1)[..36]);
+    }
+}

@@ -1,0 +1,461 @@
+//! Egress against servers that misbehave, and spellings that must not reach any server.
+
+use super::*;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use wholly_core::branch::Op;
+use wholly_core::effect::{Mark, Proof};
+use wholly_core::ids::{Body, CallId, Origin};
+use wholly_core::time::Timestamp;
+
+const REPLY_BYTES_MAX: usize = 1_000;
+const ECHO: &str = "wholly-answer: done;gid=g;branch=b;operation=stock.lock;op=try";
+
+/// What a server does with one connection.
+#[derive(Clone, Debug)]
+enum Conduct {
+    /// Answers every request with these bytes.
+    Answer(String),
+    /// Answers so many requests, then closes without a word once the next has been read.
+    AnswerThenClose(usize),
+    /// Answers one request and closes at once.
+    AnswerAndClose,
+    /// Reads the request and closes.
+    Close,
+    /// Sends this and nothing more, and keeps the connection.
+    Stall(String),
+    /// Sends the first and then the second for ever.
+    Endless(String, String),
+}
+
+struct Server {
+    url: String,
+    connections: Arc<AtomicUsize>,
+    requests: Arc<AtomicUsize>,
+}
+
+impl Server {
+    async fn start(conduct: Conduct) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (connections, requests) = (Arc::default(), Arc::default());
+        let server = Server { url, connections, requests };
+        let (connections, requests) = (server.connections.clone(), server.requests.clone());
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                connections.fetch_add(1, Ordering::SeqCst);
+                tokio::spawn(behave(stream, conduct.clone(), requests.clone()));
+            }
+        });
+        server
+    }
+
+    fn seen(&self) -> (usize, usize) {
+        (self.connections.load(Ordering::SeqCst), self.requests.load(Ordering::SeqCst))
+    }
+}
+
+fn done(body: &str) -> String {
+    format!("HTTP/1.1 200 OK\r\n{ECHO}\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+}
+
+async fn behave(mut stream: TcpStream, conduct: Conduct, requests: Arc<AtomicUsize>) {
+    let mut answered = 0;
+    while read_request(&mut stream).await.is_some() {
+        requests.fetch_add(1, Ordering::SeqCst);
+        let sent = match &conduct {
+            Conduct::Answer(answer) => stream.write_all(answer.as_bytes()).await,
+            Conduct::AnswerThenClose(times) if answered == *times => return,
+            Conduct::AnswerThenClose(_) => stream.write_all(done("1").as_bytes()).await,
+            Conduct::AnswerAndClose => {
+                let _ = stream.write_all(done("1").as_bytes()).await;
+                return;
+            }
+            Conduct::Close => return,
+            Conduct::Stall(start) => stream.write_all(start.as_bytes()).await,
+            Conduct::Endless(start, more) => {
+                let _ = stream.write_all(start.as_bytes()).await;
+                while stream.write_all(more.as_bytes()).await.is_ok() {}
+                return;
+            }
+        };
+        answered += 1;
+        if sent.is_err() {
+            return;
+        }
+    }
+}
+
+/// The head and body of a request, or nothing at the end.
+async fn read_request(stream: &mut TcpStream) -> Option<String> {
+    let mut seen = Vec::new();
+    loop {
+        let text = String::from_utf8_lossy(&seen);
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+            if body.len() >= length.map_or(0, |length| length.parse().unwrap()) {
+                return Some(text.into_owned());
+            }
+        }
+        match stream.read_buf(&mut seen).await {
+            Ok(0) | Err(_) => return None,
+            Ok(_) => {}
+        }
+    }
+}
+
+fn call(destination: &str) -> Call {
+    Call {
+        id: CallId(1),
+        gid: "g".parse().unwrap(),
+        branch: "b".parse().unwrap(),
+        destination: destination.parse().unwrap(),
+        operation: "stock.lock".parse().unwrap(),
+        op: Op::Try,
+        payload: Body::new(b"{\"sku\":7}"),
+        replies: Vec::new(),
+        reply: None,
+        mark: Mark { origin: Origin::new("o").unwrap(), begun: Timestamp(2), limit: Timestamp(1) },
+        timeout_ms: 60_000,
+        attempt: 1,
+        proof: Proof::default(),
+    }
+}
+
+fn dev() -> Arc<Egress> {
+    let destinations = Destinations::new(&BTreeMap::new(), Urls::Loopback, 8).unwrap();
+    Egress::new(destinations, REPLY_BYTES_MAX, Arc::default())
+}
+
+fn spell(answer: &Answer) -> String {
+    match answer {
+        Answer::Done { reply, .. } => {
+            format!("done {}", String::from_utf8_lossy(reply.as_bytes()))
+        }
+        Answer::Refused(refusal) => format!("refused {}", refusal.code),
+        Answer::Working => "working".to_owned(),
+        Answer::Unknown { detail } => format!("unknown: {}", detail.as_str()),
+    }
+}
+
+async fn check(conduct: Conduct, expected: &str) {
+    let server = Server::start(conduct.clone()).await;
+    let timeout_ms = match conduct {
+        Conduct::Stall(_) => 100,
+        Conduct::Answer(_)
+        | Conduct::AnswerThenClose(_)
+        | Conduct::AnswerAndClose
+        | Conduct::Close
+        | Conduct::Endless(..) => 60_000,
+    };
+    let answer = dev().call(&Call { timeout_ms, ..call(&server.url) }).await;
+    let seen = spell(&answer);
+    assert!(seen.starts_with(expected), "{conduct:?}: {seen:?}, not {expected:?}");
+    assert_eq!(server.seen(), (1, 1), "{conduct:?}: a fresh connection is asked once");
+}
+
+fn answer(text: &str) -> Conduct {
+    Conduct::Answer(text.to_owned())
+}
+
+#[tokio::test]
+async fn a_whole_answer_is_taken() {
+    check(Conduct::Answer(done("{\"a\":1}")), "done {\"a\":1}").await;
+    let chunked = format!(
+        "HTTP/1.1 200 OK\r\n{ECHO}\r\ntransfer-encoding: chunked\r\n\r\n\
+         2\r\n[1\r\n2\r\n,2\r\n1\r\n]\r\n0\r\n\r\n"
+    );
+    check(Conduct::Answer(chunked), "done [1,2]").await;
+    let informed = format!("HTTP/1.1 100 Continue\r\n\r\n{}", done("1"));
+    check(Conduct::Answer(informed), "done 1").await;
+    check(answer(&format!("HTTP/1.1 204 No Content\r\n{ECHO}\r\n\r\n")), "done ").await;
+    check(Conduct::AnswerAndClose, "done 1").await;
+}
+
+#[tokio::test]
+async fn what_is_no_answer_is_unknown() {
+    check(answer("\0\u{1}garbage\r\n\r\n"), "unknown: the answer cannot be read").await;
+    check(answer("SSH-2.0-OpenSSH_9\r\n"), "unknown: the answer cannot be read").await;
+    let head = "HTTP/1.1 200 OK\r\n";
+    let bare = format!("{head}content-length: 2\r\n\r\n{{}}");
+    check(Conduct::Answer(bare), "unknown: status 200 without header wholly-answer").await;
+    let other = done("1").replace("gid=g", "gid=h");
+    check(Conduct::Answer(other), "unknown: header wholly-answer answers another call").await;
+    let page = done("<html>");
+    check(Conduct::Answer(page), "unknown: done with a body that is not JSON").await;
+    check(Conduct::Close, "unknown: the connection was closed before an answer").await;
+    let unmeasured = format!("{head}{ECHO}\r\nconnection: close\r\n\r\n123");
+    check(Conduct::Answer(unmeasured), "unknown: the answer says neither content-length").await;
+    let moved = "HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n";
+    check(answer(moved), "unknown: ").await;
+}
+
+#[tokio::test]
+async fn what_comes_too_slowly_or_never_is_unknown() {
+    let head = format!("HTTP/1.1 200 OK\r\n{ECHO}\r\ncontent-length: 5\r\n");
+    let expected = "unknown: no answer within 100 ms";
+    check(Conduct::Stall(String::new()), expected).await;
+    check(Conduct::Stall("HTTP/1.1 200".to_owned()), expected).await;
+    check(Conduct::Stall(head.clone()), expected).await;
+    check(Conduct::Stall(format!("{head}\r\n123")), expected).await;
+}
+
+#[tokio::test]
+async fn what_is_too_much_is_unknown() {
+    let endless = |head: &str, more: &str| Conduct::Endless(head.to_owned(), more.to_owned());
+    let head = format!("HTTP/1.1 200 OK\r\n{ECHO}\r\n");
+    let too_large = "unknown: the answer has more than 1000 bytes (reply_bytes_max)";
+    let chunked = format!("{head}transfer-encoding: chunked\r\n\r\n");
+    check(endless(&chunked, "4\r\n1234\r\n"), too_large).await;
+    let announced = format!("{head}content-length: 1001\r\n\r\n");
+    check(endless(&announced, "1"), too_large).await;
+    let unreadable = "unknown: the answer cannot be read";
+    check(endless("HTTP/1.1 200 OK\r\n", "x-more: 1\r\n"), unreadable).await;
+    check(endless("HTTP/1.1 200 OK\r\nx: ", "1"), unreadable).await;
+    check(endless("", "1"), unreadable).await;
+    let fits = format!("\"{}\"", "1".repeat(REPLY_BYTES_MAX - 2));
+    check(Conduct::Answer(done(&fits)), "done \"1").await;
+    let over = format!("\"{}\"", "1".repeat(REPLY_BYTES_MAX - 1));
+    check(Conduct::Answer(done(&over)), too_large).await;
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed() {
+    let target = Server::start(Conduct::Answer(done("1"))).await;
+    for status in [301, 302, 303, 307, 308] {
+        let moved = format!(
+            "HTTP/1.1 {status} Moved\r\nlocation: {}/wholly/stock.lock\r\ncontent-length: 0\r\n\r\n",
+            target.url
+        );
+        let expected = format!("unknown: status {status} (redirects are not followed)");
+        check(Conduct::Answer(moved), &expected).await;
+    }
+    assert_eq!(target.seen(), (0, 0));
+}
+
+#[tokio::test]
+async fn a_connection_is_used_again_while_it_stands() {
+    let server = Server::start(Conduct::Answer(done("1"))).await;
+    let egress = dev();
+    for _ in 0..10 {
+        assert_eq!(spell(&egress.call(&call(&server.url)).await), "done 1");
+    }
+    assert_eq!(server.seen(), (1, 10));
+}
+
+#[tokio::test]
+async fn a_connection_that_was_closed_meanwhile_costs_no_answer() {
+    // Closed after each answer: seen when it is taken up again, or at the first write.
+    let closing = Server::start(Conduct::AnswerAndClose).await;
+    let egress = dev();
+    for _ in 0..3 {
+        assert_eq!(spell(&egress.call(&call(&closing.url)).await), "done 1");
+    }
+    // Closed with the second request read: sent once more, on a fresh connection.
+    let forgetful = Server::start(Conduct::AnswerThenClose(1)).await;
+    for _ in 0..2 {
+        assert_eq!(spell(&egress.call(&call(&forgetful.url)).await), "done 1");
+    }
+    assert_eq!(forgetful.seen(), (2, 3), "the second call was read twice");
+    // A connection that answered with more than was asked is not trusted again.
+    let chatty = Server::start(Conduct::Answer(format!("{0}{0}", done("1")))).await;
+    for _ in 0..2 {
+        assert_eq!(spell(&egress.call(&call(&chatty.url)).await), "done 1");
+    }
+    assert_eq!(chatty.seen(), (2, 2));
+}
+
+#[tokio::test]
+async fn a_call_says_what_a_participant_needs() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let authority = listener.local_addr().unwrap().to_string();
+    let seen = tokio::spawn(async move {
+        let mut seen = Vec::new();
+        let (mut stream, _) = listener.accept().await.unwrap();
+        for _ in 0..2 {
+            seen.push(read_request(&mut stream).await.unwrap());
+            stream.write_all(done("1").as_bytes()).await.unwrap();
+        }
+        seen
+    });
+    let egress = dev();
+    let plain = call(&format!("http://{authority}/shop"));
+    egress.call(&plain).await;
+    let reads = Call {
+        replies: vec![("order".parse().unwrap(), Body::new(b"{\"id\":1}"))],
+        reply: Some(Body::default()),
+        ..plain
+    };
+    egress.call(&reads).await;
+    let seen = seen.await.unwrap();
+    let host = format!("host: {authority}");
+    for line in [
+        "POST /shop/wholly/stock.lock HTTP/1.1",
+        host.as_str(),
+        "content-type: application/json",
+        "wholly-gid: g",
+        "wholly-branch: b",
+        "wholly-op: try",
+        "wholly-operation: stock.lock",
+        "wholly-timeout-ms: 60000",
+        "wholly-mark: origin=o;begun=2;limit=1",
+    ] {
+        assert!(seen[0].lines().any(|shown| shown == line), "{line} is not in {}", seen[0]);
+    }
+    assert!(seen[0].ends_with("\r\n\r\n{\"sku\":7}") && seen[0].contains("\r\ntraceparent: 00-"));
+    assert!(!seen[0].contains("wholly-body"));
+    assert!(seen[1].contains("\r\nwholly-body: envelope\r\n"));
+    let envelope = r#"{"payload":{"sku":7},"reply":null,"replies":{"order":{"id":1}}}"#;
+    assert!(seen[1].ends_with(envelope), "{}", seen[1]);
+}
+
+#[tokio::test]
+async fn slots_bound_the_calls_in_flight_to_a_pattern() {
+    let server = Server::start(Conduct::Stall(String::new())).await;
+    let rule = Rule { slots: Some(1), timeout_ms: Some(100), ..Rule::new(&server.url) };
+    let rules = BTreeMap::from([("svc-*".to_owned(), rule)]);
+    let destinations = Destinations::new(&rules, Urls::Refused, 8).unwrap();
+    let egress = Egress::new(destinations, REPLY_BYTES_MAX, Arc::default());
+    let call = call("svc-a");
+    let held = Arc::clone(&egress);
+    let (first, second) = tokio::join!(held.call(&call), egress.call(&call));
+    for answer in [first, second] {
+        assert!(spell(&answer).starts_with("unknown: "), "{answer:?}");
+    }
+    assert!(server.seen().0 <= 2);
+    let slots = egress.destinations().place(&call.destination).unwrap();
+    assert_eq!(slots.slots.as_ref().unwrap().available_permits(), 1);
+}
+
+#[tokio::test]
+async fn no_odd_spelling_reaches_a_server() {
+    let server = Server::start(Conduct::Answer(done("1"))).await;
+    let port = server.url.rsplit(':').next().unwrap();
+    let egress = dev();
+    let hosts = [
+        "127.1",
+        "127.0.1",
+        "127.000.000.001",
+        "0177.0.0.1",
+        "0x7f.0.0.1",
+        "0x7f.1",
+        "0x7f000001",
+        "2130706433",
+        "017700000001",
+        "127.0.0.1.",
+        "127.0.0.1%00",
+        "127.0.0.1%2e",
+        "%31%32%37.0.0.1",
+        "0",
+        "0.0.0.0",
+        "0.0.0.1",
+        "[::]",
+        "[0:0:0:0:0:0:0:1]",
+        "[::0001]",
+        "[::ffff:127.0.0.1]",
+        "[::ffff:7f00:1]",
+        "[::127.0.0.1]",
+        "[::7f00:1]",
+        "[64:ff9b::7f00:1]",
+        "[2002:7f00:1::]",
+        "[::1%lo]",
+        "[::1%25lo]",
+        "[::1].",
+        "LOCALHOST",
+        "Localhost",
+        "localhost.",
+        "localhost.localdomain",
+        "localhost%00",
+        "127.0.0.1.nip.io",
+        "localtest.me",
+        "user@127.0.0.1",
+        "user:word@127.0.0.1",
+        "@127.0.0.1",
+        "127.0.0.1@127.0.0.1",
+        "stock@localhost",
+        "10.0.0.1",
+        "172.16.0.1",
+        "192.168.0.1",
+        "169.254.169.254",
+        "100.64.0.1",
+        "224.0.0.1",
+        "255.255.255.255",
+        "metadata.google.internal",
+        "stock",
+        "stock.internal",
+        "[fe80::1]",
+        "[fd00::1]",
+        "[2001:db8::1]",
+        "[ff02::1]",
+        "127.0.0.1,127.0.0.1",
+        "127.0.0.1;x",
+        "127.0.0.1:80",
+        "127.0.0.1\\",
+        "\\127.0.0.1",
+        "127.0.0.1#",
+        "127.0.0.1?",
+        "",
+        ".",
+        "..",
+        "-",
+        "_.127.0.0.1",
+    ];
+    let mut urls: Vec<String> = hosts.iter().map(|host| format!("http://{host}:{port}")).collect();
+    for form in [
+        "https://127.0.0.1:PORT",
+        "HTTP://127.0.0.1:PORT",
+        "Http://127.0.0.1:PORT",
+        "ws://127.0.0.1:PORT",
+        "ftp://127.0.0.1:PORT",
+        "file://127.0.0.1:PORT",
+        "gopher://127.0.0.1:PORT",
+        "unix:///127.0.0.1:PORT",
+        "//127.0.0.1:PORT",
+        "127.0.0.1:PORT",
+        "http:/127.0.0.1:PORT",
+        "http:127.0.0.1:PORT",
+        "http:\\\\127.0.0.1:PORT",
+        "http:///127.0.0.1:PORT",
+        "http://127.0.0.1:0PORT",
+        "http://127.0.0.1:+PORT",
+        "http://127.0.0.1:PORT?x",
+        "http://127.0.0.1:PORT#x",
+        "http://127.0.0.1:PORT/../x",
+        "http://127.0.0.1:PORT/a//b",
+        "http://127.0.0.1:PORT/%2e%2e/",
+        "http://127.0.0.1:PORT/a;b",
+        "http://127.0.0.1:PORT/@stock",
+        "jar:http://127.0.0.1:PORT",
+        "url:http://127.0.0.1:PORT",
+    ] {
+        urls.push(form.replace("PORT", port));
+    }
+    assert!(urls.len() >= 60);
+    for url in &urls {
+        let Ok(destination) = Destination::new(url) else { continue };
+        let refused = egress.check(&destination);
+        assert!(refused.is_err(), "{url} passed");
+        let answer = egress.call(&Call { destination, ..call(&server.url) }).await;
+        assert!(spell(&answer).starts_with("unknown: destination "), "{url}: {answer:?}");
+    }
+    assert_eq!(server.seen(), (0, 0));
+    assert_eq!(spell(&egress.call(&call(&server.url)).await), "done 1");
+    assert_eq!(server.seen(), (1, 1));
+}
+
+#[tokio::test]
+async fn calls_follow_a_change_of_the_configuration() {
+    let server = Server::start(Conduct::Answer(done("1"))).await;
+    let rules = BTreeMap::from([("stock".to_owned(), Rule::new(&server.url))]);
+    let named = Destinations::new(&rules, Urls::Refused, 8).unwrap();
+    let none = Destinations::new(&BTreeMap::new(), Urls::Refused, 8).unwrap();
+    let egress = Egress::new(none, REPLY_BYTES_MAX, Arc::default());
+    let call = call("stock");
+    assert!(
+        spell(&egress.call(&call).await).starts_with("unknown: destination stock is not named")
+    );
+    egress.replace(named);
+    assert_eq!(spell(&egress.call(&call).await), "done 1");
+}

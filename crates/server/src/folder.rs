@@ -1,0 +1,152 @@
+//! What the data folder holds beside the log: the key of capabilities, the name of this log.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use wholly_core::ids::Origin;
+use wholly_wire::capability::{CapabilityKey, KEY_BYTES};
+
+/// File of the key of capabilities: 32 random bytes that only the owner may read.
+pub const KEY_FILE: &str = "capability.key";
+/// File of the log's own name, which stands in every mark.
+pub const ORIGIN_FILE: &str = "origin";
+
+/// Why the data folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum FolderError {
+    /// The disk refused.
+    #[error("{act} {} failed", path.display())]
+    Disk {
+        /// What was tried.
+        act: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The file is not as it was written.
+    #[error("{} is damaged: {why}; restore it from a backup of the same folder", path.display())]
+    Damaged {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+}
+
+/// What was read, or made at the first start.
+pub struct Identity {
+    /// Makes capabilities.
+    pub key: CapabilityKey,
+    /// Names the log.
+    pub origin: Origin,
+}
+
+/// Makes the folder, if there is none.
+pub fn create(folder: &Path) -> Result<(), FolderError> {
+    std::fs::create_dir_all(folder).map_err(|source| FolderError::Disk {
+        act: "create",
+        path: folder.to_owned(),
+        source,
+    })
+}
+
+/// Reads key and name, or makes them; whatever was made is durable when this returns.
+pub fn identity(folder: &Path) -> Result<Identity, FolderError> {
+    let key_path = folder.join(KEY_FILE);
+    let key = read_or_make(&key_path, || random::<KEY_BYTES>(&key_path).map(|key| key.to_vec()))?;
+    let key: [u8; KEY_BYTES] = key.try_into().map_err(|key: Vec<u8>| FolderError::Damaged {
+        path: key_path.clone(),
+        why: format!("it has {} bytes, not {KEY_BYTES}", key.len()),
+    })?;
+    let path = folder.join(ORIGIN_FILE);
+    let name = read_or_make(&path, || {
+        let hex: String = random::<8>(&path)?.iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(hex.into_bytes())
+    })?;
+    let name = String::from_utf8_lossy(&name);
+    let origin = Origin::new(name.trim_end())
+        .map_err(|error| FolderError::Damaged { path, why: format!("the name in it {error}") })?;
+    Ok(Identity { key: CapabilityKey::new(key), origin })
+}
+
+fn random<const N: usize>(path: &Path) -> Result<[u8; N], FolderError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| FolderError::Disk {
+        act: "draw random bytes for",
+        path: path.to_owned(),
+        source: io::Error::other(error.to_string()),
+    })?;
+    Ok(bytes)
+}
+
+fn read_or_make(
+    path: &Path,
+    make: impl FnOnce() -> Result<Vec<u8>, FolderError>,
+) -> Result<Vec<u8>, FolderError> {
+    let failed = |act| move |source| FolderError::Disk { act, path: path.to_owned(), source };
+    match File::open(path) {
+        Ok(mut file) => {
+            let mut bytes = Vec::new();
+            file.read_to_end(&mut bytes).map_err(failed("read"))?;
+            Ok(bytes)
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let bytes = make()?;
+            write_durably(path, &bytes).map_err(failed("write"))?;
+            Ok(bytes)
+        }
+        Err(error) => Err(failed("open")(error)),
+    }
+}
+
+/// A whole file or none: written beside, synced, given its name, the folder synced.
+fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let beside = path.with_extension("part");
+    let mut options = OpenOptions::new();
+    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    std::fs::rename(&beside, path)?;
+    let folder = path.parent().expect("a file of the data folder lies in it");
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+    use wholly_core::time::Timestamp;
+
+    #[test]
+    fn key_and_name_are_made_once_and_only_the_owner_reads_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let gid = "g".parse().unwrap();
+        let first = identity(folder.path()).unwrap();
+        let shown = first.key.capability(&gid, Timestamp(7));
+        let second = identity(folder.path()).unwrap();
+        assert_eq!(second.key.verify(&gid, &shown), Ok(Timestamp(7)));
+        assert_eq!(second.origin, first.origin);
+        let mode = std::fs::metadata(folder.path().join(KEY_FILE)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let other = tempfile::tempdir().unwrap();
+        assert!(identity(other.path()).unwrap().key.verify(&gid, &shown).is_err());
+    }
+
+    #[test]
+    fn a_damaged_file_is_named() {
+        let check = |file: &str, content: &[u8], words: &str| {
+            let folder = tempfile::tempdir().unwrap();
+            identity(folder.path()).unwrap();
+            std::fs::write(folder.path().join(file), content).unwrap();
+            let error = identity(folder.path()).err().unwrap().to_string();
+            assert!(error.contains(file) && error.contains(words), "{error}");
+        };
+        check(KEY_FILE, b"short", "it has 5 bytes, not 32");
+        check(KEY_FILE, b"", "it has 0 bytes, not 32");
+        check(ORIGIN_FILE, b"", "is empty");
+        check(ORIGIN_FILE, b"a b", "not allowed");
+    }
+}

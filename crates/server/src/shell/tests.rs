@@ -1,0 +1,238 @@
+//! The shell over a real log and real calls: nothing leaves early, nothing waits for ever.
+
+use super::*;
+use crate::egress::{Destinations, Urls};
+use std::collections::BTreeMap;
+use std::path::Path;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use wholly_core::branch::Direction;
+use wholly_core::ids::{Body, Digest, Origin, Principal};
+use wholly_core::input::{Begin, GidSource, Submit, Wait};
+use wholly_core::limits::Limits;
+use wholly_core::plan::Step;
+use wholly_core::record::{Cause, Decision, PhaseName};
+use wholly_store::contract::Completion;
+use wholly_store::embedded::{Log, Options};
+
+struct World {
+    shell: Arc<Shell>,
+    mailbox: Arc<Mailbox>,
+    log: Arc<Log>,
+}
+
+impl World {
+    fn start(folder: &Path, trace: Option<EffectTrace>) -> Self {
+        let mailbox = Arc::<Mailbox>::default();
+        let options = Options { segment_bytes: 1 << 20, ..Options::default() };
+        let (log, loaded) = Log::open(folder, options, mailbox.handler()).unwrap();
+        let log = Arc::new(log);
+        let limits = Limits { backoff_ms: 1, ..Limits::default() };
+        let driver = Driver::new(limits, Origin::new("o").unwrap(), 7, loaded);
+        let metrics = Arc::<Metrics>::default();
+        let destinations = Destinations::new(&BTreeMap::new(), Urls::Loopback, 8).unwrap();
+        let shell = Shell::start(Parts {
+            driver,
+            store: Arc::clone(&log) as Arc<dyn Store>,
+            mailbox: Arc::clone(&mailbox),
+            egress: Egress::new(destinations, 1_000, Arc::clone(&metrics)),
+            metrics,
+            trace,
+        });
+        World { shell, mailbox, log }
+    }
+
+    async fn ready(&self) {
+        let mut standing = self.shell.standing();
+        standing.wait_for(|standing| *standing != Standing::Starting).await.unwrap();
+        assert!(self.shell.is_ready());
+    }
+
+    async fn get(&self, gid: &str, wait: Wait) -> wholly_core::document::Document {
+        let request = Request::Get { gid: gid.parse().unwrap(), wait };
+        match self.shell.ask(request).await.unwrap().unwrap() {
+            Response::Transaction { document, .. } => document,
+            other => panic!("{other:?} is no transaction"),
+        }
+    }
+}
+
+/// A participant that answers done to everything.
+async fn participant() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(serve(stream));
+        }
+    });
+    url
+}
+
+async fn serve(mut stream: TcpStream) {
+    let mut seen = Vec::new();
+    while stream.read_buf(&mut seen).await.is_ok_and(|read| read > 0) {
+        let text = String::from_utf8_lossy(&seen).into_owned();
+        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+        let value = |name: &str| {
+            let line = head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+            line.unwrap_or_default().to_owned()
+        };
+        if body.len() < value("content-length").parse().unwrap_or(0) {
+            continue;
+        }
+        seen.clear();
+        let answer = format!(
+            "HTTP/1.1 200 OK\r\nwholly-answer: done;gid={};branch={};operation={};op={}\r\n\
+             content-length: 0\r\n\r\n",
+            value("wholly-gid"),
+            value("wholly-branch"),
+            value("wholly-operation"),
+            value("wholly-op"),
+        );
+        if stream.write_all(answer.as_bytes()).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn begin(gid: &str, timeout_ms: u64) -> Request {
+    Request::Begin(Begin {
+        gid: gid.parse().unwrap(),
+        source: GidSource::Client,
+        name: "place-order".parse().unwrap(),
+        timeout_ms: Some(timeout_ms),
+        key: None,
+        branches: Vec::new(),
+        principal: Principal::new("anonymous").unwrap(),
+    })
+}
+
+fn submit(gid: &str, url: &str, wait: Wait) -> Request {
+    let step = |name: &str| Step {
+        branch: name.parse().unwrap(),
+        destination: url.parse().unwrap(),
+        operation: "stock.lock".parse().unwrap(),
+        payload: Body::new(b"{}"),
+        after: Vec::new(),
+        reads: Vec::new(),
+        direction: Direction::Reversible,
+    };
+    Request::Submit(Submit {
+        gid: gid.parse().unwrap(),
+        source: GidSource::Client,
+        name: "place-order".parse().unwrap(),
+        timeout_ms: None,
+        steps: vec![step("stock"), step("points")],
+        digest: Digest([7; 32]),
+        principal: Principal::new("anonymous").unwrap(),
+        wait,
+    })
+}
+
+const ENDED: Wait = Wait::Ended { wait_ms: 30_000 };
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_effect_leaves_before_what_it_needs_is_durable() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("effects.jsonl");
+    let trace = EffectTrace::create(&file).unwrap();
+    let world = World::start(&folder.path().join("data"), Some(trace));
+    world.ready().await;
+    let url = participant().await;
+    for number in 0..20 {
+        let gid = format!("order-{number}");
+        let reply = world.shell.ask(submit(&gid, &url, ENDED)).await.unwrap().unwrap();
+        let Response::Submitted { document, .. } = reply else { panic!("{reply:?}") };
+        assert_eq!(document.state, PhaseName::Ended, "{gid}");
+        assert_eq!(document.decision, Some(Decision::Commit), "{gid}");
+    }
+    let text = std::fs::read_to_string(&file).unwrap();
+    let (mut calls, mut replies) = (0, 0);
+    for line in text.lines() {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        let number = |key: &str| line[key].as_u64().unwrap();
+        assert!(number("needed") <= number("durable"), "{line}");
+        assert!(number("durable") <= number("synced"), "{line}");
+        match line["kind"].as_str().unwrap() {
+            "call" => {
+                calls += 1;
+                assert!(number("needed") > 0, "a call needs its transaction's accept: {line}");
+            }
+            "reply" => replies += 1,
+            other => panic!("{other}: {line}"),
+        }
+    }
+    assert_eq!((calls, replies), (40, 20));
+}
+
+#[tokio::test]
+async fn what_is_due_by_time_happens_without_anybody_asking() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::start(folder.path(), None);
+    world.ready().await;
+    world.shell.ask(begin("silent", 20)).await.unwrap().unwrap();
+    let document = world.get("silent", ENDED).await;
+    assert_eq!(document.decision, Some(Decision::Abort));
+    assert_eq!(document.cause, Some(Cause::Deadline));
+}
+
+#[tokio::test]
+async fn an_asker_that_goes_away_is_forgotten() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::start(folder.path(), None);
+    world.ready().await;
+    world.shell.ask(begin("open", 60_000)).await.unwrap().unwrap();
+    {
+        let mut waiting = std::pin::pin!(world.get("open", ENDED));
+        let polled = std::future::poll_fn(|context| {
+            std::task::Poll::Ready(waiting.as_mut().poll(context).is_pending())
+        });
+        assert!(polled.await, "nothing ends it");
+        assert_eq!(world.shell.gauges().waiters, 1);
+    }
+    assert_eq!(world.shell.gauges().waiters, 0);
+    assert!(world.shell.lock().waiting.is_empty());
+}
+
+#[tokio::test]
+async fn when_the_log_fails_nothing_is_told_any_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::start(folder.path(), None);
+    world.ready().await;
+    world.shell.ask(begin("open", 60_000)).await.unwrap().unwrap();
+    let shell = Arc::clone(&world.shell);
+    let request = Request::Get { gid: "open".parse().unwrap(), wait: ENDED };
+    let waiting = tokio::spawn(async move { shell.ask(request).await });
+    let cause = std::io::Error::other("no more");
+    let failure = Failure { operation: "sync of a segment".to_owned(), cause };
+    (world.mailbox.handler())(Completion::Failed(failure));
+    let mut standing = world.shell.standing();
+    let failed = |standing: &Standing| matches!(standing, Standing::Failed(_));
+    let text = format!("{:?}", *standing.wait_for(failed).await.unwrap());
+    assert!(text.contains("sync of a segment failed") && text.contains("no more"), "{text}");
+    assert_eq!(waiting.await.unwrap(), Err(Stopped), "who waited hears that nothing is known");
+    assert_eq!(world.shell.ask(begin("next", 1)).await, Err(Stopped));
+    assert!(!world.shell.is_ready());
+}
+
+#[tokio::test]
+async fn what_was_open_goes_on_after_a_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = participant().await;
+    let first = World::start(folder.path(), None);
+    first.ready().await;
+    let reply = first.shell.ask(submit("order-1", &url, ENDED)).await.unwrap().unwrap();
+    assert!(matches!(reply, Response::Submitted { .. }));
+    first.shell.ask(begin("open", 60_000)).await.unwrap().unwrap();
+    first.shell.stop();
+    first.log.stop();
+    assert_eq!(first.shell.ask(begin("next", 1)).await, Err(Stopped));
+    drop(first);
+    let second = World::start(folder.path(), None);
+    second.ready().await;
+    assert_eq!(second.get("order-1", Wait::No).await.state, PhaseName::Ended);
+    assert_eq!(second.get("open", Wait::No).await.state, PhaseName::Open);
+    let again = second.shell.ask(begin("order-1", 1)).await.unwrap();
+    assert!(matches!(again, Err(Rejection::GidTaken { .. })), "{again:?}");
+}
