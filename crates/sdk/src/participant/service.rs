@@ -5,8 +5,9 @@ use super::desk::{Desk, Door, Seat};
 use super::offered::{Beyond, Boxed, Inside, OfOutside, OfSaga, OfTcc, Offered};
 use super::{Outside, Saga, Tcc};
 use crate::barrier::{self, Arrival, BarrierDatabase, Clearing, Limits, Writers};
-use crate::error::{Failure, NotDone};
+use crate::error::{Failure, NotDone, Refused};
 use crate::operation::Operation;
+use sqlx::Connection as _;
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::sync::Arc;
@@ -99,7 +100,7 @@ impl<D: BarrierDatabase> Service<D> {
     /// # Panics
     /// If the operation is offered already, or its name is none.
     pub fn outside<O: Operation>(self, handler: impl Outside<O>) -> Self {
-        const { assert!(matches!(O::MODE, Mode::Saga), "outside() offers operations of saga") };
+        const { assert!(matches!(O::MODE, Mode::Saga), "outside() offers operations of mode saga") };
         self.with::<O>(Offered::Beyond(Arc::new(OfOutside::<O, _>::new(handler))))
     }
 
@@ -207,33 +208,59 @@ impl<D: BarrierDatabase> Service<D> {
             return inspected(barrier::meet::<D>(&mut connection, &arrival).await?);
         }
         let _writing = self.writing().await;
-        let mut tx = self.pool.begin_with(D::BEGIN).await?;
-        let answer = match barrier::meet::<D>(&mut tx, &arrival).await? {
-            Verdict::Run => match handler.first(call, &mut tx).await {
+        let mut connection = self.pool.acquire().await?;
+        let mut tx = connection.begin_with(D::BEGIN).await?;
+        let ending = match self.work(handler, call, &arrival, &mut tx).await {
+            Ok(Ending::Commit(answer)) => {
+                let committed = tx.commit().await;
+                return settled(&mut connection, committed).map(|()| answer);
+            }
+            Ok(ending @ (Ending::Leave(_) | Ending::Refuse(_))) => Ok(ending),
+            Err(failure) => Err(failure),
+        };
+        if tx.rollback().await.is_err() {
+            // The handler, or a full disk, has ended it before: whoever got this connection next
+            // would be told that it is in a transaction.
+            connection.close_on_drop();
+            return ending.map(|_| Answer::Working);
+        }
+        match ending? {
+            Ending::Commit(answer) | Ending::Leave(answer) => Ok(answer),
+            Ending::Refuse(refused) => {
+                let mut tx = connection.begin_with(D::BEGIN).await?;
+                let refused = refused.into_parts();
+                let answer = barrier::refuse::<D>(&mut tx, &arrival, refused).await?;
+                let committed = tx.commit().await;
+                settled(&mut connection, committed).map(|()| answer)
+            }
+        }
+    }
+
+    /// What is done within the local transaction.
+    async fn work(
+        &self,
+        handler: &dyn Inside<D>,
+        call: &Call,
+        arrival: &Arrival<'_>,
+        db: &mut D::Connection,
+    ) -> Result<Ending, Failure> {
+        match barrier::meet::<D>(&mut *db, arrival).await? {
+            Verdict::Run => match handler.first(call, &mut *db).await {
                 Ok(reply) => {
                     self.fits(&reply)?;
-                    barrier::keep::<D>(&mut tx, &arrival, reply).await?
+                    Ok(Ending::Commit(barrier::keep::<D>(db, arrival, reply).await?))
                 }
-                Err(NotDone::Failed(failure)) => return Err(failure),
-                Err(NotDone::Refused(refused)) => {
-                    tx.rollback().await?;
-                    tx = self.pool.begin_with(D::BEGIN).await?;
-                    barrier::refuse::<D>(&mut tx, &arrival, refused.into_parts()).await?
-                }
+                Err(NotDone::Refused(refused)) => Ok(Ending::Refuse(refused)),
+                Err(NotDone::Failed(failure)) => Err(failure),
             },
             Verdict::Follow { reply, next: _ } => {
-                handler.second(call, &reply, &mut tx).await?;
-                barrier::follow::<D>(&mut tx).await?
+                handler.second(call, &reply, &mut *db).await?;
+                Ok(Ending::Commit(barrier::follow::<D>(db).await?))
             }
-            Verdict::Remember => done(Body::default()),
-            Verdict::Answer(answer) => {
-                tx.rollback().await?;
-                return Ok(answer);
-            }
-            verdict @ Verdict::Inspected(_) => return inspected(verdict),
-        };
-        tx.commit().await?;
-        Ok(answer)
+            Verdict::Remember => Ok(Ending::Commit(done(Body::default()))),
+            Verdict::Answer(answer) => Ok(Ending::Leave(answer)),
+            verdict @ Verdict::Inspected(_) => inspected(verdict).map(Ending::Leave),
+        }
     }
 
     async fn writing(&self) -> Option<OwnedSemaphorePermit> {
@@ -344,6 +371,28 @@ impl<D: BarrierDatabase> Service<D> {
             }
         }
     }
+}
+
+/// How a local transaction is to end.
+enum Ending {
+    /// Its work is done.
+    Commit(Answer),
+    /// It did nothing.
+    Leave(Answer),
+    /// Its work is taken back, and a refusal kept instead.
+    Refuse(Refused),
+}
+
+/// After a commit that failed, nobody knows what the connection thinks it is in, unless the
+/// database only asks to do it again.
+fn settled<D: BarrierDatabase>(
+    connection: &mut sqlx::pool::PoolConnection<D>,
+    committed: Result<(), sqlx::Error>,
+) -> Result<(), Failure> {
+    if committed.as_ref().is_err_and(|error| !D::is_transient(error)) {
+        connection.close_on_drop();
+    }
+    Ok(committed?)
 }
 
 fn door<D: BarrierDatabase>(offered: &Offered<D>) -> Door {

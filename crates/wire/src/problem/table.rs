@@ -135,8 +135,8 @@ pub const TABLE: &[Row] = &[
             data: "Nothing was changed by this request; the existing transaction goes on as it \
                  was.",
             advice: "Ask for the gid to see what it is. For a fresh attempt at the same business \
-                 act take another gid, as order-4711.2; a gid is not used again, not after an \
-                 abort either. To make a begin repeatable, send an idempotency key.",
+                 act take another gid, as order-4711.2; a gid is not used again, not after an abort \
+                 either. To make a begin repeatable, send an idempotency key.",
         },
     ),
     code(
@@ -171,8 +171,8 @@ pub const TABLE: &[Row] = &[
         (409, FailedPrecondition, Never),
         "The transaction is decided",
         Page {
-            happened: "The transaction was decided before this request, or has left the phase in \
-                       which this can be done. How it stands is in the field transaction.",
+            happened: "The transaction was decided before this request, or has left the phase in which \
+                       this can be done. How it stands is in the field transaction.",
             data: "The decision stands and never changes; every branch is being made to follow \
                  it, or has followed.",
             advice: "Read decision and cause in the field transaction, and tell your user that. \

@@ -1,0 +1,76 @@
+//! Old rows go away by themselves, the limit that lets them go stays.
+
+use crate::asking::{Ask, mark, words};
+use crate::handlers::{Gate, Lock, Stock};
+use crate::world::{Bed, Isolation, everywhere};
+use wholly::Service;
+use wholly::barrier::{CLEAR_ROWS_MAX, CLEAR_STEP_MS};
+use wholly_core::branch::Op;
+
+everywhere!(rows_below_the_limit_are_cleared_and_late_calls_are_stale, a_gid_is_free_again);
+
+const ROWS: &str = "SELECT count(*) FROM wholly_barrier";
+const LIMITS: &str = "SELECT max(limit_ms) FROM wholly_barrier_limit";
+
+/// A cancel of a branch begun then, by a coordinator whose limit is this.
+fn cancel(of: &str, begun: u64, limit: u64) -> Ask {
+    let mut ask = Ask::new("stock.lock", Op::Cancel, of, "a");
+    ask.headers.mark = mark("log-1", begun, limit);
+    ask
+}
+
+async fn rows_below_the_limit_are_cleared_and_late_calls_are_stale<D: Bed>(isolation: Isolation) {
+    let world = D::make(isolation, 4).await;
+    let stock = Stock::<D>::new(&Gate::closed());
+    let service = Service::new("stock", world.pool.clone()).tcc::<Lock>(stock);
+    let router = wholly::participant::router([&service]);
+    let old = CLEAR_ROWS_MAX + 3;
+    for n in 0..old {
+        assert_eq!(words(&cancel(&format!("old-{n}"), 500, 0).of(&router).await), "done kept");
+    }
+    let limit = CLEAR_STEP_MS;
+    assert_eq!(words(&cancel("young", limit, limit - 1).of(&router).await), "done kept");
+    assert_eq!(D::count(&world.pool, ROWS).await, i64::from(old) + 1, "not a step yet");
+    assert_eq!(words(&cancel("young", limit, limit).of(&router).await), "done kept");
+    let mut looks = 0;
+    while D::count(&world.pool, ROWS).await != 1 {
+        looks += 1;
+        assert!(looks < 10_000, "old rows are not cleared away");
+    }
+    assert_eq!(D::count(&world.pool, LIMITS).await, i64::try_from(limit).unwrap());
+
+    let another =
+        Service::new("stock", world.pool.clone()).tcc::<Lock>(Stock::<D>::new(&Gate::closed()));
+    let router = wholly::participant::router([&another]);
+    let mut late = Ask::new("stock.lock", Op::Try, "old-1", "a");
+    late.headers.mark = mark("log-1", 500, 0);
+    assert_eq!(words(&late.of(&router).await), "refused stale", "in a process that saw no limit");
+    for op in [Op::Confirm, Op::Cancel, Op::Inspect] {
+        late.headers.asked.op = op;
+        assert_eq!(words(&late.of(&router).await), "refused stale");
+    }
+    assert_eq!(D::count(&world.pool, "SELECT count(*) FROM effects").await, 0);
+    assert_eq!(D::count(&world.pool, ROWS).await, 1);
+}
+
+async fn a_gid_is_free_again<D: Bed>(isolation: Isolation) {
+    let world = D::make(isolation, 2).await;
+    let stock = Stock::<D>::new(&Gate::closed());
+    let service = Service::new("stock", world.pool.clone()).tcc::<Lock>(stock);
+    let router = wholly::participant::router([&service]);
+    let again = |op, begun, limit| {
+        let mut ask = Ask::new("stock.lock", op, "again", "a");
+        ask.headers.mark = mark("log-1", begun, limit);
+        let router = router.clone();
+        async move { words(&ask.of(&router).await) }
+    };
+    let done = "done {\"warehouse\":\"first of a\"} kept";
+    assert_eq!(again(Op::Try, 100, 0).await, done);
+    assert_eq!(again(Op::Confirm, 100, 0).await, "done kept");
+    assert_eq!(again(Op::Cancel, 200, 100).await, "refused illegal_order", "100 is not below");
+    assert_eq!(again(Op::Try, 200, 101).await, done, "another transaction");
+    assert_eq!(D::count(&world.pool, "SELECT count(*) FROM effects").await, 3);
+    assert_eq!(D::count(&world.pool, LIMITS).await, 101, "written down with the row it frees");
+    assert_eq!(again(Op::Cancel, 100, 0).await, "refused stale");
+    assert_eq!(again(Op::Confirm, 200, 101).await, "done kept");
+}

@@ -1,0 +1,181 @@
+//! Databases for tests, each test's own, with a table that shows every effect.
+
+use sqlx::{Pool, Row};
+use std::future::Future;
+use std::sync::atomic::{AtomicU32, Ordering};
+use wholly::barrier::BarrierDatabase;
+use wholly_core::ids::{BranchId, Gid};
+
+/// How far concurrent local transactions are kept apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Isolation {
+    /// Whatever the database does by itself.
+    Default,
+    #[cfg(feature = "postgres")]
+    ReadCommitted,
+    #[cfg(feature = "postgres")]
+    RepeatableRead,
+    #[cfg(feature = "postgres")]
+    Serializable,
+}
+
+/// A database that tests run on.
+pub(crate) trait Bed: BarrierDatabase {
+    /// An empty database with the barrier's tables and the two below.
+    fn make(isolation: Isolation, connections: u32) -> impl Future<Output = World<Self>> + Send;
+
+    /// Writes that something took effect, and touches a row that others touch too.
+    fn effect(
+        db: &mut Self::Connection,
+        key: (&Gid, &BranchId),
+        what: &str,
+    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+
+    /// What took effect, in order.
+    fn effects(
+        pool: &Pool<Self>,
+        key: (&Gid, &BranchId),
+    ) -> impl Future<Output = Vec<String>> + Send;
+
+    /// Runs a statement.
+    fn execute(
+        db: &mut Self::Connection,
+        text: &'static str,
+    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+
+    /// A count.
+    fn count(pool: &Pool<Self>, text: &'static str) -> impl Future<Output = i64> + Send;
+}
+
+/// A database and what keeps it.
+pub(crate) struct World<D: Bed> {
+    pub(crate) pool: Pool<D>,
+    _folder: Option<tempfile::TempDir>,
+}
+
+const TABLES: &str = "
+    CREATE TABLE effects (n {serial}, gid TEXT, branch TEXT, what TEXT);
+    CREATE TABLE shelf (id INTEGER PRIMARY KEY, touched INTEGER NOT NULL);
+    INSERT INTO shelf VALUES (0, 0), (1, 0), (2, 0);";
+const EFFECT: &str = "INSERT INTO effects (gid, branch, what) VALUES ($1, $2, $3)";
+const TOUCH: &str = "UPDATE shelf SET touched = touched + 1 WHERE id = length($1) % 3";
+const EFFECTS: &str = "SELECT what FROM effects WHERE gid = $1 AND branch = $2 ORDER BY n";
+
+macro_rules! statements {
+    ($db:ty) => {
+        async fn effect(
+            db: &mut Self::Connection,
+            (gid, branch): (&Gid, &BranchId),
+            what: &str,
+        ) -> Result<(), sqlx::Error> {
+            let query = sqlx::query(EFFECT).bind(gid.as_str()).bind(branch.as_str()).bind(what);
+            query.execute(&mut *db).await?;
+            sqlx::query(TOUCH).bind(gid.as_str()).execute(&mut *db).await?;
+            Ok(())
+        }
+
+        async fn effects(pool: &Pool<$db>, (gid, branch): (&Gid, &BranchId)) -> Vec<String> {
+            let query = sqlx::query(EFFECTS).bind(gid.as_str()).bind(branch.as_str());
+            let rows = query.fetch_all(pool).await.unwrap();
+            rows.iter().map(|row| row.get("what")).collect()
+        }
+
+        async fn execute(db: &mut Self::Connection, text: &'static str) -> Result<(), sqlx::Error> {
+            sqlx::raw_sql(text).execute(db).await.map(|_| ())
+        }
+
+        async fn count(pool: &Pool<$db>, text: &'static str) -> i64 {
+            sqlx::query(text).fetch_one(pool).await.unwrap().get(0)
+        }
+    };
+}
+
+static WORLDS: AtomicU32 = AtomicU32::new(0);
+
+impl Bed for sqlx::Sqlite {
+    async fn make(isolation: Isolation, connections: u32) -> World<Self> {
+        use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+        assert_eq!(isolation, Isolation::Default, "SQLite has one isolation");
+        let folder = tempfile::tempdir().unwrap();
+        let options = SqliteConnectOptions::new()
+            .filename(folder.path().join("books.sqlite"))
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Off);
+        let pool = sqlx::pool::PoolOptions::new().max_connections(connections);
+        let pool = pool.connect_with(options).await.unwrap();
+        let tables = TABLES.replace("{serial}", "INTEGER PRIMARY KEY");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(tables)).execute(&pool).await.unwrap();
+        wholly::Service::new("books", pool.clone()).migrate().await.unwrap();
+        World { pool, _folder: Some(folder) }
+    }
+
+    statements!(sqlx::Sqlite);
+}
+
+#[cfg(feature = "postgres")]
+impl Bed for sqlx::Postgres {
+    async fn make(isolation: Isolation, connections: u32) -> World<Self> {
+        use sqlx::postgres::PgConnectOptions;
+        let url = std::env::var("WHOLLY_TEST_POSTGRES").expect(
+            "WHOLLY_TEST_POSTGRES names no PostgreSQL: run `cargo xtask test`, which starts one, \
+             or give the URL of one in which schemas may be made",
+        );
+        let n = WORLDS.fetch_add(1, Ordering::Relaxed);
+        let schema = format!("books_{}_{n}", std::process::id());
+        let level = match isolation {
+            Isolation::Default | Isolation::ReadCommitted => "read committed",
+            Isolation::RepeatableRead => "repeatable read",
+            Isolation::Serializable => "serializable",
+        };
+        let options: PgConnectOptions = url.parse().unwrap();
+        let options = options.options([
+            ("search_path", schema.as_str()),
+            ("default_transaction_isolation", level),
+            ("synchronous_commit", "off"),
+        ]);
+        let pool = sqlx::pool::PoolOptions::new().max_connections(connections);
+        let pool: Pool<Self> = pool.connect_with(options).await.unwrap();
+        let schema = format!("DROP SCHEMA IF EXISTS {schema} CASCADE; CREATE SCHEMA {schema};");
+        let tables = schema + &TABLES.replace("{serial}", "BIGSERIAL");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(tables)).execute(&pool).await.unwrap();
+        wholly::Service::new("books", pool.clone()).migrate().await.unwrap();
+        World { pool, _folder: None }
+    }
+
+    statements!(sqlx::Postgres);
+}
+
+/// Runs a check on SQLite, and on PostgreSQL at each of its isolation levels.
+macro_rules! everywhere {
+    ($($name:ident),+ $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name::<sqlx::Sqlite>($crate::world::Isolation::Default).await;
+            })+
+        }
+        #[cfg(feature = "postgres")]
+        mod postgres_read_committed {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name::<sqlx::Postgres>($crate::world::Isolation::ReadCommitted).await;
+            })+
+        }
+        #[cfg(feature = "postgres")]
+        mod postgres_repeatable_read {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name::<sqlx::Postgres>($crate::world::Isolation::RepeatableRead).await;
+            })+
+        }
+        #[cfg(feature = "postgres")]
+        mod postgres_serializable {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name::<sqlx::Postgres>($crate::world::Isolation::Serializable).await;
+            })+
+        }
+    };
+}
+pub(crate) use everywhere;
