@@ -91,7 +91,7 @@ impl<C: Coordinator> Api<C> {
         let matched = routes::find(&head.method, head.uri.path())?;
         asked.route = matched.route.path;
         let Matched { route, segment } = matched;
-        let mut query = query::Query::parse(head.uri.query(), route.parameters)?;
+        let query = query::Query::parse(head.uri.query(), route.parameters)?;
         let gid = match (route.subject, &segment) {
             (routes::Subject::Transaction, Some(segment)) => Some(read_gid(segment)?),
             (routes::Subject::Transaction | routes::Subject::Code | routes::Subject::None, _) => {
@@ -104,7 +104,7 @@ impl<C: Coordinator> Api<C> {
             routes::Body::None => bytes::Bytes::new(),
         };
         let parts = handlers::Parts { gid, segment, headers: &head.headers, bytes: &bytes };
-        handlers::handle(self, route.action, parts, &mut query).await
+        handlers::handle(self, route.action, parts, &query).await
     }
 }
 
@@ -131,3 +131,6 @@ fn check_size(
         false => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests;
