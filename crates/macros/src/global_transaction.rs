@@ -29,15 +29,9 @@ pub(crate) fn expand(arguments: TokenStream, function: TokenStream) -> syn::Resu
     // The branch that is never taken tells the compiler the type before it reads the body, so that
     // errors stand at the body's own lines (learnt from tracing's `#[instrument]`).
     let run = quote_spanned! { returned.span() =>
-        #[allow(
-            unreachable_code, unused_braces, clippy::diverging_sub_expression,
-            clippy::empty_loop, clippy::let_unit_value, clippy::needless_return,
-            reason = "the branch is there for its type alone"
-        )]
         ::wholly::rt::run(#begin, async move {
             if false {
-                let typed: #returned = loop {};
-                return typed;
+                return ::wholly::rt::of_type::<#returned>();
             }
             #(#statements)*
         })
@@ -66,7 +60,7 @@ fn returns_boxed_future(output: &ReturnType) -> bool {
     text.contains("Pin <") && text.contains("Box <") && text.contains("Future")
 }
 
-/// Types that a `let` cannot name become `_`.
+/// Types that an expression cannot name become `_`.
 struct Unnamed;
 
 impl VisitMut for Unnamed {
@@ -202,7 +196,7 @@ mod tests {
     fn an_unnameable_type_is_left_to_inference() {
         let function = "async fn f(w: W) -> Result<impl IntoResponse, E> { Ok(()) }";
         let expanded = expand(quote!(w, "f"), function.parse().unwrap()).unwrap().to_string();
-        assert!(expanded.contains("let typed : Result < _ , E > = loop { } ;"), "{expanded}");
+        assert!(expanded.contains("return :: wholly :: rt :: of_type :: < Result < _ , E > > () ;"), "{expanded}");
         assert!(expanded.contains("-> Result < impl IntoResponse , E >"), "{expanded}");
     }
 

@@ -13,6 +13,7 @@ mod ledger;
 pub mod operation;
 pub mod outcome;
 pub mod participant;
+pub mod propagation;
 #[doc(hidden)]
 pub mod rt;
 mod saga;

@@ -42,6 +42,14 @@ pub fn client(client: &Wholly) -> &Wholly {
     client
 }
 
+/// Stands where the compiler needs a type and no value ever comes.
+///
+/// # Panics
+/// Always; the branch that holds it is never taken.
+pub fn of_type<T>() -> T {
+    unreachable!("the branch is there for its type alone")
+}
+
 /// Runs a function's body as a global transaction. The function's own error comes back as it is.
 pub async fn run<R: Returned>(begin: Begin, body: impl Future<Output = R>) -> R {
     let body = async move |transaction: crate::Transaction| {

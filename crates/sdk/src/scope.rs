@@ -119,7 +119,7 @@ where
     let wait = begin.waits();
     let transaction = begin.begin().await.map_err(Unfinished::Ours)?;
     let open = transaction.open().clone();
-    let guard = AbortOnDrop { open: Some(open.clone()) };
+    let guard = AbortOnDrop::new(open.clone());
     let carried = Some(transaction.clone());
     let said = context::within(carried, body(transaction)).await;
     open.ledger().close();
@@ -201,12 +201,17 @@ fn how_it_went() -> &'static str {
 }
 
 /// Aborts in the background when the scope is dropped or panics.
-struct AbortOnDrop {
+pub(crate) struct AbortOnDrop {
     open: Option<Arc<Open>>,
 }
 
 impl AbortOnDrop {
-    fn disarm(mut self) {
+    pub(crate) fn new(open: Arc<Open>) -> Self {
+        AbortOnDrop { open: Some(open) }
+    }
+
+    /// The scope ended by itself.
+    pub(crate) fn disarm(mut self) {
         self.open = None;
     }
 }

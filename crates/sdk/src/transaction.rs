@@ -106,7 +106,6 @@ impl Begin {
             gid: parse_gid(&begun.gid)?,
             capability: begun.capability.into_owned(),
             until: asked + self.timeout,
-            role: Role::Initiator,
             ledger: Mutex::default(),
             runtime: Handle::current(),
             client: self.client,
@@ -133,19 +132,9 @@ pub(crate) struct Open {
     pub(crate) capability: String,
     /// When the coordinator aborts it, on this process's clock; never later than there.
     pub(crate) until: Instant,
-    pub(crate) role: Role,
     ledger: Mutex<Ledger>,
     /// Where work goes that outlives a dropped scope.
     pub(crate) runtime: Handle,
-}
-
-/// Who decides.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Role {
-    /// A scope of this process began it.
-    Initiator,
-    /// It came with a request from another process.
-    Joined,
 }
 
 impl Transaction {
@@ -166,7 +155,6 @@ impl Transaction {
             gid,
             capability,
             until: Instant::now() + left,
-            role: Role::Joined,
             ledger: Mutex::new(Ledger::joined(suffix)),
             runtime: Handle::current(),
         })

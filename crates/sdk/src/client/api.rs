@@ -51,6 +51,25 @@ impl Awaited {
     }
 }
 
+/// How long a request is repeated.
+#[derive(Clone, Copy, Debug)]
+enum Patience {
+    /// Until what it is about is over.
+    Until(Instant),
+    /// So long after it first came to nothing: waiting for a good answer costs none of it.
+    AfterFailure(Duration),
+}
+
+impl Patience {
+    /// When it ends, if it begins to be needed.
+    fn ends(self) -> Instant {
+        match self {
+            Patience::Until(until) => until,
+            Patience::AfterFailure(patience) => Instant::now() + patience,
+        }
+    }
+}
+
 /// Who may act on a transaction.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Key<'a> {
@@ -109,7 +128,7 @@ impl Wholly {
             headers: key.headers(),
             body: json(branch),
         };
-        self.ask(&ask, wait, until).await
+        self.ask(&ask, wait, Patience::Until(until)).await
     }
 
     /// Asks for the commit; where it was decided before, hears how.
@@ -173,11 +192,11 @@ impl Wholly {
             headers: Vec::new(),
             body: Bytes::new(),
         };
-        self.ask(&ask, wait, self.patience() + wait).await
+        self.ask(&ask, wait, self.patience()).await
     }
 
-    fn patience(&self) -> Instant {
-        Instant::now() + self.inner.patience
+    fn patience(&self) -> Patience {
+        Patience::AfterFailure(self.inner.patience)
     }
 
     /// Sends until an answer comes that is one, or the time is over. A problem that says "later"
@@ -186,8 +205,9 @@ impl Wholly {
         &self,
         ask: &Ask,
         wait: Duration,
-        until: Instant,
+        patience: Patience,
     ) -> Result<Said<T>, Lost> {
+        let mut until = None;
         let limits =
             Limits { backoff_ms: BACKOFF_MS, backoff_ms_max: BACKOFF_MS_MAX, ..Limits::default() };
         let seed = random_number();
@@ -203,6 +223,7 @@ impl Wholly {
                 }
             };
             let pause = Duration::from_millis(backoff_ms(&limits, attempt, seed));
+            let until = *until.get_or_insert_with(|| patience.ends());
             if Instant::now() + pause >= until {
                 return outcome;
             }

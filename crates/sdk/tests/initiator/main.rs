@@ -1,0 +1,37 @@
+//! The initiator against a coordinator's double: lost answers, drops, panics, and what is said.
+
+mod attribute;
+mod double;
+mod propagation;
+mod saga;
+mod scope;
+mod transport;
+
+use serde::{Deserialize, Serialize};
+use wholly::Operation;
+
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Locked {
+    pub(crate) warehouse: u32,
+}
+
+#[derive(Serialize, Deserialize, Operation)]
+#[operation(name = "stock.lock", mode = tcc, reply = Locked)]
+pub(crate) struct Lock {
+    pub(crate) sku: u32,
+}
+
+#[derive(Serialize, Deserialize, Operation)]
+#[operation(name = "stock.lock-now", mode = saga)]
+pub(crate) struct LockNow {
+    pub(crate) sku: u32,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the customer is not known")]
+pub(crate) struct NoCustomer;
+
+/// A future that never comes; `select!` drops it when the other side is there.
+pub(crate) async fn never() {
+    std::future::pending().await
+}
