@@ -1,1 +1,25 @@
-//! (skeleton)
+//! The world, simulated: the shipped driver, committer and barrier in one thread, on one clock,
+//! from one seed, with everything breaking that can break, and the promises watched.
+//!
+//! Reading order: `world` (the agenda), `coordinator`, `participant`, `client`, `workloads` (who
+//! is there), `network`, `disk`, `clock`, `odds` (what breaks), `model`, `checkers` (what is
+//! promised), `tally`, `trace`, `report` (what is told).
+
+pub mod chance;
+pub mod checkers;
+pub mod client;
+pub mod clock;
+pub mod coordinator;
+pub mod disk;
+pub mod log;
+pub mod model;
+pub mod mutants;
+pub mod network;
+pub mod odds;
+pub mod participant;
+pub mod report;
+mod sights;
+pub mod tally;
+pub mod trace;
+pub mod workloads;
+pub mod world;

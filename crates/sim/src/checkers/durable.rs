@@ -1,0 +1,77 @@
+//! No effect before its version is durable: measured at the platter, not at the driver's word.
+
+use super::Judgement;
+use crate::model::{Evidence, Ledger, document};
+use wholly_core::branch::Op;
+use wholly_core::effect::Proof;
+use wholly_core::ids::{BranchId, Gid, Position};
+
+pub(super) fn judge(ledger: &Ledger, evidence: &Evidence<'_>) -> Judgement {
+    match evidence {
+        Evidence::Called { call, platter } => {
+            proven(call.proof, *platter)?;
+            call_is_durable(ledger, (&call.gid, &call.branch), call.op, *platter)
+        }
+        Evidence::Replied { reply, proof, platter, .. } => {
+            proven(*proof, *platter)?;
+            let Some(document) = document(reply) else { return Ok(()) };
+            let Some(case) = ledger.case(&document.gid) else { return Ok(()) };
+            if document.decision.is_some() {
+                let at = case.decided.map(|(at, _, _)| at);
+                on_platter("a decision was told", at, *platter)?;
+            }
+            if document.outcome.is_some() {
+                on_platter("an end was told", case.ended, *platter)?;
+            }
+            Ok(())
+        }
+        Evidence::Recovered { position, worst } => {
+            if *position < ledger.needed {
+                let needed = ledger.needed;
+                return Err(format!("something left that needed {needed:?}; {position:?} is left"));
+            }
+            match worst < position {
+                true => Err(format!("{position:?} was found, {worst:?} is on the platter")),
+                false => Ok(()),
+            }
+        }
+        Evidence::Appended(_)
+        | Evidence::Took(_)
+        | Evidence::Closed { .. }
+        | Evidence::Illegal { .. }
+        | Evidence::Over(_)
+        | Evidence::Audited { .. } => Ok(()),
+    }
+}
+
+fn proven(proof: Proof, platter: Position) -> Judgement {
+    if proof.needed > proof.durable {
+        return Err(format!("left needing {:?} with {:?} durable", proof.needed, proof.durable));
+    }
+    on_platter("an effect left", Some(proof.needed), platter)
+}
+
+fn on_platter(what: &str, needed: Option<Position>, platter: Position) -> Judgement {
+    match needed {
+        Some(needed) if needed <= platter => Ok(()),
+        Some(needed) => Err(format!("{what} that needs {needed:?}; on the platter {platter:?}")),
+        None => Err(format!("{what} of which the log that survived has no record")),
+    }
+}
+
+fn call_is_durable(
+    ledger: &Ledger,
+    (gid, branch): (&Gid, &BranchId),
+    op: Op,
+    platter: Position,
+) -> Judgement {
+    let case = ledger.case(gid).ok_or_else(|| format!("a call of {gid}, which is unknown"))?;
+    let registered = case.branches.get(branch).and_then(|truth| truth.registered);
+    on_platter("a call left for a branch", registered, platter)?;
+    match op {
+        Op::Try | Op::Action | Op::Inspect => Ok(()),
+        Op::Confirm | Op::Cancel | Op::Compensate => {
+            on_platter("a decision was carried out", case.decided.map(|(at, _, _)| at), platter)
+        }
+    }
+}

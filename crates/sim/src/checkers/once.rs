@@ -1,0 +1,52 @@
+//! Once: each operation takes effect at most once, and none out of order.
+
+use super::Judgement;
+use crate::model::{Evidence, Ledger, Took};
+use wholly_core::branch::Op;
+
+pub(super) fn judge(ledger: &Ledger, evidence: &Evidence<'_>) -> Judgement {
+    match evidence {
+        Evidence::Took(took) => took_once(ledger, took),
+        Evidence::Closed { gid, branch, why } => match ledger.truth(gid, branch) {
+            Some(truth) if truth.first.is_some() => {
+                Err(format!("{gid} {branch} took effect, then {why:?}"))
+            }
+            Some(_) | None => Ok(()),
+        },
+        Evidence::Illegal { gid, branch, op } => {
+            Err(format!("{op:?} of {gid} {branch} came in an order that nobody may send"))
+        }
+        Evidence::Appended(_)
+        | Evidence::Called { .. }
+        | Evidence::Replied { .. }
+        | Evidence::Recovered { .. }
+        | Evidence::Over(_)
+        | Evidence::Audited { .. } => Ok(()),
+    }
+}
+
+fn took_once(ledger: &Ledger, took: &Took) -> Judgement {
+    let Took { gid, branch, op, .. } = took;
+    let truth = ledger.truth(gid, branch);
+    let (first, second, closed) = match truth {
+        Some(truth) => (truth.first.is_some(), truth.second, truth.closed),
+        None => (false, None, None),
+    };
+    match op {
+        Op::Try | Op::Action => match (first, second, closed) {
+            (false, None, None) => Ok(()),
+            (true, _, _) => Err(format!("{op:?} of {gid} {branch} took effect twice")),
+            (false, _, _) => {
+                Err(format!("{op:?} of {gid} {branch} took effect after {closed:?} {second:?}"))
+            }
+        },
+        Op::Confirm | Op::Cancel | Op::Compensate => match (first, second) {
+            (true, None) => Ok(()),
+            (false, _) => Err(format!("{op:?} of {gid} {branch} took effect without its try")),
+            (true, Some(before)) => {
+                Err(format!("{op:?} of {gid} {branch} took effect after {before:?}"))
+            }
+        },
+        Op::Inspect => Err(format!("inspect of {gid} {branch} had an effect")),
+    }
+}

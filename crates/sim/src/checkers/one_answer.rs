@@ -1,0 +1,138 @@
+//! One answer: no client gets two different final answers, and unknown only before a final one.
+
+use super::Judgement;
+use crate::model::{Evidence, Ledger, purpose};
+use wholly_core::document::{Arrival, Document, Response};
+use wholly_core::ids::Gid;
+use wholly_core::input::{Request, Wait};
+use wholly_core::record::{Decision, PhaseName};
+use wholly_core::rejection::Rejection;
+
+pub(super) fn judge(ledger: &Ledger, evidence: &Evidence<'_>) -> Judgement {
+    match evidence {
+        Evidence::Replied { request, reply, .. } => {
+            known_stays_known(ledger, request, reply)?;
+            outcome_stays(ledger, reply)?;
+            match reply {
+                Ok(response) => good_answer(request, response),
+                Err(_) => Ok(()),
+            }
+        }
+        Evidence::Audited { gid, reply } => match reply {
+            Ok(_) => Ok(()),
+            Err(rejection) => match ledger.case(gid).and_then(|case| case.told) {
+                Some(told) => Err(format!("{gid} was told {told:?}, in the end {rejection:?}")),
+                None => Ok(()),
+            },
+        },
+        Evidence::Appended(_)
+        | Evidence::Called { .. }
+        | Evidence::Took(_)
+        | Evidence::Closed { .. }
+        | Evidence::Illegal { .. }
+        | Evidence::Recovered { .. }
+        | Evidence::Over(_) => Ok(()),
+    }
+}
+
+fn gid_of(request: &Request) -> Option<&Gid> {
+    match request {
+        Request::Begin(begin) => Some(&begin.gid),
+        Request::Submit(submit) => Some(&submit.gid),
+        Request::Register(register) => Some(&register.gid),
+        Request::Commit(commit) => Some(&commit.gid),
+        Request::Abort(abort) => Some(&abort.gid),
+        Request::Get { gid, .. } => Some(gid),
+        Request::Operate(operate) => Some(&operate.gid),
+        Request::Calls { .. } => None,
+    }
+}
+
+/// After a final answer nobody hears that there is no such transaction.
+fn known_stays_known(
+    ledger: &Ledger,
+    request: &Request,
+    reply: &Result<Response, Rejection>,
+) -> Judgement {
+    let Some(gid) = gid_of(request) else { return Ok(()) };
+    let Some(told) = ledger.case(gid).and_then(|case| case.told) else { return Ok(()) };
+    match reply {
+        Err(Rejection::GidUnknown { .. } | Rejection::OutcomeForgotten { .. }) => {
+            Err(format!("{gid} was told {told:?}, then unknown"))
+        }
+        Ok(Response::Begun { freshness, .. })
+            if *freshness == wholly_core::document::Freshness::Created =>
+        {
+            Err(format!("{gid} was told {told:?}, then begun"))
+        }
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+fn outcome_stays(ledger: &Ledger, reply: &Result<Response, Rejection>) -> Judgement {
+    let Some(document) = crate::model::document(reply) else { return Ok(()) };
+    let told = ledger.case(&document.gid).and_then(|case| case.told_outcome);
+    match (told, document.outcome) {
+        (Some(told), outcome) if Some(told) != outcome => {
+            Err(format!("{} ended {told:?}, then {outcome:?}", document.gid))
+        }
+        (Some(_) | None, _) => Ok(()),
+    }
+}
+
+/// A good answer says what was asked for.
+fn good_answer(request: &Request, response: &Response) -> Judgement {
+    match (request, response) {
+        (Request::Commit(commit), Response::Transaction { document, arrival }) => {
+            decided_as(document, Decision::Commit)?;
+            arrived(document, *arrival, commit.wait)
+        }
+        (Request::Abort(abort), Response::Transaction { document, arrival }) => {
+            decided_as(document, Decision::Abort)?;
+            arrived(document, *arrival, abort.wait)
+        }
+        (Request::Get { wait, .. }, Response::Transaction { document, arrival }) => {
+            arrived(document, *arrival, *wait)
+        }
+        (Request::Submit(submit), Response::Submitted { document, arrival, .. }) => {
+            same_plan(submit, document)?;
+            arrived(document, *arrival, submit.wait)
+        }
+        (Request::Begin(_), Response::Begun { .. })
+        | (Request::Register(_), Response::Registered { .. })
+        | (Request::Calls { .. }, Response::Calls(_))
+        | (Request::Operate(_), Response::Transaction { .. }) => Ok(()),
+        (request, response) => Err(format!("{response:?} is no answer to {request:?}")),
+    }
+}
+
+fn decided_as(document: &Document, wanted: Decision) -> Judgement {
+    match document.decision {
+        Some(decision) if decision != wanted => {
+            Err(format!("{wanted:?} of {} was answered well, yet it is {decision:?}", document.gid))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn arrived(document: &Document, arrival: Arrival, wait: Wait) -> Judgement {
+    let there = match (arrival, wait) {
+        (Arrival::NotYet, _) | (Arrival::Arrived, Wait::No) => true,
+        (Arrival::Arrived, Wait::Decided { .. }) => document.decision.is_some(),
+        (Arrival::Arrived, Wait::Ended { .. }) => document.state == PhaseName::Ended,
+    };
+    match there {
+        true => Ok(()),
+        false => Err(format!("{wait:?} of {} was answered before it came", document.gid)),
+    }
+}
+
+/// Whoever submitted a plan is shown that plan, not another one under its gid.
+fn same_plan(submit: &wholly_core::input::Submit, document: &Document) -> Judgement {
+    let asked = submit.steps.first().and_then(|step| purpose(&step.payload)).map(|p| p.0);
+    let shown = document.branches.first().and_then(|b| purpose(&b.spec.payload)).map(|p| p.0);
+    match asked == shown {
+        true => Ok(()),
+        false => Err(format!("{} was answered with another plan", document.gid)),
+    }
+}

@@ -1,0 +1,136 @@
+//! The turn: after it no step starts; what may have been called is compensated in order; and
+//! nothing is called that nobody wanted, or too early.
+
+use super::Judgement;
+use crate::model::{Case, Evidence, Form, Intent, Ledger, Took, purpose};
+use wholly_core::branch::{Direction, Mode, Op};
+use wholly_core::effect::Call;
+use wholly_core::record::Decision;
+
+pub(super) fn judge(ledger: &Ledger, evidence: &Evidence<'_>) -> Judgement {
+    match evidence {
+        Evidence::Called { call, .. } => called(ledger, call),
+        Evidence::Took(took) => match took.op {
+            Op::Compensate => compensated_in_order(ledger, took),
+            Op::Action => not_after_compensation(ledger, took),
+            Op::Try | Op::Confirm | Op::Cancel | Op::Inspect => Ok(()),
+        },
+        Evidence::Appended(_)
+        | Evidence::Replied { .. }
+        | Evidence::Closed { .. }
+        | Evidence::Illegal { .. }
+        | Evidence::Recovered { .. }
+        | Evidence::Over(_)
+        | Evidence::Audited { .. } => Ok(()),
+    }
+}
+
+fn called(ledger: &Ledger, call: &Call) -> Judgement {
+    let Call { gid, branch, op, .. } = call;
+    let Some((intent, wanted)) = ledger.wanted(&call.payload) else {
+        return Err(format!("{op:?} of {gid} {branch} that nobody wanted"));
+    };
+    if wanted.id != *branch {
+        return Err(format!("{op:?} of {gid} {branch} with the payload of {}", wanted.id));
+    }
+    let Some(case) = ledger.case(gid) else { return Ok(()) };
+    let decided = case.decided.map(|(_, decision, _)| decision);
+    let fits = match (op, wanted.mode, decided) {
+        (Op::Try, Mode::Tcc, None) => true,
+        (Op::Action, Mode::Saga, None) => wanted.direction == Direction::Reversible,
+        (Op::Action, Mode::Saga, Some(Decision::Commit)) => {
+            wanted.direction == Direction::ForwardOnly
+        }
+        (Op::Confirm, Mode::Tcc, Some(Decision::Commit)) => true,
+        (Op::Cancel, Mode::Tcc, Some(_)) => true,
+        (Op::Compensate, Mode::Saga, Some(_)) => wanted.direction == Direction::Reversible,
+        (Op::Try | Op::Action | Op::Confirm | Op::Cancel | Op::Compensate | Op::Inspect, _, _) => {
+            false
+        }
+    };
+    if !fits {
+        return Err(format!("{op:?} of {gid} {branch} left when decided {decided:?}"));
+    }
+    match (op, intent.form) {
+        (Op::Action, Form::Plan) => after_its_predecessors(ledger, case, call),
+        (_, Form::Plan | Form::Open) => Ok(()),
+    }
+}
+
+fn after_its_predecessors(ledger: &Ledger, case: &Case, call: &Call) -> Judgement {
+    let Some((intent, wanted)) = ledger.wanted(&call.payload) else { return Ok(()) };
+    for ordinal in &wanted.after {
+        let earlier = &intent.branches[*ordinal].id;
+        if case.branches.get(earlier).is_none_or(|truth| truth.first.is_none()) {
+            return Err(format!("{} {} left before {earlier}", call.gid, call.branch));
+        }
+    }
+    let read: Vec<_> = wanted.reads.iter().map(|at| &intent.branches[*at].id).collect();
+    let handed: Vec<_> = call.replies.iter().map(|(id, _)| id).collect();
+    let complete = read.len() == handed.len() && read.iter().all(|id| handed.contains(id));
+    match complete {
+        true => Ok(()),
+        false => Err(format!("{} {} reads {read:?}, was handed {handed:?}", call.gid, call.branch)),
+    }
+}
+
+/// Whether one step of a plan comes after another, directly or through others.
+fn follows(intent: &Intent, later: usize, earlier: usize) -> bool {
+    let after = &intent.branches[later].after;
+    after.iter().any(|at| *at == earlier || follows(intent, *at, earlier))
+}
+
+/// A step is taken back only once everything that had to come before that is.
+fn compensated_in_order(ledger: &Ledger, took: &Took) -> Judgement {
+    let Some(case) = ledger.case(&took.gid) else { return Ok(()) };
+    let Some((number, ordinal)) = purpose(&took.payload) else { return Ok(()) };
+    let intent = &ledger.intents[number];
+    match intent.form {
+        Form::Plan => {
+            for (later, wanted) in intent.branches.iter().enumerate() {
+                let open = case.branches.get(&wanted.id).is_some_and(|truth| truth.stands());
+                if open && follows(intent, later, ordinal) {
+                    return Err(format!(
+                        "{} {} was compensated before {}",
+                        took.gid, took.branch, wanted.id
+                    ));
+                }
+            }
+            Ok(())
+        }
+        Form::Open => {
+            let place = case.order.iter().position(|(id, _, _)| *id == took.branch);
+            for (id, mode, payload) in case.order.iter().skip(place.map_or(0, |at| at + 1)) {
+                let there = ledger.wanted(payload).map(|(_, wanted)| wanted.participant);
+                let open = case.branches.get(id).is_some_and(|truth| truth.stands());
+                if open && *mode == Mode::Saga && there == Some(took.participant) {
+                    return Err(format!(
+                        "{} {} was compensated before {id}, registered later",
+                        took.gid, took.branch
+                    ));
+                }
+            }
+            Ok(())
+        }
+    }
+}
+
+/// No step takes effect on the ground of one that was taken back before.
+fn not_after_compensation(ledger: &Ledger, took: &Took) -> Judgement {
+    let Some(case) = ledger.case(&took.gid) else { return Ok(()) };
+    let Some((number, ordinal)) = purpose(&took.payload) else { return Ok(()) };
+    let intent = &ledger.intents[number];
+    if intent.form == Form::Open {
+        return Ok(());
+    }
+    for (earlier, wanted) in intent.branches.iter().enumerate() {
+        let back = case.branches.get(&wanted.id).is_some_and(|truth| truth.second.is_some());
+        if back && follows(intent, ordinal, earlier) {
+            return Err(format!(
+                "{} {} took effect after {} was compensated",
+                took.gid, took.branch, wanted.id
+            ));
+        }
+    }
+    Ok(())
+}

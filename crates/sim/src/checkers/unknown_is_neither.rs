@@ -1,0 +1,111 @@
+//! Unknown is neither success nor failure: nothing is claimed of a branch without evidence in the
+//! participant's books, and nothing is handed on that might be answered otherwise.
+
+use super::Judgement;
+use crate::model::{Case, Evidence, Ledger, Truth, document};
+use wholly_core::branch::{Branch, First, Kept, Mode, Op, Second, Share};
+use wholly_core::document::{Document, Response, TryAnswer};
+use wholly_core::effect::Call;
+use wholly_core::ids::BranchId;
+use wholly_core::input::Request;
+use wholly_core::record::Decision;
+
+pub(super) fn judge(ledger: &Ledger, evidence: &Evidence<'_>) -> Judgement {
+    match evidence {
+        Evidence::Replied { request, reply, .. } => {
+            if let (Request::Register(register), Ok(Response::Registered { branch, answer, .. })) =
+                (request, reply)
+            {
+                let truth = ledger.truth(&register.gid, branch);
+                try_answer(branch, answer, truth)?;
+            }
+            match document(reply) {
+                Some(document) => claims(ledger, document),
+                None => Ok(()),
+            }
+        }
+        Evidence::Called { call, .. } => same_call(ledger, call),
+        Evidence::Appended(_)
+        | Evidence::Took(_)
+        | Evidence::Closed { .. }
+        | Evidence::Illegal { .. }
+        | Evidence::Recovered { .. }
+        | Evidence::Over(_)
+        | Evidence::Audited { .. } => Ok(()),
+    }
+}
+
+fn has_first(truth: Option<&Truth>) -> bool {
+    truth.is_some_and(|truth| truth.first.is_some())
+}
+
+fn try_answer(branch: &BranchId, answer: &TryAnswer, truth: Option<&Truth>) -> Judgement {
+    match answer {
+        TryAnswer::Done { .. } if !has_first(truth) => {
+            Err(format!("{branch} was told done, and had no effect"))
+        }
+        TryAnswer::Refused(refusal) if refusal.kept == Kept::Kept && stands(truth) => {
+            Err(format!("{branch} was told refused for good, and its effect stands"))
+        }
+        TryAnswer::Done { .. } | TryAnswer::Refused(_) | TryAnswer::Unknown => Ok(()),
+    }
+}
+
+fn stands(truth: Option<&Truth>) -> bool {
+    truth.is_some_and(Truth::stands)
+}
+
+/// What a document says of its branches is so in the participants' books.
+fn claims(ledger: &Ledger, document: &Document) -> Judgement {
+    let Some(case) = ledger.case(&document.gid) else { return Ok(()) };
+    for branch in &document.branches {
+        branch_claim(case, document, branch)
+            .map_err(|what| format!("{} {}: {what}", document.gid, branch.spec.id))?;
+    }
+    Ok(())
+}
+
+fn branch_claim(case: &Case, document: &Document, branch: &Branch) -> Judgement {
+    let truth = case.branches.get(&branch.spec.id);
+    match &branch.first {
+        First::Done { .. } if !has_first(truth) => return Err("said done, and never was".into()),
+        First::Refused(refusal) if refusal.kept == Kept::Kept && stands(truth) => {
+            return Err("said refused for good, and its effect stands".into());
+        }
+        First::Done { .. } | First::Refused(_) | First::Unknown => {}
+    }
+    let decision = match document.decision {
+        Some(decision) => decision,
+        None => return Ok(()),
+    };
+    let follows = decision == Decision::Commit && branch.share == Share::In;
+    if follows && branch.spec.mode == Mode::Tcc && !has_first(truth) {
+        return Err("committed without any evidence that it was tried".into());
+    }
+    match (&branch.second, follows) {
+        (Second::Done, true) => match branch.spec.mode {
+            Mode::Tcc if truth.and_then(|truth| truth.second) != Some(Op::Confirm) => {
+                Err("said confirmed, and is not".into())
+            }
+            Mode::Tcc | Mode::Saga => Ok(()),
+        },
+        (Second::Done, false) if stands(truth) => Err("said undone, and its effect stands".into()),
+        (Second::Done | Second::Pending | Second::Resolved(_), _) => Ok(()),
+    }
+}
+
+/// Every sending of one call carries the same: what was read from an earlier reply can no more
+/// change once it has been handed on.
+fn same_call(ledger: &Ledger, call: &Call) -> Judgement {
+    let Some(truth) = ledger.truth(&call.gid, &call.branch) else { return Ok(()) };
+    let before = truth.carried.iter().find(|(op, _, _)| *op == call.op);
+    match before {
+        Some((_, payload, _)) if *payload != call.payload => {
+            Err(format!("{:?} of {} {} changed its payload", call.op, call.gid, call.branch))
+        }
+        Some((_, _, replies)) if *replies != call.replies => {
+            Err(format!("{:?} of {} {} changed what it reads", call.op, call.gid, call.branch))
+        }
+        Some(_) | None => Ok(()),
+    }
+}

@@ -1,0 +1,467 @@
+//! Coordinator: the shipped driver over the shipped committer, in a process that can die anywhere.
+
+use crate::chance::Chance;
+use crate::client::{Asked, words_of, words_of_reply};
+use crate::disk::SimDisk;
+use crate::log::Log;
+use crate::model::{Evidence, Ready, Remains};
+use crate::network::{Letter, Sender};
+use crate::sights;
+use crate::tally::{Fault, Sight};
+use crate::trace::number_of;
+use crate::world::{AUDITOR, Event, Season, Stage};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use wholly_core::branch::Answer;
+use wholly_core::document::Response;
+use wholly_core::driver::Driver;
+use wholly_core::effect::{Call, Content, Draft, Effect, Proof};
+use wholly_core::ids::{CallId, Gid, Origin, Position, RequestId, Text};
+use wholly_core::input::{GidSource, Input, Request};
+use wholly_core::limits::Limits;
+use wholly_core::rejection::Rejection;
+use wholly_store::contract::Completion;
+use wholly_store::disk::DiskOp;
+
+/// A machine with a disk, on which one process runs or does not.
+pub struct Coordinator {
+    limits: Limits,
+    origin: Origin,
+    seed: u64,
+    disk: SimDisk,
+    life: u32,
+    process: Option<Process>,
+    paused_until_us: u64,
+    requests: u64,
+    /// The last position of which a write was carried out.
+    written: Position,
+}
+
+/// Everything that is lost when the process dies.
+struct Process {
+    log: Log,
+    /// None while the log is being read back.
+    driver: Option<Driver>,
+    effects: Vec<Effect>,
+    asked: BTreeMap<RequestId, Rc<Asked>>,
+    in_flight: BTreeMap<CallId, Gid>,
+    setting: u64,
+    under_way: Option<DiskOp>,
+}
+
+/// How a process dies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Death {
+    /// Its page cache survives.
+    Killed,
+    /// It does not.
+    PowerLost,
+    /// It stopped by itself, for its disk failed it.
+    Stopped,
+}
+
+impl Coordinator {
+    /// A machine with an empty disk.
+    pub fn new(limits: Limits, chance: &mut Chance) -> Self {
+        Coordinator {
+            limits,
+            origin: Origin::new("origin").expect("a name"),
+            seed: chance.bits(),
+            disk: SimDisk::new(),
+            life: 0,
+            process: None,
+            paused_until_us: 0,
+            requests: 0,
+            written: Position(0),
+        }
+    }
+
+    /// Until when it stands still.
+    pub fn paused_until_us(&self) -> u64 {
+        self.paused_until_us
+    }
+
+    /// Its process is started: it reads its log back first.
+    pub fn start(&mut self, stage: &mut Stage) {
+        stage.clock.boot(stage.now_us);
+        let salt = stage.chance.bits();
+        let log = match Log::recover(&self.disk, salt) {
+            Ok(log) => log,
+            Err(error) => {
+                stage.court.refuse("decided once", format!("the log cannot be read: {error}"));
+                return;
+            }
+        };
+        stage.note([10, u64::from(self.life), 0], || format!("core starts, life {}", self.life));
+        self.process = Some(Process {
+            log,
+            driver: None,
+            effects: Vec::new(),
+            asked: BTreeMap::new(),
+            in_flight: BTreeMap::new(),
+            setting: 0,
+            under_way: None,
+        });
+        self.pump(stage);
+    }
+
+    /// The log is read back and durable: the driver takes it up.
+    fn take_up(&mut self, stage: &mut Stage) {
+        let worst = match Log::position_on(self.disk.at_worst()) {
+            Ok(position) => position,
+            Err(error) => {
+                let what = format!("power lost here, the log cannot be read: {error}");
+                return stage.court.refuse("decided once", what);
+            }
+        };
+        let Some(process) = &mut self.process else { return };
+        let (loaded, reports) = process.log.take_up();
+        let position = loaded.position;
+        stage.note([11, position.0, loaded.open.len() as u64], || {
+            format!("core found {} records, {} open", position.0, loaded.open.len())
+        });
+        if position < stage.court.ledger.appended {
+            stage.tally.sight(Sight::RecordsLost);
+        }
+        if position < self.written {
+            stage.tally.sight(Sight::TailCut);
+        }
+        self.written = position;
+        if !loaded.open.is_empty() {
+            stage.tally.sight(Sight::RestartWithOpen);
+        }
+        self.disk.recovered(position);
+        stage.hear(&Evidence::Recovered { position, worst });
+        let seed = self.seed ^ u64::from(self.life);
+        let mut driver = Driver::new(self.limits.clone(), self.origin.clone(), seed, loaded);
+        driver.start(stage.clock.read(stage.now_us), &mut process.effects);
+        process.driver = Some(driver);
+        self.carry_out(stage);
+        for report in reports {
+            self.completed(report, stage);
+        }
+    }
+
+    /// Gives the driver an input and carries out what it asks for.
+    fn step(&mut self, input: Input, stage: &mut Stage) {
+        let Some(process) = &mut self.process else { return };
+        let Some(driver) = &mut process.driver else { return };
+        driver.step(stage.clock.read(stage.now_us), input, &mut process.effects);
+        self.carry_out(stage);
+    }
+
+    fn carry_out(&mut self, stage: &mut Stage) {
+        let Some(process) = &mut self.process else { return };
+        let effects = std::mem::take(&mut process.effects);
+        for effect in effects {
+            let Some(process) = &mut self.process else { return };
+            match effect {
+                Effect::Append(draft) => {
+                    process.append(draft, stage);
+                }
+                Effect::Flush(position) => process.log.flush(position),
+                Effect::Call(call) => self.send(call, stage),
+                Effect::Reply { to, reply, proof } => self.reply(to, reply, proof, stage),
+                Effect::Lookup { gid } => {
+                    let (records, forgotten) = match process.log.history(&gid, &self.disk) {
+                        Ok(found) => found,
+                        Err(error) => return stage.court.refuse("decided once", error),
+                    };
+                    stage.tally.sight(Sight::LookedUp);
+                    let input = Box::new(Input::Found { gid, records, forgotten });
+                    let wait = stage.chance.within(0, 600);
+                    stage.after(wait, Event::LookedUp { life: self.life, input });
+                }
+                Effect::Wake(instant) => {
+                    process.setting += 1;
+                    let at_us = stage.clock.when_us(instant).max(stage.now_us);
+                    let (life, setting) = (self.life, process.setting);
+                    stage.after(at_us - stage.now_us, Event::Alarm { life, setting });
+                }
+            }
+        }
+        self.pump(stage);
+    }
+
+    fn send(&mut self, call: Call, stage: &mut Stage) {
+        let Some(process) = &mut self.process else { return };
+        stage.note([12, number_of(call.gid.as_str()), call.op as u64], || {
+            let Call { gid, branch, op, attempt, proof, .. } = &call;
+            format!("core > {op:?} {gid} {branch} attempt {attempt} {proof:?}")
+        });
+        let platter = self.disk.platter();
+        sights::of_call(&call, &stage.court.ledger, &mut stage.tally);
+        stage.hear(&Evidence::Called { call: &call, platter });
+        let from = Sender::Coordinator { life: self.life, call: call.id };
+        let to = participant_of(&call);
+        let timeout = Event::CallTimesOut { life: self.life, call: call.id };
+        stage.after(call.timeout_ms * 1_000, timeout);
+        process.in_flight.insert(call.id, call.gid.clone());
+        let Call { gid, branch, op, payload, replies, mark, .. } = call;
+        stage.send_call(Letter { from, to, gid, branch, op, payload, replies, mark });
+    }
+
+    fn reply(
+        &mut self,
+        to: RequestId,
+        reply: Result<Response, Rejection>,
+        proof: Proof,
+        stage: &mut Stage,
+    ) {
+        let Some(process) = &mut self.process else { return };
+        let Some(asked) = process.asked.remove(&to) else { return };
+        stage.note([13, to.0, proof.needed.0], || {
+            format!("core > reply {} {} {proof:?}", to.0, words_of_reply(&reply))
+        });
+        sights::of_reply(&asked.request, &reply, &mut stage.tally);
+        let request = &asked.request;
+        let platter = self.disk.platter();
+        stage.hear(&Evidence::Replied { request, reply: &reply, proof, platter });
+        match (asked.client, request) {
+            (AUDITOR, Request::Get { gid, .. }) => {
+                stage.hear(&Evidence::Audited { gid, reply: &reply });
+            }
+            (_, _) => stage.send_reply(&asked, reply),
+        }
+    }
+
+    /// Gives the disk its next work, if it has none.
+    fn pump(&mut self, stage: &mut Stage) {
+        let Some(process) = &mut self.process else { return };
+        if process.under_way.is_some() {
+            return;
+        }
+        match process.log.next() {
+            Some(op) => {
+                let wait = duration_us(&op, stage);
+                process.under_way = Some(op);
+                stage.after(wait, Event::DiskDone { life: self.life });
+            }
+            None if process.driver.is_none() => self.take_up(stage),
+            None => {}
+        }
+    }
+
+    /// The disk is done with what it was asked.
+    pub fn disk_done(&mut self, life: u32, stage: &mut Stage) {
+        if life != self.life {
+            return;
+        }
+        if stage.strikes(Fault::PowerLost) {
+            return self.die(Death::PowerLost, stage);
+        }
+        if stage.strikes(Fault::CoordinatorKilled) {
+            return self.die(Death::Killed, stage);
+        }
+        let Some(process) = &mut self.process else { return };
+        let Some(op) = process.under_way.take() else { return };
+        let through = process.log.appended();
+        let Stage { odds, chance, tally, .. } = stage;
+        let result = self.disk.carry_out(&op, through, (odds, chance, tally));
+        stage.note([14, through.0, u64::from(result.is_ok())], || {
+            format!("disk {op}: {result:?}, platter {}", self.disk.platter().0)
+        });
+        if let DiskOp::Write { .. } = op {
+            self.written = self.written.max(through);
+        }
+        for completion in process.log.complete(result) {
+            self.completed(completion, stage);
+        }
+        self.pump(stage);
+    }
+
+    fn completed(&mut self, completion: Completion, stage: &mut Stage) {
+        match completion {
+            Completion::Durable(position) => self.step(Input::Durable(position), stage),
+            Completion::Room(room) => self.step(Input::Room(room), stage),
+            Completion::Lost { .. } => {}
+            Completion::Failed(_) => self.die(Death::Stopped, stage),
+        }
+    }
+
+    /// A request arrives.
+    pub fn asked(&mut self, asked: &Rc<Asked>, stage: &mut Stage) {
+        let serves = self.process.as_ref().is_some_and(|process| process.driver.is_some());
+        if !serves || (stage.season == Season::Healed && begins(&asked.request)) {
+            return;
+        }
+        self.requests += 1;
+        let id = RequestId(self.requests);
+        let request = self.at_the_edge(&asked.request, stage);
+        stage.note([15, id.0, asked.client as u64], || {
+            format!("core < request {} {}", id.0, words_of(&request))
+        });
+        let asked = Rc::new(Asked { request: request.clone(), ..**asked });
+        if let Some(process) = &mut self.process {
+            process.asked.insert(id, asked);
+        }
+        self.step(Input::Request { id, request }, stage);
+    }
+
+    /// What the edge does: it issues gids.
+    fn at_the_edge(&self, request: &Request, stage: &mut Stage) -> Request {
+        let mut request = request.clone();
+        let (gid, source) = match &mut request {
+            Request::Begin(begin) => (&mut begin.gid, begin.source),
+            Request::Submit(submit) => (&mut submit.gid, submit.source),
+            Request::Register(_)
+            | Request::Commit(_)
+            | Request::Abort(_)
+            | Request::Get { .. }
+            | Request::Calls { .. }
+            | Request::Operate(_) => return request,
+        };
+        if source == GidSource::Issued {
+            *gid = Gid::new(&format!("x{:016x}", stage.chance.bits())).expect("a name");
+        }
+        request
+    }
+
+    /// A client that waited has closed its connection.
+    pub fn gone(&mut self, (client, ask): (usize, u32), stage: &mut Stage) {
+        let Some(process) = &mut self.process else { return };
+        let by = |asked: &Rc<Asked>| asked.client == client && asked.ask == ask;
+        let gone = process.asked.iter().filter(|(_, asked)| by(asked));
+        let gone: Vec<RequestId> = gone.map(|(id, _)| *id).collect();
+        for id in gone {
+            if let Some(process) = &mut self.process {
+                process.asked.remove(&id);
+            }
+            self.step(Input::Gone { id }, stage);
+        }
+    }
+
+    /// An answer to a call arrives.
+    pub fn answered(&mut self, (life, call): (u32, CallId), answer: Answer, stage: &mut Stage) {
+        if life != self.life {
+            return;
+        }
+        let Some(process) = &mut self.process else { return };
+        let Some(gid) = process.in_flight.remove(&call) else { return };
+        stage.note([16, call.0, number_of(gid.as_str())], || {
+            format!("core < answer to call {} of {gid} {answer:?}", call.0)
+        });
+        self.step(Input::Answered { call, answer }, stage);
+    }
+
+    /// A call's time is over.
+    pub fn times_out(&mut self, (life, call): (u32, CallId), stage: &mut Stage) {
+        let detail = Text::cut("timeout");
+        self.answered((life, call), Answer::Unknown { detail }, stage);
+    }
+
+    /// What the store knew of a gid arrives.
+    pub fn looked_up(&mut self, life: u32, input: Input, stage: &mut Stage) {
+        if life == self.life {
+            self.step(input, stage);
+        }
+    }
+
+    /// The driver's alarm rings.
+    pub fn alarm(&mut self, (life, setting): (u32, u64), stage: &mut Stage) {
+        let set = self.process.as_ref().map(|process| process.setting);
+        if life == self.life && set == Some(setting) {
+            self.step(Input::Woken, stage);
+        }
+    }
+
+    /// Draws what strikes the machine by the clock.
+    pub fn tick(&mut self, stage: &mut Stage) {
+        if self.process.is_none() {
+            return;
+        }
+        if stage.strikes(Fault::PowerLost) {
+            self.die(Death::PowerLost, stage);
+        } else if stage.strikes(Fault::CoordinatorKilled) {
+            self.die(Death::Killed, stage);
+        } else if stage.strikes(Fault::CoordinatorPaused) {
+            let pause = stage.chance.within(1_000, 300_000);
+            stage.note([17, pause, 0], || format!("world core stands still for {pause} us"));
+            self.paused_until_us = stage.now_us + pause;
+        }
+    }
+
+    fn die(&mut self, death: Death, stage: &mut Stage) {
+        stage.note([18, death as u64, u64::from(self.life)], || format!("world core {death:?}"));
+        if let Some(op) = self.process.take().and_then(|process| process.under_way) {
+            self.disk.cut_short(&op, &mut stage.chance);
+        }
+        if death == Death::PowerLost {
+            let Stage { odds, chance, tally, .. } = stage;
+            self.disk.lose_power((odds, chance, tally));
+        }
+        self.life += 1;
+        self.paused_until_us = 0;
+        let wait = stage.chance.within(500, 150_000);
+        stage.after(wait, Event::CoordinatorStarts);
+    }
+
+    /// Nothing stands still any longer.
+    pub fn heal(&mut self, stage: &mut Stage) {
+        debug_assert_eq!(stage.season, Season::Healed);
+        self.paused_until_us = 0;
+    }
+
+    /// What it still holds.
+    pub fn remains(&self) -> Remains {
+        let Some(process) = &self.process else { return Remains::default() };
+        let Some(driver) = &process.driver else { return Remains::default() };
+        let gauges = driver.gauges();
+        Remains {
+            ready: if driver.is_ready() { Ready::Yes } else { Ready::No },
+            open: (gauges.open + gauges.forward + gauges.finishing + gauges.ending) as u64,
+            in_flight: (gauges.calls + gauges.queued) as u64,
+            waiters: (gauges.waiters + process.asked.len()) as u64,
+            held: (gauges.held + gauges.lookups) as u64,
+        }
+    }
+}
+
+impl Process {
+    fn append(&mut self, draft: Draft, stage: &mut Stage) {
+        stage.note([19, draft.position.0, 0], || format!("core > {}", words_of_draft(&draft)));
+        sights::of_draft(&draft, &self.in_flight, &stage.court.ledger, &mut stage.tally);
+        stage.hear(&Evidence::Appended(&draft));
+        self.log.append(draft);
+    }
+}
+
+/// Whether a request begins something, which nobody does once the world is healed.
+fn begins(request: &Request) -> bool {
+    match request {
+        Request::Begin(_) | Request::Submit(_) => true,
+        Request::Register(_)
+        | Request::Commit(_)
+        | Request::Abort(_)
+        | Request::Get { .. }
+        | Request::Calls { .. }
+        | Request::Operate(_) => false,
+    }
+}
+
+fn participant_of(call: &Call) -> usize {
+    let number = call.destination.as_str().strip_prefix('p').and_then(|n| n.parse().ok());
+    number.expect("destinations of the simulator are numbered")
+}
+
+fn words_of_draft(draft: &Draft) -> String {
+    match &draft.content {
+        Content::Mark(mark) => format!("append to {} {mark:?}", draft.position.0),
+        Content::Transaction { gid, after, records, .. } => {
+            let facts: Vec<_> = records.iter().map(|record| &record.fact).collect();
+            format!("append to {} {gid} after {} {facts:?}", draft.position.0, after.0)
+        }
+    }
+}
+
+fn duration_us(op: &DiskOp, stage: &mut Stage) -> u64 {
+    match op {
+        DiskOp::Sync { .. } | DiskOp::SyncFolder => match stage.strikes(Fault::SyncSlow) {
+            true => stage.chance.within(2_000, 120_000),
+            false => stage.chance.within(80, 600),
+        },
+        DiskOp::Create { .. } | DiskOp::Write { .. } | DiskOp::Unlink { .. } => {
+            stage.chance.within(10, 60)
+        }
+    }
+}

@@ -1,0 +1,363 @@
+//! Disk: a page cache over a platter, sector by sector. What was not synced may be lost, kept in
+//! part, or kept out of order; a sync that failed leaves pages that look clean and are not there.
+
+use crate::chance::Chance;
+use crate::odds::Odds;
+use crate::tally::{Fault, Tally};
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use wholly_core::ids::Position;
+use wholly_store::disk::{Disk, DiskOp, Segment};
+
+/// What reaches the platter whole or not at all.
+const SECTOR_BYTES: usize = 512;
+
+/// A disk with one folder.
+#[derive(Clone, Debug, Default)]
+pub struct SimDisk {
+    files: BTreeMap<Segment, File>,
+    /// Removed, but the folder was not synced since: power loss brings them back.
+    removed: BTreeMap<Segment, File>,
+    /// Writes that hold drafts and are not yet all on the platter, in order.
+    awaited: VecDeque<Awaited>,
+    /// Everything up to here is on the platter.
+    platter: Position,
+}
+
+#[derive(Clone, Debug, Default)]
+struct File {
+    cache: Vec<u8>,
+    platter: Vec<u8>,
+    dirty: Vec<bool>,
+    /// Whether its name would survive.
+    named: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Awaited {
+    segment: Segment,
+    offset: usize,
+    length: usize,
+    through: Position,
+}
+
+/// What power loss left of the writes that were not synced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Leaves {
+    Nothing,
+    /// The first sectors of each file's dirty ones.
+    Front,
+    /// Any of them.
+    Some,
+}
+
+impl File {
+    fn write(&mut self, offset: usize, bytes: &[u8]) {
+        let end = offset + bytes.len();
+        if self.cache.len() < end {
+            self.cache.resize(end, 0);
+            self.dirty.resize(end.div_ceil(SECTOR_BYTES), false);
+        }
+        self.cache[offset..end].copy_from_slice(bytes);
+        if !bytes.is_empty() {
+            self.dirty[offset / SECTOR_BYTES..=(end - 1) / SECTOR_BYTES].fill(true);
+        }
+    }
+
+    /// Copies one sector to the platter.
+    fn settle(&mut self, sector: usize) {
+        let from = sector * SECTOR_BYTES;
+        let to = (from + SECTOR_BYTES).min(self.cache.len());
+        if self.platter.len() < to {
+            self.platter.resize(to, 0);
+        }
+        self.platter[from..to].copy_from_slice(&self.cache[from..to]);
+    }
+
+    fn dirty_sectors(&self) -> Vec<usize> {
+        (0..self.dirty.len()).filter(|sector| self.dirty[*sector]).collect()
+    }
+
+    fn sync(&mut self) {
+        for sector in 0..self.dirty.len() {
+            if self.dirty[sector] {
+                self.settle(sector);
+                self.dirty[sector] = false;
+            }
+        }
+    }
+
+    /// The error leaves the pages marked clean, whether they were written or not.
+    fn sync_in_vain(&mut self, chance: &mut Chance) {
+        for sector in self.dirty_sectors() {
+            if chance.below(2) == 0 {
+                self.settle(sector);
+            }
+            self.dirty[sector] = false;
+        }
+    }
+
+    fn holds(&self, offset: usize, length: usize) -> bool {
+        let end = offset + length;
+        end <= self.platter.len() && self.platter[offset..end] == self.cache[offset..end]
+    }
+
+    fn lose_power(&mut self, leaves: Leaves, chance: &mut Chance) {
+        let dirty = self.dirty_sectors();
+        let front = chance.below(dirty.len() as u64 + 1) as usize;
+        for (at, sector) in dirty.iter().enumerate() {
+            let kept = match leaves {
+                Leaves::Nothing => false,
+                Leaves::Front => at < front,
+                Leaves::Some => chance.below(2) == 0,
+            };
+            if kept {
+                self.settle(*sector);
+            }
+        }
+        self.cache = self.platter.clone();
+        self.dirty = vec![false; self.cache.len().div_ceil(SECTOR_BYTES)];
+    }
+}
+
+impl SimDisk {
+    /// An empty disk.
+    pub fn new() -> Self {
+        SimDisk::default()
+    }
+
+    /// Does what is asked. Of a write that holds drafts, `through` is the last of them.
+    pub fn carry_out(
+        &mut self,
+        op: &DiskOp,
+        through: Position,
+        (odds, chance, tally): (&Odds, &mut Chance, &mut Tally),
+    ) -> io::Result<()> {
+        match op {
+            DiskOp::Create { segment } => self.create(*segment),
+            DiskOp::Write { segment, offset, bytes } => {
+                let failed = strike(Fault::WriteFailed, (odds, chance, tally));
+                let file = self.files.get_mut(segment).ok_or(io::ErrorKind::NotFound)?;
+                let offset = usize::try_from(*offset).expect("simulated files are small");
+                if failed {
+                    let part = chance.below(bytes.len() as u64) as usize;
+                    file.write(offset, &bytes[..part]);
+                    return Err(io::ErrorKind::StorageFull.into());
+                }
+                file.write(offset, bytes);
+                // What stands at the very beginning is the file's own header.
+                if offset > 0 {
+                    let (segment, length) = (*segment, bytes.len());
+                    self.awaited.push_back(Awaited { segment, offset, length, through });
+                }
+                self.write_back(*segment, chance);
+                Ok(())
+            }
+            DiskOp::Sync { segment } => {
+                let failed = strike(Fault::SyncFailed, (odds, chance, tally));
+                let file = self.files.get_mut(segment).ok_or(io::ErrorKind::NotFound)?;
+                if failed {
+                    file.sync_in_vain(chance);
+                    return Err(io::Error::other("input/output error"));
+                }
+                file.sync();
+                self.advance();
+                Ok(())
+            }
+            DiskOp::SyncFolder => {
+                for file in self.files.values_mut() {
+                    file.named = true;
+                }
+                self.removed.clear();
+                self.advance();
+                Ok(())
+            }
+            DiskOp::Unlink { segment } => {
+                let file = self.files.remove(segment).ok_or(io::ErrorKind::NotFound)?;
+                if file.named {
+                    self.removed.insert(*segment, file);
+                }
+                self.awaited.retain(|awaited| awaited.segment != *segment);
+                Ok(())
+            }
+        }
+    }
+
+    /// A process died while this was under way: some of it may have been done.
+    pub fn cut_short(&mut self, op: &DiskOp, chance: &mut Chance) {
+        let (calm, mut none) = (Odds::calm(), Tally::default());
+        match op {
+            DiskOp::Write { segment, offset, bytes } => {
+                let part = chance.below(bytes.len() as u64 + 1) as usize;
+                let offset = usize::try_from(*offset).expect("simulated files are small");
+                if let Some(file) = self.files.get_mut(segment) {
+                    file.write(offset, &bytes[..part]);
+                }
+            }
+            DiskOp::Create { .. }
+            | DiskOp::Sync { .. }
+            | DiskOp::SyncFolder
+            | DiskOp::Unlink { .. } => {
+                if chance.below(2) == 0 {
+                    let done = self.carry_out(op, self.platter, (&calm, chance, &mut none));
+                    debug_assert!(done.is_ok(), "nothing breaks in calm odds");
+                }
+            }
+        }
+    }
+
+    fn create(&mut self, segment: Segment) -> io::Result<()> {
+        if self.files.contains_key(&segment) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        self.files.insert(segment, File::default());
+        Ok(())
+    }
+
+    /// Now and then the kernel writes a dirty page by itself.
+    fn write_back(&mut self, segment: Segment, chance: &mut Chance) {
+        if chance.below(8) > 0 {
+            return;
+        }
+        let Some(file) = self.files.get_mut(&segment) else { return };
+        for sector in file.dirty_sectors() {
+            if chance.below(2) == 0 {
+                file.settle(sector);
+                file.dirty[sector] = false;
+            }
+        }
+    }
+
+    /// Sees how far drafts have reached the platter.
+    fn advance(&mut self) {
+        while let Some(awaited) = self.awaited.front() {
+            let there = match self.files.get(&awaited.segment) {
+                Some(file) => file.named && file.holds(awaited.offset, awaited.length),
+                None => true,
+            };
+            if !there {
+                return;
+            }
+            self.platter = self.platter.max(awaited.through);
+            self.awaited.pop_front();
+        }
+    }
+
+    /// Everything up to here would survive a loss of power.
+    pub fn platter(&self) -> Position {
+        self.platter
+    }
+
+    /// A process has read the log back: what it found, and has made sure of, counts.
+    pub fn recovered(&mut self, position: Position) {
+        self.platter = position;
+        self.awaited.clear();
+    }
+
+    /// The page cache is lost, and of what was in it alone, some or all.
+    pub fn lose_power(&mut self, (odds, chance, tally): (&Odds, &mut Chance, &mut Tally)) {
+        let dirty = self.files.values().any(|file| file.dirty.contains(&true));
+        let leaves = if dirty && strike(Fault::SectorsReordered, (odds, chance, tally)) {
+            Leaves::Some
+        } else if dirty && strike(Fault::WriteTorn, (odds, chance, tally)) {
+            Leaves::Front
+        } else {
+            Leaves::Nothing
+        };
+        for file in self.files.values_mut() {
+            file.lose_power(leaves, chance);
+        }
+        let unnamed = self.files.values().any(|file| !file.named);
+        if unnamed && strike(Fault::NameLost, (odds, chance, tally)) {
+            self.files.retain(|_, file| file.named);
+        }
+        for (segment, mut file) in std::mem::take(&mut self.removed) {
+            if chance.below(2) == 0 {
+                file.lose_power(leaves, chance);
+                self.files.entry(segment).or_insert(file);
+            }
+        }
+        for file in self.files.values_mut() {
+            file.named = true;
+        }
+        self.awaited.clear();
+    }
+
+    /// The disk as the harshest loss of power would leave it.
+    pub fn at_worst(&self) -> SimDisk {
+        let mut disk = self.clone();
+        let mut chance = Chance::new(0);
+        disk.files.retain(|_, file| file.named);
+        for file in disk.files.values_mut() {
+            file.lose_power(Leaves::Nothing, &mut chance);
+        }
+        for (segment, mut file) in std::mem::take(&mut disk.removed) {
+            file.lose_power(Leaves::Nothing, &mut chance);
+            disk.files.entry(segment).or_insert(file);
+        }
+        disk
+    }
+}
+
+fn strike(fault: Fault, (odds, chance, tally): (&Odds, &mut Chance, &mut Tally)) -> bool {
+    let strikes = chance.hits(odds.of(fault));
+    if strikes {
+        tally.fault(fault);
+    }
+    strikes
+}
+
+impl Disk for SimDisk {
+    fn list(&self) -> io::Result<Vec<(Segment, u64)>> {
+        Ok(self.files.iter().map(|(segment, file)| (*segment, file.cache.len() as u64)).collect())
+    }
+
+    fn read(&self, segment: Segment, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+        let file = self.files.get(&segment).ok_or(io::ErrorKind::NotFound)?;
+        let start = usize::try_from(offset).unwrap_or(usize::MAX).min(file.cache.len());
+        let end = start.saturating_add(length).min(file.cache.len());
+        Ok(file.cache[start..end].to_vec())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SEGMENT: Segment = Segment(1);
+
+    fn disk_after(ops: &[DiskOp], odds: &Odds) -> (SimDisk, Vec<bool>) {
+        let (mut disk, mut chance, mut tally) = (SimDisk::new(), Chance::new(1), Tally::default());
+        let done = ops
+            .iter()
+            .map(|op| disk.carry_out(op, Position(7), (odds, &mut chance, &mut tally)).is_ok())
+            .collect();
+        (disk, done)
+    }
+
+    fn write(bytes: &[u8]) -> DiskOp {
+        DiskOp::Write { segment: SEGMENT, offset: 4, bytes: bytes.to_vec() }
+    }
+
+    fn check(ops: &[DiskOp], platter: u64, worst: &[u8]) {
+        let (disk, done) = disk_after(ops, &Odds::calm());
+        assert!(done.iter().all(|done| *done));
+        assert_eq!(disk.platter(), Position(platter), "{ops:?}");
+        let left = disk.at_worst().read(SEGMENT, 4, 64).unwrap_or_default();
+        assert_eq!(left, worst, "{ops:?}");
+    }
+
+    #[test]
+    fn only_what_was_synced_with_its_name_survives() {
+        let create = DiskOp::Create { segment: SEGMENT };
+        let sync = DiskOp::Sync { segment: SEGMENT };
+        let folder = DiskOp::SyncFolder;
+        let (one, two) = (write(b"one"), write(b"two"));
+        check(&[create.clone(), one.clone(), sync.clone()], 0, b"");
+        check(&[create.clone(), one.clone(), sync.clone(), folder.clone()], 7, b"one");
+        check(&[create.clone(), folder.clone(), one.clone(), sync.clone(), two], 7, b"one");
+        let unlink = DiskOp::Unlink { segment: SEGMENT };
+        check(&[create.clone(), folder.clone(), one.clone(), sync.clone(), unlink], 7, b"one");
+        check(&[create, folder, one], 0, b"");
+    }
+}

@@ -1,0 +1,139 @@
+//! Log: the shipped recovery and committer, as one thing that is read back first and used then.
+
+use crate::chance::Chance;
+use crate::disk::SimDisk;
+use crate::odds::Odds;
+use crate::tally::Tally;
+use std::io;
+use wholly_core::effect::Draft;
+use wholly_core::ids::{Gid, Position};
+use wholly_core::input::Loaded;
+use wholly_core::record::Record;
+use wholly_core::time::Timestamp;
+use wholly_store::contract::Completion;
+use wholly_store::disk::DiskOp;
+use wholly_store::embedded::{Committer, OpenError, Options, Recovery, SharedIndex, lookup};
+
+/// A log, being read back or in use.
+pub struct Log {
+    state: State,
+}
+
+enum State {
+    Reading(Box<Recovery>),
+    Used {
+        committer: Box<Committer>,
+        index: SharedIndex,
+    },
+    /// Its recovery failed in the middle.
+    Broken,
+}
+
+/// Small segments, so that a run sees many of them.
+fn options(salt: u64) -> Options {
+    Options {
+        ended_max: 100_000,
+        log_bytes_max: 64 << 20,
+        segment_bytes: 48 << 10,
+        prewrite_bytes: 4 << 10,
+        batch_bytes_max: 1 << 20,
+        salt,
+        #[cfg(feature = "mutants")]
+        mutant: crate::mutants::store_bug(),
+    }
+}
+
+impl Log {
+    /// Reads back what a disk holds; what must be written again is asked for as operations.
+    pub fn recover(disk: &SimDisk, salt: u64) -> Result<Log, OpenError> {
+        let recovery = Recovery::read(disk, options(salt))?;
+        Ok(Log { state: State::Reading(Box::new(recovery)) })
+    }
+
+    /// The last position that would be found on a disk on which nothing breaks.
+    pub fn position_on(mut disk: SimDisk) -> Result<Position, String> {
+        let mut recovery = Recovery::read(&disk, options(0)).map_err(|e| e.to_string())?;
+        let (calm, mut chance, mut tally) = (Odds::calm(), Chance::new(0), Tally::default());
+        while let Some(op) = recovery.next() {
+            let result = disk.carry_out(&op, Position(0), (&calm, &mut chance, &mut tally));
+            recovery.complete(result).map_err(|failure| failure.to_string())?;
+        }
+        Ok(recovery.finish().loaded.position)
+    }
+
+    /// The next operation on the disk.
+    pub fn next(&mut self) -> Option<DiskOp> {
+        match &mut self.state {
+            State::Reading(recovery) => recovery.next(),
+            State::Used { committer, .. } => committer.next(),
+            State::Broken => None,
+        }
+    }
+
+    /// The operation under way is done.
+    pub fn complete(&mut self, result: io::Result<()>) -> Vec<Completion> {
+        match &mut self.state {
+            State::Reading(recovery) => match recovery.complete(result) {
+                Ok(()) => Vec::new(),
+                Err(failure) => {
+                    self.state = State::Broken;
+                    vec![Completion::Failed(failure)]
+                }
+            },
+            State::Used { committer, .. } => committer.complete(result),
+            State::Broken => Vec::new(),
+        }
+    }
+
+    /// Everything that was found is durable: the log is used from here on.
+    pub fn take_up(&mut self) -> (Loaded, Vec<Completion>) {
+        match std::mem::replace(&mut self.state, State::Broken) {
+            State::Reading(recovery) => {
+                let recovered = recovery.finish();
+                let index = recovered.committer.index();
+                let committer = Box::new(recovered.committer);
+                self.state = State::Used { committer, index };
+                (recovered.loaded, recovered.reports)
+            }
+            state @ (State::Used { .. } | State::Broken) => {
+                self.state = state;
+                (Loaded::default(), Vec::new())
+            }
+        }
+    }
+
+    /// Queues a draft.
+    pub fn append(&mut self, draft: Draft) {
+        match &mut self.state {
+            State::Used { committer, .. } => committer.append(draft),
+            State::Reading(_) | State::Broken => unreachable!("no driver before the log is used"),
+        }
+    }
+
+    /// Asks that everything up to a position become durable.
+    pub fn flush(&mut self, through: Position) {
+        match &mut self.state {
+            State::Used { committer, .. } => committer.flush(through),
+            State::Reading(_) | State::Broken => unreachable!("no driver before the log is used"),
+        }
+    }
+
+    /// The position of the last draft handed over.
+    pub fn appended(&self) -> Position {
+        match &self.state {
+            State::Used { committer, .. } => committer.appended(),
+            State::Reading(_) | State::Broken => Position(0),
+        }
+    }
+
+    /// What is durable of a transaction, and the highest begun ever forgotten.
+    pub fn history(&self, gid: &Gid, disk: &SimDisk) -> Result<(Vec<Record>, Timestamp), String> {
+        match &self.state {
+            State::Used { index, .. } => {
+                let found = lookup(disk, index, gid).map_err(|error| error.to_string())?;
+                Ok((found.records, found.forgotten))
+            }
+            State::Reading(_) | State::Broken => Ok((Vec::new(), Timestamp(0))),
+        }
+    }
+}

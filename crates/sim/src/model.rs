@@ -1,0 +1,401 @@
+//! Model: what every promise is measured by, far simpler than the product. It knows what clients
+//! wanted, what took effect in the participants' books, what was told, and what stands in the log
+//! that survived.
+
+use std::collections::BTreeMap;
+use wholly_core::branch::{Direction, Mode, Op};
+use wholly_core::document::{Document, Response};
+use wholly_core::effect::{Call, Content, Draft};
+use wholly_core::ids::{Body, BranchId, Gid, Position};
+use wholly_core::record::{Begun, Cause, Decision, Fact, Outcome, Start};
+use wholly_core::rejection::Rejection;
+use wholly_core::time::Timestamp;
+
+/// Something that a checker may judge.
+#[derive(Debug)]
+pub enum Evidence<'a> {
+    /// The driver asked for records to be appended, and has applied them.
+    Appended(&'a Draft),
+    /// A call left the coordinator while so much was really on the platter.
+    Called {
+        /// The call.
+        call: &'a Call,
+        /// Everything up to here would survive a loss of power.
+        platter: Position,
+    },
+    /// A reply left the coordinator.
+    Replied {
+        /// What was asked.
+        request: &'a wholly_core::input::Request,
+        /// What was said.
+        reply: &'a Result<Response, Rejection>,
+        /// What the driver says it needed and had.
+        proof: wholly_core::effect::Proof,
+        /// Everything up to here would survive a loss of power.
+        platter: Position,
+    },
+    /// A participant committed a local transaction with an effect of the business.
+    Took(&'a Took),
+    /// A participant kept a refusal, or the word that a branch was cancelled before it began.
+    Closed {
+        /// Of which transaction.
+        gid: &'a Gid,
+        /// Of which branch.
+        branch: &'a BranchId,
+        /// Why nothing will take effect.
+        why: Closed,
+    },
+    /// A participant met a call that no order of the coordinator's can have sent.
+    Illegal {
+        /// Of which transaction.
+        gid: &'a Gid,
+        /// Of which branch.
+        branch: &'a BranchId,
+        /// What was asked.
+        op: Op,
+    },
+    /// The coordinator came back and found so much.
+    Recovered {
+        /// The last position it found.
+        position: Position,
+        /// What it would find if power were lost at this moment.
+        worst: Position,
+    },
+    /// The world was healed long enough ago: everything must have ended.
+    Over(Remains),
+    /// What a transaction looked like to an auditor after that.
+    Audited {
+        /// Which.
+        gid: &'a Gid,
+        /// What the coordinator said.
+        reply: &'a Result<Response, Rejection>,
+    },
+}
+
+/// What the coordinator still holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Remains {
+    /// Whether it is up and ready.
+    pub ready: Ready,
+    /// Open transactions.
+    pub open: u64,
+    /// Calls that left and were not answered.
+    pub in_flight: u64,
+    /// Requests that wait.
+    pub waiters: u64,
+    /// Effects held back.
+    pub held: u64,
+}
+
+/// Whether the coordinator serves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ready {
+    /// It does.
+    Yes,
+    /// It does not.
+    #[default]
+    No,
+}
+
+/// An effect in a participant's books.
+#[derive(Clone, Debug)]
+pub struct Took {
+    /// Of which transaction.
+    pub gid: Gid,
+    /// Of which branch.
+    pub branch: BranchId,
+    /// What was done.
+    pub op: Op,
+    /// With what.
+    pub payload: Body,
+    /// With which replies of earlier steps.
+    pub replies: Vec<(BranchId, Body)>,
+    /// At which participant.
+    pub participant: usize,
+}
+
+/// Why a branch will take no effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closed {
+    /// The business refused, and the row keeps it.
+    Refused,
+    /// It was cancelled before it began.
+    NullCancelled,
+}
+
+/// What one or several clients want of one gid.
+#[derive(Clone, Debug)]
+pub struct Intent {
+    /// Which workload made it.
+    pub workload: &'static str,
+    /// Open or a plan.
+    pub form: Form,
+    /// Its branches; an ordinal counts from zero.
+    pub branches: Vec<Wanted>,
+}
+
+/// In which form a client wants it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// The initiator decides.
+    Open,
+    /// The steps decide.
+    Plan,
+}
+
+/// A branch as a client wants it.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// Its name.
+    pub id: BranchId,
+    /// Its rules.
+    pub mode: Mode,
+    /// Where.
+    pub participant: usize,
+    /// Ordinals of the steps it waits for.
+    pub after: Vec<usize>,
+    /// Ordinals of the steps it reads.
+    pub reads: Vec<usize>,
+    /// Whether it can be taken back.
+    pub direction: Direction,
+}
+
+/// What is known of one branch.
+#[derive(Clone, Debug, Default)]
+pub struct Truth {
+    /// Its try or action: at which count of effects, with what payload.
+    pub first: Option<Body>,
+    /// Its confirm, cancel or compensate.
+    pub second: Option<Op>,
+    /// It will take no effect.
+    pub closed: Option<Closed>,
+    /// Whether an answer of it was ever recorded.
+    pub answered: bool,
+    /// The position at which its registration was appended.
+    pub registered: Option<Position>,
+    /// What its calls carried: op, payload, replies.
+    pub carried: Vec<(Op, Body, Vec<(BranchId, Body)>)>,
+}
+
+/// What is known of one gid.
+#[derive(Clone, Debug, Default)]
+pub struct Case {
+    /// Its branches.
+    pub branches: BTreeMap<BranchId, Truth>,
+    /// Branches in the order in which the coordinator registered them.
+    pub order: Vec<(BranchId, Mode, Body)>,
+    /// The decision in the log that survived.
+    pub decided: Option<(Position, Decision, Cause)>,
+    /// The end in the log that survived.
+    pub ended: Option<Position>,
+    /// The first final answer that left.
+    pub told: Option<Decision>,
+    /// The outcome that left.
+    pub told_outcome: Option<Outcome>,
+    /// When it is aborted or turns back by itself.
+    pub deadline: Option<Timestamp>,
+    /// Whether a branch waits for an operator.
+    pub stuck: bool,
+}
+
+/// Everything known.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    /// What clients want.
+    pub intents: Vec<Intent>,
+    /// By gid.
+    pub cases: BTreeMap<Gid, Case>,
+    /// The last position in the log that survived.
+    pub appended: Position,
+    /// The highest position that anything which left had needed.
+    pub needed: Position,
+}
+
+/// Bytes of a payload: intent, ordinal, filling.
+const PAYLOAD_BYTES: usize = 24;
+
+/// The payload of a branch: it names what it was made for, so that a call can be told from one of
+/// another plan.
+pub fn payload(intent: usize, ordinal: usize) -> Body {
+    let mut bytes = [0_u8; PAYLOAD_BYTES];
+    bytes[..8].copy_from_slice(&(intent as u64).to_le_bytes());
+    bytes[8..16].copy_from_slice(&(ordinal as u64).to_le_bytes());
+    Body::new(&bytes)
+}
+
+/// What a payload was made for: intent and ordinal.
+pub fn purpose(payload: &Body) -> Option<(usize, usize)> {
+    let bytes: &[u8; PAYLOAD_BYTES] = payload.as_bytes().try_into().ok()?;
+    let number = |at: usize| {
+        let part: [u8; 8] = bytes[at..at + 8].try_into().expect("eight of twenty-four");
+        u64::from_le_bytes(part) as usize
+    };
+    Some((number(0), number(8)))
+}
+
+/// The document in a reply, if it holds one.
+pub fn document(reply: &Result<Response, Rejection>) -> Option<&Document> {
+    match reply {
+        Ok(Response::Submitted { document, .. } | Response::Transaction { document, .. }) => {
+            Some(document)
+        }
+        Err(Rejection::Decided { document }) => Some(document),
+        Ok(Response::Begun { .. } | Response::Registered { .. } | Response::Calls(_)) => None,
+        Err(_) => None,
+    }
+}
+
+impl Ledger {
+    /// The wanted branch a payload was made for.
+    pub fn wanted(&self, payload: &Body) -> Option<(&Intent, &Wanted)> {
+        let (intent, ordinal) = purpose(payload)?;
+        let intent = self.intents.get(intent)?;
+        Some((intent, intent.branches.get(ordinal)?))
+    }
+
+    /// The case of a gid, if anything is known of it.
+    pub fn case(&self, gid: &Gid) -> Option<&Case> {
+        self.cases.get(gid)
+    }
+
+    /// The truth about a branch.
+    pub fn truth(&self, gid: &Gid, branch: &BranchId) -> Option<&Truth> {
+        self.cases.get(gid)?.branches.get(branch)
+    }
+
+    fn case_mut(&mut self, gid: &Gid) -> &mut Case {
+        if !self.cases.contains_key(gid) {
+            self.cases.insert(gid.clone(), Case::default());
+        }
+        self.cases.get_mut(gid).expect("inserted above")
+    }
+
+    /// Takes evidence in, after the checkers have judged it.
+    pub fn learn(&mut self, evidence: &Evidence<'_>) {
+        match evidence {
+            Evidence::Appended(draft) => self.learn_draft(draft),
+            Evidence::Called { call, .. } => {
+                self.needed = self.needed.max(call.proof.needed);
+                let truth = self.case_mut(&call.gid).truth_mut(&call.branch);
+                if !truth.carried.iter().any(|(op, _, _)| *op == call.op) {
+                    let carried = (call.op, call.payload.clone(), call.replies.clone());
+                    truth.carried.push(carried);
+                }
+            }
+            Evidence::Replied { reply, proof, .. } => {
+                self.needed = self.needed.max(proof.needed);
+                let Some(document) = document(reply) else { return };
+                let case = self.case_mut(&document.gid);
+                case.told = case.told.or(document.decision);
+                case.told_outcome = case.told_outcome.or(document.outcome);
+            }
+            Evidence::Took(took) => {
+                let truth = self.case_mut(&took.gid).truth_mut(&took.branch);
+                match took.op {
+                    Op::Try | Op::Action => truth.first = Some(took.payload.clone()),
+                    Op::Confirm | Op::Cancel | Op::Compensate => truth.second = Some(took.op),
+                    Op::Inspect => {}
+                }
+            }
+            Evidence::Closed { gid, branch, why } => {
+                self.case_mut(gid).truth_mut(branch).closed = Some(*why);
+            }
+            Evidence::Recovered { position, .. } => self.forget_after(*position),
+            Evidence::Illegal { .. } | Evidence::Over(_) | Evidence::Audited { .. } => {}
+        }
+    }
+
+    fn learn_draft(&mut self, draft: &Draft) {
+        self.appended = draft.position;
+        let Content::Transaction { gid, records, .. } = &draft.content else { return };
+        let position = draft.position;
+        let case = self.case_mut(gid);
+        for record in records {
+            match &record.fact {
+                Fact::Begun(begun) => case.learn_begun(position, begun),
+                Fact::Registered(spec) => case.learn_branch(position, spec),
+                Fact::Decided { decision, cause, .. } => {
+                    case.decided = Some((position, *decision, *cause));
+                }
+                Fact::Ended { .. } => case.ended = Some(position),
+                Fact::Stuck { .. } | Fact::Parked { .. } => case.stuck = true,
+                Fact::Retried { .. } => case.stuck = false,
+                Fact::Answered { branch, .. } => {
+                    if let Some((id, _, _)) = case.order.get(branch.at()).cloned() {
+                        case.truth_mut(&id).answered = true;
+                    }
+                }
+                Fact::Resolved { .. } => {}
+            }
+        }
+    }
+
+    /// The last deadline of what has not ended.
+    pub fn last_deadline(&self) -> Option<Timestamp> {
+        let open = self.cases.values().filter(|case| case.ended.is_none());
+        open.filter_map(|case| case.deadline).max()
+    }
+
+    /// Gids of which a branch waits for an operator.
+    pub fn stuck(&self) -> impl Iterator<Item = &Gid> {
+        let stuck = self.cases.iter().filter(|(_, case)| case.stuck && case.ended.is_none());
+        stuck.map(|(gid, _)| gid)
+    }
+
+    /// What stood in the log after this position is gone.
+    fn forget_after(&mut self, position: Position) {
+        self.appended = position;
+        for case in self.cases.values_mut() {
+            case.decided = case.decided.filter(|(at, _, _)| *at <= position);
+            case.ended = case.ended.filter(|at| *at <= position);
+            for truth in case.branches.values_mut() {
+                truth.registered = truth.registered.filter(|at| *at <= position);
+            }
+            let branches = &case.branches;
+            case.order.retain(|(id, _, _)| {
+                branches.get(id).is_some_and(|truth| truth.registered.is_some())
+            });
+        }
+    }
+}
+
+impl Case {
+    fn truth_mut(&mut self, branch: &BranchId) -> &mut Truth {
+        if !self.branches.contains_key(branch) {
+            self.branches.insert(branch.clone(), Truth::default());
+        }
+        self.branches.get_mut(branch).expect("inserted above")
+    }
+
+    fn learn_begun(&mut self, position: Position, begun: &Begun) {
+        self.order.clear();
+        self.deadline = match &begun.start {
+            Start::Open { deadline, .. } => Some(*deadline),
+            Start::Plan { deadline, .. } => *deadline,
+            Start::Lost => None,
+        };
+        match &begun.start {
+            Start::Open { branches, .. } | Start::Plan { steps: branches, .. } => {
+                for spec in branches {
+                    self.learn_branch(position, spec);
+                }
+            }
+            Start::Lost => {
+                self.decided = Some((position, Decision::Abort, Cause::Unknown));
+                self.ended = Some(position);
+            }
+        }
+    }
+
+    fn learn_branch(&mut self, position: Position, spec: &wholly_core::branch::BranchSpec) {
+        self.order.push((spec.id.clone(), spec.mode, spec.payload.clone()));
+        self.truth_mut(&spec.id).registered = Some(position);
+    }
+}
+
+impl Truth {
+    /// Whether its effect stands.
+    pub fn stands(&self) -> bool {
+        self.first.is_some() && !matches!(self.second, Some(Op::Cancel | Op::Compensate))
+    }
+}

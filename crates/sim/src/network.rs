@@ -1,0 +1,190 @@
+//! Network: it drops, doubles, delays, reorders, and brings back messages of long ago.
+
+use crate::chance::Chance;
+use crate::client::Asked;
+use crate::tally::Fault;
+use crate::world::{Event, Stage};
+use std::rc::Rc;
+use wholly_core::branch::{Answer, Op};
+use wholly_core::document::Response;
+use wholly_core::effect::Mark;
+use wholly_core::ids::{Body, BranchId, CallId, Gid};
+use wholly_core::rejection::Rejection;
+
+/// Messages kept for replay, of each kind.
+const KEPT_MAX: usize = 48;
+
+/// A call on its way to a participant.
+#[derive(Debug)]
+pub struct Letter {
+    /// Who waits for the answer.
+    pub from: Sender,
+    /// To which participant.
+    pub to: usize,
+    /// Of which transaction.
+    pub gid: Gid,
+    /// Of which branch.
+    pub branch: BranchId,
+    /// What is asked.
+    pub op: Op,
+    /// What it is given.
+    pub payload: Body,
+    /// Replies of the steps it reads.
+    pub replies: Vec<(BranchId, Body)>,
+    /// The transaction's place among its peers.
+    pub mark: Mark,
+}
+
+/// Who sent a call.
+#[derive(Clone, Copy, Debug)]
+pub enum Sender {
+    /// The coordinator, in one of its lives.
+    Coordinator {
+        /// Which life.
+        life: u32,
+        /// Which sending.
+        call: CallId,
+    },
+    /// An initiator that calls by itself.
+    Client {
+        /// Which.
+        client: usize,
+        /// Its own number for it.
+        token: u32,
+    },
+}
+
+/// What the network remembers and what it keeps apart.
+#[derive(Debug, Default)]
+pub struct Network {
+    letters: Vec<Rc<Letter>>,
+    requests: Vec<Rc<Asked>>,
+    /// Per participant: cut off until.
+    cut_until_us: Vec<u64>,
+    /// Per participant: heard nothing of until.
+    mute_until_us: Vec<u64>,
+}
+
+impl Network {
+    /// A network to so many participants.
+    pub fn new(participants: usize) -> Self {
+        Network {
+            letters: Vec::new(),
+            requests: Vec::new(),
+            cut_until_us: vec![0; participants],
+            mute_until_us: vec![0; participants],
+        }
+    }
+
+    /// Cuts a participant off, both ways.
+    pub fn cut(&mut self, participant: usize, until_us: u64) {
+        self.cut_until_us[participant] = until_us;
+    }
+
+    /// Lets calls through to a participant, but not its answers.
+    pub fn mute(&mut self, participant: usize, until_us: u64) {
+        self.mute_until_us[participant] = until_us;
+    }
+
+    /// Ends every partition.
+    pub fn heal(&mut self) {
+        self.cut_until_us.fill(0);
+        self.mute_until_us.fill(0);
+    }
+}
+
+fn keep<T>(kept: &mut Vec<Rc<T>>, message: &Rc<T>, chance: &mut Chance) {
+    if kept.len() < KEPT_MAX {
+        kept.push(message.clone());
+    } else {
+        let place = chance.below(KEPT_MAX as u64) as usize;
+        kept[place] = message.clone();
+    }
+}
+
+impl Stage {
+    /// Time on the wire when nothing goes wrong.
+    fn hop_us(&mut self) -> u64 {
+        self.chance.within(40, 300)
+    }
+
+    /// Time on the wire when something does: around the call timeout, short of it or beyond.
+    fn late_us(&mut self) -> u64 {
+        let timeout_us = self.limits.call_timeout_ms * 1_000;
+        self.chance.within(timeout_us / 8, timeout_us * 3)
+    }
+
+    /// Sends a call.
+    pub fn send_call(&mut self, letter: Letter) {
+        let letter = Rc::new(letter);
+        keep(&mut self.network.letters, &letter, &mut self.chance);
+        if self.strikes(Fault::CallReplayed) {
+            let place = self.chance.below(self.network.letters.len() as u64) as usize;
+            let old = self.network.letters[place].clone();
+            let wait = self.chance.within(1_000, 4_000_000);
+            self.after(wait, Event::CallArrives(old));
+        }
+        if self.strikes(Fault::CallDuplicated) {
+            let wait = if self.chance.below(2) == 0 { self.hop_us() } else { self.late_us() };
+            self.after(wait, Event::CallArrives(letter.clone()));
+        }
+        if self.now_us < self.network.cut_until_us[letter.to] || self.strikes(Fault::CallDropped) {
+            return;
+        }
+        let late = self.strikes(Fault::CallDelayed);
+        let wait = if late { self.late_us() } else { self.hop_us() };
+        self.after(wait, Event::CallArrives(letter));
+    }
+
+    /// Sends a participant's answer back.
+    pub fn send_answer(&mut self, letter: &Letter, answer: Answer) {
+        let cut = self.network.cut_until_us[letter.to].max(self.network.mute_until_us[letter.to]);
+        if self.now_us < cut || self.strikes(Fault::AnswerLost) {
+            return;
+        }
+        let late = self.strikes(Fault::AnswerDelayed);
+        let wait = if late { self.late_us() } else { self.hop_us() };
+        let event = match letter.from {
+            Sender::Coordinator { life, call } => {
+                Event::Answered { life, call, answer: Box::new(answer) }
+            }
+            Sender::Client { client, token } => {
+                Event::ClientAnswered { client, token, answer: Box::new(answer) }
+            }
+        };
+        self.after(wait, event);
+    }
+
+    /// Sends a request to the coordinator.
+    pub fn send_request(&mut self, asked: Asked) {
+        let asked = Rc::new(asked);
+        keep(&mut self.network.requests, &asked, &mut self.chance);
+        if self.strikes(Fault::RequestReplayed) {
+            let place = self.chance.below(self.network.requests.len() as u64) as usize;
+            let old = self.network.requests[place].clone();
+            let wait = self.chance.within(1_000, 4_000_000);
+            self.after(wait, Event::RequestArrives(old));
+        }
+        if self.strikes(Fault::RequestDuplicated) {
+            let wait = if self.chance.below(2) == 0 { self.hop_us() } else { self.late_us() };
+            self.after(wait, Event::RequestArrives(asked.clone()));
+        }
+        if self.strikes(Fault::RequestDropped) {
+            return;
+        }
+        let late = self.strikes(Fault::RequestDelayed);
+        let wait = if late { self.late_us() } else { self.hop_us() };
+        self.after(wait, Event::RequestArrives(asked));
+    }
+
+    /// Sends a reply to a client.
+    pub fn send_reply(&mut self, asked: &Asked, reply: Result<Response, Rejection>) {
+        if self.strikes(Fault::ReplyLost) {
+            return;
+        }
+        let late = self.strikes(Fault::ReplyDelayed);
+        let wait = if late { self.late_us() } else { self.hop_us() };
+        let (client, ask) = (asked.client, asked.ask);
+        self.after(wait, Event::ReplyArrives { client, ask, reply: Box::new(reply) });
+    }
+}

@@ -1,0 +1,76 @@
+//! Odds: how likely each fault is in one run, drawn anew for each, so that some runs are calm in
+//! one respect and wild in another.
+
+use crate::chance::{Chance, Ppm};
+use crate::tally::Fault;
+
+/// The probabilities of one run. What strikes by the clock is drawn once a tick, everything else
+/// at each occasion.
+#[derive(Clone, Debug)]
+pub struct Odds {
+    ppm: Vec<Ppm>,
+}
+
+/// Time between two draws of what strikes by the clock.
+pub const TICK_US: u64 = 20_000;
+
+impl Odds {
+    /// Nothing breaks.
+    pub fn calm() -> Self {
+        Odds { ppm: vec![0; Fault::ALL.len()] }
+    }
+
+    /// Each fault has its own weather: absent in a third of all runs, else up to its maximum.
+    pub fn draw(chance: &mut Chance) -> Self {
+        let mut odds = Odds::calm();
+        for fault in Fault::ALL {
+            let max = u64::from(ppm_max(*fault));
+            if chance.below(3) > 0 {
+                odds.ppm[*fault as usize] = chance.within(max / 20, max) as Ppm;
+            }
+        }
+        odds
+    }
+
+    /// How likely a fault is.
+    pub fn of(&self, fault: Fault) -> Ppm {
+        self.ppm[fault as usize]
+    }
+}
+
+/// The declared budget: never more often than this.
+fn ppm_max(fault: Fault) -> Ppm {
+    match fault {
+        Fault::CallDuplicated | Fault::RequestDuplicated => 200_000,
+        Fault::CallDropped
+        | Fault::CallDelayed
+        | Fault::AnswerLost
+        | Fault::AnswerDelayed
+        | Fault::RequestDropped
+        | Fault::RequestDelayed
+        | Fault::ReplyLost
+        | Fault::ReplyDelayed
+        | Fault::Working => 100_000,
+        Fault::FailedBefore | Fault::FailedAfter | Fault::WorkSlow => 60_000,
+        Fault::CallReplayed | Fault::RequestReplayed => 40_000,
+        Fault::Refused => 200_000,
+        Fault::RefusedNotKept => 50_000,
+        Fault::RefusedWrongly => 20_000,
+        Fault::ClientCrashed => 60_000,
+        // Once a tick.
+        Fault::Partitioned | Fault::PartitionedOneWay => 8_000,
+        // And once a disk operation.
+        Fault::CoordinatorKilled | Fault::PowerLost => 6_000,
+        Fault::CoordinatorPaused => 4_000,
+        Fault::ClockForward | Fault::ClockBack => 10_000,
+        Fault::ParticipantCrashed => 15_000,
+        // Once a write or sync.
+        Fault::SyncFailed => 2_000,
+        Fault::WriteFailed => 1_000,
+        Fault::SyncSlow => 30_000,
+        // Once a loss of power.
+        Fault::SectorsReordered => 900_000,
+        Fault::WriteTorn => 900_000,
+        Fault::NameLost => 700_000,
+    }
+}

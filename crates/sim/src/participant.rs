@@ -1,0 +1,302 @@
+//! Participant: a service with a barrier and books of its own, which one local transaction changes
+//! together; what is in hand is lost when it dies.
+
+use crate::model::{Closed, Evidence, Took};
+use crate::mutants::{Bug, is_on};
+use crate::network::Letter;
+use crate::tally::{Fault, Sight};
+use crate::trace::number_of;
+use crate::world::{Event, Stage};
+use std::rc::Rc;
+use wholly_core::barrier::{Barrier, Verdict, done, refused};
+use wholly_core::branch::{Answer, Direction, Kept, Op, Refusal};
+use wholly_core::ids::{Body, Code, Text};
+
+/// Whether a participant gives the same answer again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keeps {
+    /// It does, as the SDK does, and says so.
+    Replies,
+    /// Each reply is made anew, and it does not claim otherwise.
+    Nothing,
+}
+
+/// A service.
+#[derive(Debug)]
+pub struct Participant {
+    number: usize,
+    keeps: Keeps,
+    barrier: Barrier,
+    life: u32,
+    up: bool,
+}
+
+/// What goes on inside a participant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// The local transaction of a call commits.
+    Commit,
+    /// The same, of a call that was already told to come again.
+    CommitUnheard,
+    /// A refusal is written into its row, after its local transaction was rolled back.
+    KeepRefusal,
+    /// A row is written after its effect, which is a bug.
+    LateRow,
+}
+
+impl Participant {
+    /// A service with empty books.
+    pub fn new(number: usize, keeps: Keeps) -> Self {
+        Participant { number, keeps, barrier: Barrier::default(), life: 0, up: true }
+    }
+
+    /// Its process dies, with everything in hand.
+    pub fn crash(&mut self) {
+        self.life += 1;
+        self.up = false;
+    }
+
+    /// Its process is back, its database as it was.
+    pub fn restart(&mut self) {
+        self.up = true;
+    }
+
+    /// Which it is.
+    pub fn number(&self) -> usize {
+        self.number
+    }
+
+    /// Whether its process runs.
+    pub fn is_up(&self) -> bool {
+        self.up
+    }
+
+    /// A call arrives.
+    pub fn meet(&mut self, letter: &Rc<Letter>, stage: &mut Stage) {
+        let words = || {
+            let Letter { gid, branch, op, .. } = &**letter;
+            format!("part {} < {op:?} {gid} {branch}", self.number)
+        };
+        stage.note([3, self.number as u64, letter.op as u64], words);
+        if !self.up {
+            stage.send_answer(letter, unknown("connection refused"));
+            return;
+        }
+        if let Some(answer) = self.waves_off(letter, stage) {
+            stage.send_answer(letter, answer);
+            return;
+        }
+        let mut work = Work::Commit;
+        if stage.strikes(Fault::Working) {
+            stage.send_answer(letter, Answer::Working);
+            if stage.chance.below(2) == 0 {
+                return;
+            }
+            work = Work::CommitUnheard;
+        }
+        let slow = stage.strikes(Fault::WorkSlow);
+        let timeout_us = stage.limits.call_timeout_ms * 1_000;
+        let wait = match slow {
+            true => stage.chance.within(timeout_us / 2, timeout_us * 3),
+            false => stage.chance.within(80, 900),
+        };
+        self.later(wait, letter, work, stage);
+    }
+
+    fn later(&self, wait_us: u64, letter: &Rc<Letter>, work: Work, stage: &mut Stage) {
+        let (participant, life) = (self.number, self.life);
+        stage.after(wait_us, Event::Works { participant, life, letter: letter.clone(), work });
+    }
+
+    /// Answers given without touching the database.
+    fn waves_off(&self, letter: &Letter, stage: &mut Stage) -> Option<Answer> {
+        if stage.strikes(Fault::FailedBefore) {
+            return Some(unknown("internal error"));
+        }
+        match (letter.op, may_refuse(letter, stage)) {
+            (Op::Inspect, _) => None,
+            (_, true) => {
+                let refuses = stage.strikes(Fault::RefusedNotKept);
+                refuses.then(|| not_kept("overloaded"))
+            }
+            (_, false) => {
+                let refuses = stage.strikes(Fault::RefusedWrongly);
+                refuses.then(|| not_kept("broken_promise"))
+            }
+        }
+    }
+
+    /// Something in hand comes to its end.
+    pub fn work(&mut self, life: u32, letter: &Rc<Letter>, work: Work, stage: &mut Stage) {
+        if life != self.life {
+            return;
+        }
+        let answer = match work {
+            Work::Commit | Work::CommitUnheard => self.commit(letter, stage),
+            Work::KeepRefusal => Some(self.keep_refusal(letter, stage)),
+            Work::LateRow => {
+                self.barrier.keep(&letter.gid, &letter.branch, &letter.mark, Body::default());
+                None
+            }
+        };
+        let Some(answer) = answer else { return };
+        let answer = self.as_it_tells(answer, stage);
+        let words = || {
+            let Letter { gid, branch, op, .. } = &**letter;
+            format!("part {} > {op:?} {gid} {branch} {answer:?}", self.number)
+        };
+        stage.note([4, self.number as u64, letter.op as u64], words);
+        if work == Work::CommitUnheard {
+            return;
+        }
+        match stage.strikes(Fault::FailedAfter) {
+            true => stage.send_answer(letter, unknown("connection reset")),
+            false => stage.send_answer(letter, answer),
+        }
+    }
+
+    /// One local transaction: the barrier row and the books together.
+    fn commit(&mut self, letter: &Rc<Letter>, stage: &mut Stage) -> Option<Answer> {
+        let Letter { gid, branch, op, mark, .. } = &**letter;
+        if self.forgets_tombstone(letter) {
+            return Some(done(Body::default()));
+        }
+        match self.barrier.meet(gid, branch, *op, mark) {
+            Verdict::Run => self.run(letter, stage),
+            Verdict::Follow { next, .. } => {
+                self.take(letter, stage);
+                Some(self.barrier.follow(gid, branch, next))
+            }
+            Verdict::Remember => {
+                stage.tally.sight(Sight::NullCompensation);
+                let why = Closed::NullCancelled;
+                stage.hear(&Evidence::Closed { gid, branch, why });
+                Some(done(Body::default()))
+            }
+            Verdict::Answer(answer) => {
+                self.look_at(letter, &answer, stage);
+                Some(answer)
+            }
+            Verdict::Inspected(_) => None,
+        }
+    }
+
+    fn run(&mut self, letter: &Rc<Letter>, stage: &mut Stage) -> Option<Answer> {
+        let Letter { gid, branch, mark, .. } = &**letter;
+        if may_refuse(letter, stage) && stage.strikes(Fault::Refused) {
+            if is_on(Bug::RefusalRolledBackWithItsRow) {
+                return Some(refused(code("out_of_stock"), Text::default()));
+            }
+            let wait = stage.chance.within(20, 3_000);
+            self.later(wait, letter, Work::KeepRefusal, stage);
+            return None;
+        }
+        self.take(letter, stage);
+        let reply = Body::new(&stage.chance.bits().to_le_bytes());
+        if is_on(Bug::RowAfterEffect) {
+            let wait = stage.chance.within(20, 3_000);
+            self.later(wait, letter, Work::LateRow, stage);
+            return Some(done(reply));
+        }
+        Some(self.barrier.keep(gid, branch, mark, reply))
+    }
+
+    /// The books change.
+    fn take(&self, letter: &Letter, stage: &mut Stage) {
+        let Letter { gid, branch, op, payload, replies, .. } = letter;
+        stage.note([5, number_of(branch.as_str()), *op as u64], || {
+            format!("part {} = {op:?} {gid} {branch}", self.number)
+        });
+        if !replies.is_empty() {
+            stage.tally.sight(Sight::ReplyRead);
+        }
+        if !may_refuse(letter, stage) && *op == Op::Action {
+            stage.tally.sight(Sight::ForwardOnly);
+        }
+        stage.hear(&Evidence::Took(&Took {
+            gid: gid.clone(),
+            branch: branch.clone(),
+            op: *op,
+            payload: payload.clone(),
+            replies: replies.clone(),
+            participant: self.number,
+        }));
+    }
+
+    /// A transaction of its own: whatever came between rules.
+    fn keep_refusal(&mut self, letter: &Letter, stage: &mut Stage) -> Answer {
+        let Letter { gid, branch, mark, .. } = letter;
+        let was_open = self.barrier.row(gid, branch, mark).is_none();
+        let why = (code("out_of_stock"), Text::default());
+        let answer = self.barrier.refuse(gid, branch, mark, why);
+        match (&answer, was_open) {
+            (Answer::Refused(_), true) => {
+                stage.tally.sight(Sight::RefusalKept);
+                stage.hear(&Evidence::Closed { gid, branch, why: Closed::Refused });
+            }
+            (Answer::Done { .. } | Answer::Refused(_), _) => {
+                stage.tally.sight(Sight::RefusalOvertaken);
+            }
+            (Answer::Working | Answer::Unknown { .. }, _) => {}
+        }
+        answer
+    }
+
+    fn look_at(&self, letter: &Letter, answer: &Answer, stage: &mut Stage) {
+        let Letter { gid, branch, op, .. } = letter;
+        match answer {
+            Answer::Done { .. } => stage.tally.sight(Sight::Duplicate),
+            Answer::Refused(refusal) => match refusal.code.as_str() {
+                "hanging" => stage.tally.sight(Sight::Hanging),
+                "illegal_order" | "stale" => {
+                    stage.hear(&Evidence::Illegal { gid, branch, op: *op });
+                }
+                _ => stage.tally.sight(Sight::Duplicate),
+            },
+            Answer::Working | Answer::Unknown { .. } => {}
+        }
+    }
+
+    /// One that keeps nothing makes each reply anew, and does not claim otherwise.
+    fn as_it_tells(&self, answer: Answer, stage: &mut Stage) -> Answer {
+        match (self.keeps, answer) {
+            (Keeps::Nothing, Answer::Done { reply, .. }) => {
+                let anew = Body::new(&stage.chance.bits().to_le_bytes());
+                let reply = if reply.is_empty() { reply } else { anew };
+                Answer::Done { reply, kept: Kept::NotKept }
+            }
+            (Keeps::Replies | Keeps::Nothing, answer) => answer,
+        }
+    }
+
+    fn forgets_tombstone(&self, letter: &Letter) -> bool {
+        let Letter { gid, branch, op, mark, .. } = letter;
+        is_on(Bug::BarrierWithoutTombstone)
+            && matches!(op, Op::Cancel | Op::Compensate)
+            && self.barrier.row(gid, branch, mark).is_none()
+    }
+}
+
+/// A try or an action that can be taken back may be refused; nothing else.
+fn may_refuse(letter: &Letter, stage: &Stage) -> bool {
+    match letter.op {
+        Op::Try => true,
+        Op::Action => match stage.court.ledger.wanted(&letter.payload) {
+            Some((_, wanted)) => wanted.direction == Direction::Reversible,
+            None => true,
+        },
+        Op::Confirm | Op::Cancel | Op::Compensate | Op::Inspect => false,
+    }
+}
+
+fn code(text: &str) -> Code {
+    Code::new(text).expect("codes of ours are names")
+}
+
+fn unknown(detail: &str) -> Answer {
+    Answer::Unknown { detail: Text::cut(detail) }
+}
+
+fn not_kept(why: &str) -> Answer {
+    Answer::Refused(Refusal { code: code(why), detail: Text::default(), kept: Kept::NotKept })
+}

@@ -1,0 +1,118 @@
+//! Report: many seeds, what they showed, for people and for machines.
+
+use crate::tally::Tally;
+use crate::trace::Lines;
+use crate::world::{Order, Verdict, World};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Transactions of one seed.
+pub const TRANSACTIONS: u64 = 50;
+
+/// Which seeds, and when to stop.
+#[derive(Clone, Copy, Debug)]
+pub struct Seeds {
+    /// The first.
+    pub from: u64,
+    /// How many at most.
+    pub count: u64,
+    /// How many transactions at most, all together.
+    pub transactions: u64,
+    /// Whether the first violation ends it.
+    pub mood: Mood,
+}
+
+/// What a violation does to the rest of the seeds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mood {
+    /// They are run all the same.
+    Thorough,
+    /// They are left.
+    Quick,
+}
+
+/// What many seeds showed.
+#[derive(Clone, Debug, Default)]
+pub struct Summary {
+    /// Seeds run.
+    pub seeds: u64,
+    /// Transactions.
+    pub transactions: u64,
+    /// Events.
+    pub events: u64,
+    /// Virtual time.
+    pub lasted_us: u64,
+    /// What happened how often.
+    pub tally: Tally,
+    /// Seeds that broke a promise.
+    pub violations: Vec<Verdict>,
+}
+
+impl Summary {
+    fn add(&mut self, verdict: Verdict) {
+        self.seeds += 1;
+        self.transactions += verdict.transactions;
+        self.events += verdict.events;
+        self.lasted_us += verdict.lasted_us;
+        self.tally.add(&verdict.tally);
+        if verdict.violation.is_some() {
+            self.violations.push(verdict);
+        }
+    }
+}
+
+/// One seed. A panic of the product counts as a broken promise.
+pub fn run(seed: u64, lines: Lines) -> Verdict {
+    let order = Order { seed, transactions: TRANSACTIONS, lines };
+    let run = AssertUnwindSafe(|| World::new(order).run(order));
+    catch_unwind(run).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        Verdict::panicked(seed, text.unwrap_or_default())
+    })
+}
+
+/// Many seeds, on two threads; each seed stays within one.
+pub fn run_all(seeds: Seeds, on_progress: impl Fn(&Summary) + Sync) -> Summary {
+    let next = AtomicU64::new(0);
+    let summary = Mutex::new(Summary::default());
+    let work = || {
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            {
+                let done = summary.lock().expect("nobody panics while holding the summary");
+                let enough = number >= seeds.count || done.transactions >= seeds.transactions;
+                if enough || (seeds.mood == Mood::Quick && !done.violations.is_empty()) {
+                    return;
+                }
+            }
+            let verdict = run(seeds.from.wrapping_add(number), Lines::Hashed);
+            let mut done = summary.lock().expect("nobody panics while holding the summary");
+            done.add(verdict);
+            on_progress(&done);
+        }
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(work);
+        scope.spawn(work);
+    });
+    let mut summary = summary.into_inner().expect("nobody panics while holding the summary");
+    summary.violations.sort_by_key(|verdict| verdict.seed);
+    summary
+}
+
+/// What broke, and the one command that repeats it.
+pub fn words_of(verdict: &Verdict) -> String {
+    let Some(violation) = &verdict.violation else { return format!("seed {} ran", verdict.seed) };
+    format!(
+        "seed {}: \"{}\" was broken after {} us: {} (workload: {})\n  to see it: cargo xtask sim \
+         --seed {} --trace",
+        verdict.seed,
+        violation.promise,
+        verdict.lasted_us,
+        violation.what,
+        verdict.workload,
+        verdict.seed,
+    )
+}

@@ -1,0 +1,133 @@
+//! Sights: what a run has really met, so that a world too kind is noticed.
+
+use crate::model::Ledger;
+use crate::tally::{Sight, Tally};
+use std::collections::BTreeMap;
+use wholly_core::branch::{Op, Standing, StuckReason};
+use wholly_core::document::{Arrival, Freshness, Response};
+use wholly_core::effect::{Call, Content, Draft};
+use wholly_core::ids::{CallId, Gid};
+use wholly_core::input::{Request, Wait};
+use wholly_core::record::{Cause, Decision, Fact, Start};
+use wholly_core::rejection::Rejection;
+
+/// What a draft shows.
+pub(crate) fn of_draft(
+    draft: &Draft,
+    in_flight: &BTreeMap<CallId, Gid>,
+    ledger: &Ledger,
+    tally: &mut Tally,
+) {
+    let Content::Transaction { gid, records, .. } = &draft.content else { return };
+    for record in records {
+        match &record.fact {
+            Fact::Begun(begun) if begun.start == Start::Lost => tally.sight(Sight::LostBegin),
+            Fact::Decided { decision: Decision::Commit, out, .. } => {
+                tally.sight(Sight::Committed);
+                if !out.is_empty() {
+                    tally.sight(Sight::CommittedWithout);
+                }
+            }
+            Fact::Decided { decision: Decision::Abort, cause, .. } => {
+                tally.sight(Sight::Aborted);
+                tally.sight(match cause {
+                    Cause::Initiator => Sight::AbortedByInitiator,
+                    Cause::Refusal => Sight::AbortedByRefusal,
+                    Cause::Unknown => Sight::AbortedByUnknown,
+                    Cause::Deadline => Sight::AbortedByDeadline,
+                    Cause::Operator => Sight::AbortedByOperator,
+                });
+                let calls = in_flight.values().filter(|known| *known == gid).count();
+                if calls > 1 && is_plan(ledger, gid) {
+                    tally.sight(Sight::TurnWithConcurrentSteps);
+                }
+            }
+            Fact::Stuck { reason: StuckReason::Refused { .. }, .. } => tally.sight(Sight::Stuck),
+            Fact::Parked { .. } => tally.sight(Sight::Parked),
+            Fact::Retried { .. } => tally.sight(Sight::Retried),
+            Fact::Begun(_)
+            | Fact::Registered(_)
+            | Fact::Answered { .. }
+            | Fact::Stuck { .. }
+            | Fact::Resolved { .. }
+            | Fact::Ended { .. } => {}
+        }
+    }
+}
+
+fn is_plan(ledger: &Ledger, gid: &Gid) -> bool {
+    let case = ledger.case(gid);
+    let payload = case.and_then(|case| case.order.first()).map(|(_, _, payload)| payload);
+    let wanted = payload.and_then(|payload| ledger.wanted(payload));
+    wanted.is_some_and(|(intent, _)| intent.form == crate::model::Form::Plan)
+}
+
+/// What a call shows.
+pub(crate) fn of_call(call: &Call, ledger: &Ledger, tally: &mut Tally) {
+    match call.op {
+        Op::Cancel | Op::Compensate => {
+            let answered = ledger.truth(&call.gid, &call.branch).is_some_and(|t| t.answered);
+            if !answered {
+                tally.sight(Sight::UnansweredCompensated);
+            }
+        }
+        Op::Try | Op::Action | Op::Confirm | Op::Inspect => {}
+    }
+}
+
+/// What a reply shows.
+pub(crate) fn of_reply(request: &Request, reply: &Result<Response, Rejection>, tally: &mut Tally) {
+    match reply {
+        Ok(
+            Response::Begun { freshness, .. }
+            | Response::Registered { freshness, .. }
+            | Response::Submitted { freshness, .. },
+        ) if *freshness == Freshness::Repeated => tally.sight(Sight::Repeated),
+        Ok(Response::Transaction { document, arrival }) => {
+            let stuck = |branch: &wholly_core::branch::Branch| match &branch.standing {
+                Standing::Stuck(StuckReason::Parked { .. }) => true,
+                Standing::Stuck(StuckReason::Refused { .. }) | Standing::Free => false,
+            };
+            debug_assert!(!document.parked || document.branches.iter().any(|b| b.is_stuck()));
+            if document.branches.iter().any(stuck) {
+                tally.sight(Sight::SeenParked);
+            }
+            if *arrival == Arrival::NotYet {
+                tally.sight(Sight::WaitOver);
+            }
+            match request {
+                Request::Get { wait: Wait::Ended { .. }, .. } if *arrival == Arrival::Arrived => {
+                    tally.sight(Sight::WaitedForEnd);
+                }
+                _other => {}
+            }
+        }
+        Ok(_) => {}
+        Err(rejection) => of_rejection(rejection, tally),
+    }
+}
+
+fn of_rejection(rejection: &Rejection, tally: &mut Tally) {
+    match rejection {
+        Rejection::GidTaken { .. } => tally.sight(Sight::GidTaken),
+        Rejection::IdempotencyMismatch { .. } => tally.sight(Sight::IdempotencyMismatch),
+        Rejection::BranchTaken { .. } => tally.sight(Sight::BranchTaken),
+        Rejection::Decided { .. } => tally.sight(Sight::TooLate),
+        Rejection::OutcomeForgotten { .. } => tally.sight(Sight::Forgotten),
+        Rejection::Starting => tally.sight(Sight::Starting),
+        Rejection::GidUnknown { .. }
+        | Rejection::BranchUnknown { .. }
+        | Rejection::BranchContradicted { .. }
+        | Rejection::NotOpen { .. }
+        | Rejection::PlanInvalid(_)
+        | Rejection::BranchInvalid { .. }
+        | Rejection::TooLarge { .. }
+        | Rejection::NotStuck { .. }
+        | Rejection::AlreadyEnded { .. }
+        | Rejection::WrongPhase { .. }
+        | Rejection::OpenFull
+        | Rejection::LogFull
+        | Rejection::WaitersFull
+        | Rejection::Draining => {}
+    }
+}

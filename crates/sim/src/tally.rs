@@ -1,0 +1,237 @@
+//! Tally: which faults struck and which states were reached, and how often.
+
+/// Declares a closed set of things to count, each with the words it is printed with.
+macro_rules! counted {
+    ($(#[$doc:meta])* $name:ident { $($(#[$item:meta])* $variant:ident => $words:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum $name { $($(#[$item])* $variant),+ }
+
+        impl $name {
+            /// All of them, in order.
+            pub const ALL: &'static [$name] = &[$($name::$variant),+];
+
+            /// In words.
+            pub fn words(self) -> &'static str {
+                match self { $($name::$variant => $words),+ }
+            }
+        }
+    };
+}
+
+counted! {
+    /// A kind of fault.
+    Fault {
+        /// A call never arrives.
+        CallDropped => "call dropped",
+        /// A call arrives twice.
+        CallDuplicated => "call duplicated",
+        /// A call arrives late, perhaps after its timeout.
+        CallDelayed => "call delayed",
+        /// A call of long ago arrives again.
+        CallReplayed => "call replayed",
+        /// An answer of a participant is lost after its effect.
+        AnswerLost => "answer lost after effect",
+        /// An answer of a participant is late, perhaps after the timeout.
+        AnswerDelayed => "answer delayed",
+        /// A request of a client never arrives.
+        RequestDropped => "request dropped",
+        /// A request of a client arrives twice.
+        RequestDuplicated => "request duplicated",
+        /// A request of a client arrives late.
+        RequestDelayed => "request delayed",
+        /// A request of long ago arrives again.
+        RequestReplayed => "request replayed",
+        /// A reply to a client is lost.
+        ReplyLost => "reply lost",
+        /// A reply to a client is late.
+        ReplyDelayed => "reply delayed",
+        /// A participant cannot be reached.
+        Partitioned => "partition",
+        /// A participant is reached, but what it says is not heard.
+        PartitionedOneWay => "one-way partition",
+        /// The coordinator's process is killed; the page cache survives.
+        CoordinatorKilled => "coordinator killed",
+        /// The coordinator's machine loses power; the page cache is lost.
+        PowerLost => "power lost",
+        /// Un-synced sectors reached the platter out of order.
+        SectorsReordered => "sectors kept out of order",
+        /// A write reached the platter in part.
+        WriteTorn => "write torn",
+        /// A name un-synced in its folder is lost.
+        NameLost => "name lost",
+        /// A sync fails.
+        SyncFailed => "sync failed",
+        /// A write fails: the disk is full.
+        WriteFailed => "write failed",
+        /// A sync takes long.
+        SyncSlow => "sync slow",
+        /// The coordinator stands still for a while.
+        CoordinatorPaused => "coordinator paused",
+        /// The wall clock jumps forward.
+        ClockForward => "clock forward",
+        /// The wall clock jumps back.
+        ClockBack => "clock back",
+        /// A participant's process dies with the work it had in hand.
+        ParticipantCrashed => "participant crashed",
+        /// A client dies in the middle.
+        ClientCrashed => "client crashed",
+        /// The business refuses a try or an action.
+        Refused => "refused",
+        /// A refusal is said without a row that keeps it.
+        RefusedNotKept => "refused, not kept",
+        /// A confirm, cancel, compensate or forward-only action is refused.
+        RefusedWrongly => "refused what may not be",
+        /// The participant is at it, or has no room.
+        Working => "working",
+        /// An error that says nothing, without an effect.
+        FailedBefore => "failed before effect",
+        /// An error that says nothing, after the effect.
+        FailedAfter => "failed after effect",
+        /// A local transaction takes longer than the call's timeout.
+        WorkSlow => "slower than the timeout",
+    }
+}
+
+counted! {
+    /// A state or a turn of events that a long run must have met.
+    Sight {
+        /// A transaction was committed.
+        Committed => "committed",
+        /// A transaction was aborted.
+        Aborted => "aborted",
+        /// Aborted because the initiator asked.
+        AbortedByInitiator => "aborted by initiator",
+        /// Aborted because of a refusal.
+        AbortedByRefusal => "aborted by refusal",
+        /// Aborted because something was not known.
+        AbortedByUnknown => "aborted by unknown",
+        /// Aborted at the deadline.
+        AbortedByDeadline => "aborted by deadline",
+        /// Aborted by an operator.
+        AbortedByOperator => "aborted by operator",
+        /// A cancel or compensate came before its try or action.
+        NullCompensation => "null compensation",
+        /// A try or action came after its cancel or compensate, and was refused.
+        Hanging => "hanging refused",
+        /// A duplicate was answered from the barrier row.
+        Duplicate => "duplicate answered from the row",
+        /// A duplicate was done while a refusal was on its way to its row.
+        RefusalOvertaken => "refusal overtaken by a duplicate",
+        /// A refusal was kept in its row.
+        RefusalKept => "refusal kept",
+        /// A branch was stuck.
+        Stuck => "branch stuck",
+        /// An operator's retry freed one.
+        Retried => "operator retried",
+        /// An operator parked a transaction.
+        Parked => "operator parked",
+        /// Somebody was shown a parked branch.
+        SeenParked => "parked branch shown",
+        /// A plan turned back while several steps were in flight.
+        TurnWithConcurrentSteps => "turn with concurrent steps",
+        /// A step was compensated of which no answer had been recorded.
+        UnansweredCompensated => "unanswered step compensated",
+        /// A commit left a refused branch out.
+        CommittedWithout => "committed without a refused branch",
+        /// A forward-only step ran after the decision.
+        ForwardOnly => "forward-only step done",
+        /// A step was handed the reply of an earlier one.
+        ReplyRead => "reply of an earlier step read",
+        /// A saga branch in an open transaction.
+        MixedModes => "modes mixed in one transaction",
+        /// The coordinator started with transactions open.
+        RestartWithOpen => "restart with open",
+        /// Recovery cut a tail.
+        TailCut => "tail cut",
+        /// Records that nobody had been told of were lost in a crash.
+        RecordsLost => "records lost, untold",
+        /// A begin was lost in a crash, and its capability met nothing.
+        LostBegin => "lost begin",
+        /// Two wanted one gid.
+        GidTaken => "gid taken",
+        /// The same plan or begin came again.
+        Repeated => "request repeated",
+        /// A registration or commit came after the decision.
+        TooLate => "request after the decision",
+        /// A branch was registered otherwise under one name.
+        BranchTaken => "branch taken",
+        /// One idempotency key with two bodies.
+        IdempotencyMismatch => "idempotency mismatch",
+        /// A request while the coordinator started.
+        Starting => "request while starting",
+        /// A waiter was answered at the end.
+        WaitedForEnd => "waited for the end",
+        /// A wait was over before what it waited for.
+        WaitOver => "wait over too soon",
+        /// An answer came from the store's look-up.
+        LookedUp => "looked up in the store",
+        /// An initiator called a branch by itself.
+        InitiatorCalled => "initiator called by itself",
+        /// An ended transaction was forgotten, and said so.
+        Forgotten => "outcome forgotten",
+    }
+}
+
+/// Counts of both.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tally {
+    faults: Vec<u64>,
+    sights: Vec<u64>,
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Tally { faults: vec![0; Fault::ALL.len()], sights: vec![0; Sight::ALL.len()] }
+    }
+}
+
+impl Tally {
+    /// Counts a fault.
+    pub fn fault(&mut self, fault: Fault) {
+        self.faults[fault as usize] += 1;
+    }
+
+    /// Counts a sight.
+    pub fn sight(&mut self, sight: Sight) {
+        self.sights[sight as usize] += 1;
+    }
+
+    /// All faults together.
+    pub fn faults_total(&self) -> u64 {
+        self.faults.iter().sum()
+    }
+
+    /// How often a fault struck.
+    pub fn count_of_fault(&self, fault: Fault) -> u64 {
+        self.faults[fault as usize]
+    }
+
+    /// How often a sight was seen.
+    pub fn count_of_sight(&self, sight: Sight) -> u64 {
+        self.sights[sight as usize]
+    }
+
+    /// Adds another run's counts.
+    pub fn add(&mut self, other: &Tally) {
+        for (sum, more) in self.faults.iter_mut().zip(&other.faults) {
+            *sum += more;
+        }
+        for (sum, more) in self.sights.iter_mut().zip(&other.sights) {
+            *sum += more;
+        }
+    }
+
+    /// What never happened: in a long run, a sign that the world is too kind.
+    pub fn never(&self) -> Vec<&'static str> {
+        let faults = Fault::ALL.iter().filter(|f| self.count_of_fault(**f) == 0);
+        let sights = Sight::ALL.iter().filter(|s| self.count_of_sight(**s) == 0);
+        faults.map(|f| f.words()).chain(sights.map(|s| s.words())).collect()
+    }
+
+    /// A row each, for people.
+    pub fn rows(&self) -> Vec<(&'static str, u64)> {
+        let faults = Fault::ALL.iter().map(|f| (f.words(), self.count_of_fault(*f)));
+        faults.chain(Sight::ALL.iter().map(|s| (s.words(), self.count_of_sight(*s)))).collect()
+    }
+}

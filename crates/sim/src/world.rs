@@ -1,0 +1,573 @@
+//! World: virtual time, one agenda of events, and everybody in it; one seed decides everything.
+
+use crate::chance::Chance;
+use crate::checkers::{Court, Violation};
+use crate::client::{Asked, Client, Desk, Heard, Presence};
+use crate::clock::Clock;
+use crate::coordinator::Coordinator;
+use crate::model::Evidence;
+use crate::network::{Letter, Network};
+use crate::odds::{Odds, TICK_US};
+use crate::participant::{Keeps, Participant, Work};
+use crate::tally::{Fault, Tally};
+use crate::trace::{Lines, Trace};
+use crate::workloads;
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+use std::rc::Rc;
+use wholly_core::branch::Answer;
+use wholly_core::document::Response;
+use wholly_core::ids::{CallId, Gid};
+use wholly_core::input::{Input, Request, Wait};
+use wholly_core::limits::Limits;
+use wholly_core::rejection::Rejection;
+
+/// Participants of every run.
+pub const PARTICIPANTS: usize = 4;
+/// The number under which the auditor asks.
+pub const AUDITOR: usize = usize::MAX;
+
+/// Something that will happen.
+#[derive(Debug)]
+pub enum Event {
+    /// A call arrives at its participant.
+    CallArrives(Rc<Letter>),
+    /// Something in hand at a participant comes to its end.
+    Works {
+        /// Which.
+        participant: usize,
+        /// In which of its lives.
+        life: u32,
+        /// What it was given.
+        letter: Rc<Letter>,
+        /// What ends.
+        work: Work,
+    },
+    /// An answer arrives at the coordinator.
+    Answered {
+        /// In which of its lives the call was sent.
+        life: u32,
+        /// Which sending.
+        call: CallId,
+        /// What.
+        answer: Box<Answer>,
+    },
+    /// A call's time is over.
+    CallTimesOut {
+        /// In which of its lives the call was sent.
+        life: u32,
+        /// Which sending.
+        call: CallId,
+    },
+    /// A request arrives at the coordinator.
+    RequestArrives(Rc<Asked>),
+    /// A client that waited closes its connection.
+    RequestGone {
+        /// Which.
+        client: usize,
+        /// Which request of it.
+        ask: u32,
+    },
+    /// A reply arrives at its client.
+    ReplyArrives {
+        /// Which.
+        client: usize,
+        /// To which request of it.
+        ask: u32,
+        /// What.
+        reply: Box<Result<Response, Rejection>>,
+    },
+    /// A client's time comes.
+    ClientGoes(usize),
+    /// A client waited long enough for a reply.
+    ClientSilence {
+        /// Which.
+        client: usize,
+        /// For which request of it.
+        ask: u32,
+    },
+    /// A participant's answer arrives at the client that called it.
+    ClientAnswered {
+        /// Which.
+        client: usize,
+        /// To which call of it.
+        token: u32,
+        /// What.
+        answer: Box<Answer>,
+    },
+    /// A client waited long enough for a participant.
+    ClientQuiet {
+        /// Which.
+        client: usize,
+        /// For which call of it.
+        token: u32,
+    },
+    /// A time that a client set is over.
+    ClientTimer {
+        /// Which.
+        client: usize,
+        /// Which of its timers.
+        token: u32,
+    },
+    /// What the store knew of a gid arrives at the driver.
+    LookedUp {
+        /// In which of the coordinator's lives.
+        life: u32,
+        /// What.
+        input: Box<Input>,
+    },
+    /// The driver's alarm.
+    Alarm {
+        /// In which of the coordinator's lives.
+        life: u32,
+        /// Which setting of it.
+        setting: u64,
+    },
+    /// The disk is done with what it was asked.
+    DiskDone {
+        /// In which of the coordinator's lives.
+        life: u32,
+    },
+    /// The coordinator's process is started again.
+    CoordinatorStarts,
+    /// A participant's process is started again.
+    ParticipantStarts(usize),
+    /// What strikes by the clock is drawn.
+    Tick,
+    /// Nothing breaks from here on.
+    Heal,
+    /// Everything must have ended.
+    Bound,
+    /// The auditor has heard everything.
+    Close,
+}
+
+impl Event {
+    /// Whether a coordinator that stands still must be waited for.
+    fn is_for_coordinator(&self) -> bool {
+        match self {
+            Event::Answered { .. }
+            | Event::CallTimesOut { .. }
+            | Event::RequestArrives(_)
+            | Event::RequestGone { .. }
+            | Event::LookedUp { .. }
+            | Event::Alarm { .. }
+            | Event::DiskDone { .. } => true,
+            Event::CallArrives(_)
+            | Event::Works { .. }
+            | Event::ReplyArrives { .. }
+            | Event::ClientGoes(_)
+            | Event::ClientSilence { .. }
+            | Event::ClientAnswered { .. }
+            | Event::ClientQuiet { .. }
+            | Event::ClientTimer { .. }
+            | Event::CoordinatorStarts
+            | Event::ParticipantStarts(_)
+            | Event::Tick
+            | Event::Heal
+            | Event::Bound
+            | Event::Close => false,
+        }
+    }
+}
+
+struct Scheduled {
+    at_us: u64,
+    sequence: u64,
+    event: Event,
+}
+
+impl PartialEq for Scheduled {
+    fn eq(&self, other: &Self) -> bool {
+        self.sequence == other.sequence
+    }
+}
+
+impl Eq for Scheduled {}
+
+impl PartialOrd for Scheduled {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Scheduled {
+    /// The earliest is the greatest, for the heap gives that first.
+    fn cmp(&self, other: &Self) -> Ordering {
+        (other.at_us, other.sequence).cmp(&(self.at_us, self.sequence))
+    }
+}
+
+/// The two phases of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Season {
+    /// Things break, and what is promised must hold.
+    Faults,
+    /// Nothing breaks, and everything must end.
+    Healed,
+}
+
+/// What everybody in the world shares.
+pub struct Stage {
+    /// Virtual time since the start of the run.
+    pub now_us: u64,
+    agenda: BinaryHeap<Scheduled>,
+    sequence: u64,
+    /// Every draw.
+    pub chance: Chance,
+    /// How likely each fault is.
+    pub odds: Odds,
+    /// What happened how often.
+    pub tally: Tally,
+    /// What happened.
+    pub trace: Trace,
+    /// Model and checkers.
+    pub court: Court,
+    /// The coordinator's clocks.
+    pub clock: Clock,
+    /// What lies between.
+    pub network: Network,
+    /// The coordinator's limits.
+    pub limits: Limits,
+    /// Every gid that anybody used.
+    pub gids: Vec<Gid>,
+    /// Whether anything still breaks.
+    pub season: Season,
+}
+
+impl Stage {
+    /// Something happens after so long.
+    pub fn after(&mut self, wait_us: u64, event: Event) {
+        self.sequence += 1;
+        let at_us = self.now_us + wait_us;
+        self.agenda.push(Scheduled { at_us, sequence: self.sequence, event });
+    }
+
+    /// Whether a fault strikes; counts it.
+    pub fn strikes(&mut self, fault: Fault) -> bool {
+        let strikes = self.chance.hits(self.odds.of(fault));
+        if strikes {
+            self.tally.fault(fault);
+        }
+        strikes
+    }
+
+    /// Takes a note.
+    pub fn note(&mut self, numbers: [u64; 3], words: impl FnOnce() -> String) {
+        self.trace.note(self.now_us, numbers, words);
+    }
+
+    /// Puts evidence before the checkers.
+    pub fn hear(&mut self, evidence: &Evidence<'_>) {
+        self.court.hear(evidence);
+    }
+
+    fn next(&mut self) -> Option<Event> {
+        let scheduled = self.agenda.pop()?;
+        self.now_us = scheduled.at_us;
+        Some(scheduled.event)
+    }
+}
+
+/// What a run is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Order {
+    /// Decides everything.
+    pub seed: u64,
+    /// How many transactions.
+    pub transactions: u64,
+    /// Whether every event is printed.
+    pub lines: Lines,
+}
+
+/// How a run went.
+#[derive(Clone, Debug)]
+pub struct Verdict {
+    /// Its seed.
+    pub seed: u64,
+    /// Transactions of which a final answer was heard or found.
+    pub transactions: u64,
+    /// What happened how often.
+    pub tally: Tally,
+    /// The hash of everything that happened.
+    pub hash: u64,
+    /// Events.
+    pub events: u64,
+    /// Virtual time.
+    pub lasted_us: u64,
+    /// The first promise that was broken.
+    pub violation: Option<Violation>,
+    /// The workload whose transaction broke it, where one is named.
+    pub workload: &'static str,
+}
+
+impl Verdict {
+    /// Of a run that panicked.
+    pub fn panicked(seed: u64, what: String) -> Self {
+        Verdict {
+            seed,
+            transactions: 0,
+            tally: Tally::default(),
+            hash: 0,
+            events: 0,
+            lasted_us: 0,
+            violation: Some(Violation { promise: "no panic", what }),
+            workload: "unknown",
+        }
+    }
+}
+
+struct Seat {
+    client: Box<dyn Client>,
+    presence: Presence,
+    next: u32,
+}
+
+/// Everybody.
+pub struct World {
+    stage: Stage,
+    coordinator: Coordinator,
+    participants: Vec<Participant>,
+    seats: Vec<Seat>,
+}
+
+/// Limits small enough that everything happens within seconds.
+fn limits(chance: &mut Chance) -> Limits {
+    Limits {
+        call_timeout_ms: chance.within(20, 100),
+        backoff_ms: chance.within(2, 20),
+        backoff_ms_max: chance.within(50, 200),
+        open_timeout_ms: chance.within(200, 1_500),
+        lazy_ms_max: chance.within(1, 50),
+        clock_jump_ms_max: chance.within(200, 1_000),
+        clock_jump_grace_ms: chance.within(100, 500),
+        ramp_ms: chance.within(1, 100),
+        wait_ms_max: 400,
+        destination_calls_max: *chance.pick(&[2, 16, 256]),
+        ..Limits::default()
+    }
+}
+
+impl World {
+    /// The world of a seed, with everything about to happen.
+    pub fn new(order: Order) -> Self {
+        let mut chance = Chance::new(order.seed);
+        let odds = Odds::draw(&mut chance);
+        let limits = limits(&mut chance);
+        let keeps = |chance: &mut Chance| match chance.below(3) {
+            0 => Keeps::Nothing,
+            _ => Keeps::Replies,
+        };
+        let participants: Vec<Participant> =
+            (0..PARTICIPANTS).map(|number| Participant::new(number, keeps(&mut chance))).collect();
+        let coordinator = Coordinator::new(limits.clone(), &mut chance);
+        let mut stage = Stage {
+            now_us: 0,
+            agenda: BinaryHeap::new(),
+            sequence: 0,
+            chance,
+            odds,
+            tally: Tally::default(),
+            trace: Trace::new(order.lines),
+            court: Court::default(),
+            clock: Clock::new(),
+            network: Network::new(PARTICIPANTS),
+            limits,
+            gids: Vec::new(),
+            season: Season::Faults,
+        };
+        let (seats, last_start_us) = seat(order, &mut stage);
+        stage.after(0, Event::CoordinatorStarts);
+        stage.after(TICK_US, Event::Tick);
+        let heal_us = last_start_us + stage.chance.within(200_000, 1_500_000);
+        stage.after(heal_us, Event::Heal);
+        World { stage, coordinator, participants, seats }
+    }
+
+    /// Lets everything happen, to the end or to the first violation.
+    pub fn run(mut self, order: Order) -> Verdict {
+        while let Some(event) = self.stage.next() {
+            if matches!(event, Event::Close) {
+                break;
+            }
+            self.happen(event);
+            if self.stage.court.violation.is_some() {
+                break;
+            }
+        }
+        let World { stage, .. } = self;
+        let words = || format!("world the run is over: {:?}", stage.court.violation);
+        let mut trace = stage.trace;
+        trace.note(stage.now_us, [9, 0, 0], words);
+        Verdict {
+            seed: order.seed,
+            transactions: stage.court.ledger.cases.len() as u64,
+            tally: stage.tally,
+            hash: trace.hash(),
+            events: trace.events(),
+            lasted_us: stage.now_us,
+            workload: stage.court.workload(),
+            violation: stage.court.violation,
+        }
+    }
+
+    fn happen(&mut self, event: Event) {
+        let stage = &mut self.stage;
+        let paused_until_us = self.coordinator.paused_until_us();
+        if stage.now_us < paused_until_us && event.is_for_coordinator() {
+            return stage.after(paused_until_us - stage.now_us, event);
+        }
+        match event {
+            Event::CallArrives(letter) => self.participants[letter.to].meet(&letter, stage),
+            Event::Works { participant, life, letter, work } => {
+                self.participants[participant].work(life, &letter, work, stage);
+            }
+            Event::Answered { life, call, answer } => {
+                self.coordinator.answered((life, call), *answer, stage);
+            }
+            Event::CallTimesOut { life, call } => self.coordinator.times_out((life, call), stage),
+            Event::RequestArrives(asked) => self.coordinator.asked(&asked, stage),
+            Event::RequestGone { client, ask } => self.coordinator.gone((client, ask), stage),
+            Event::ReplyArrives { client, ask, reply } => {
+                self.hear(client, Heard::Reply { ask, reply: *reply });
+            }
+            Event::ClientGoes(client) => self.hear(client, Heard::Go),
+            Event::ClientSilence { client, ask } => {
+                if stage.chance.below(2) == 0 {
+                    stage.after(100, Event::RequestGone { client, ask });
+                }
+                self.hear(client, Heard::Silence { ask });
+            }
+            Event::ClientAnswered { client, token, answer } => {
+                self.hear(client, Heard::Answer { token, answer: *answer });
+            }
+            Event::ClientQuiet { client, token } => self.hear(client, Heard::Quiet { token }),
+            Event::ClientTimer { client, token } => self.hear(client, Heard::Timer { token }),
+            Event::LookedUp { life, input } => self.coordinator.looked_up(life, *input, stage),
+            Event::Alarm { life, setting } => self.coordinator.alarm((life, setting), stage),
+            Event::DiskDone { life } => self.coordinator.disk_done(life, stage),
+            Event::CoordinatorStarts => self.coordinator.start(stage),
+            Event::ParticipantStarts(number) => self.participants[number].restart(),
+            Event::Tick => self.tick(),
+            Event::Heal => self.heal(),
+            Event::Bound => self.bound(),
+            Event::Close => {}
+        }
+    }
+
+    fn hear(&mut self, client: usize, heard: Heard) {
+        let Some(seat) = self.seats.get_mut(client) else { return };
+        if seat.presence == Presence::Gone {
+            return;
+        }
+        let stage = &mut self.stage;
+        stage.note([7, client as u64, 0], || {
+            let words = match &heard {
+                Heard::Reply { ask, reply } => {
+                    format!("#{ask} {}", crate::client::words_of_reply(reply))
+                }
+                Heard::Go
+                | Heard::Silence { .. }
+                | Heard::Answer { .. }
+                | Heard::Quiet { .. }
+                | Heard::Timer { .. } => format!("{heard:?}"),
+            };
+            format!("client {client} < {words}")
+        });
+        let mut desk = Desk { stage, client, next: &mut seat.next, presence: Presence::Here };
+        seat.client.hear(heard, &mut desk);
+        seat.presence = desk.presence;
+    }
+
+    /// Draws what strikes by the clock.
+    fn tick(&mut self) {
+        if self.stage.season == Season::Healed {
+            return;
+        }
+        self.stage.after(TICK_US, Event::Tick);
+        self.coordinator.tick(&mut self.stage);
+        let stage = &mut self.stage;
+        for participant in &mut self.participants {
+            let number = participant.number();
+            if participant.is_up() && stage.strikes(Fault::ParticipantCrashed) {
+                stage.note([8, 1, number as u64], || format!("world part {number} crashes"));
+                participant.crash();
+                let wait = stage.chance.within(500, 150_000);
+                stage.after(wait, Event::ParticipantStarts(number));
+            }
+            if stage.strikes(Fault::Partitioned) {
+                let until = stage.now_us + stage.chance.within(5_000, 400_000);
+                stage.note([8, 2, number as u64], || format!("world part {number} cut off"));
+                stage.network.cut(number, until);
+            }
+            if stage.strikes(Fault::PartitionedOneWay) {
+                let until = stage.now_us + stage.chance.within(5_000, 400_000);
+                stage.note([8, 3, number as u64], || format!("world part {number} mute"));
+                stage.network.mute(number, until);
+            }
+        }
+        if stage.strikes(Fault::ClockForward) {
+            let by = stage.clock.jump_forward(&mut stage.chance);
+            stage.note([8, 4, by.unsigned_abs()], || format!("world clock jumps {by} ms"));
+        }
+        if stage.strikes(Fault::ClockBack) {
+            let by = stage.clock.jump_back(&mut stage.chance);
+            stage.note([8, 5, by.unsigned_abs()], || format!("world clock jumps {by} ms"));
+        }
+    }
+
+    /// Nothing breaks from here on, nobody asks for more, and the bound begins to run.
+    fn heal(&mut self) {
+        let stage = &mut self.stage;
+        stage.note([8, 6, 0], || "world is healed".into());
+        stage.odds = Odds::calm();
+        stage.season = Season::Healed;
+        stage.network.heal();
+        for seat in self.seats.iter_mut().skip(1) {
+            seat.presence = Presence::Gone;
+        }
+        self.coordinator.heal(stage);
+        let Limits { call_timeout_ms, backoff_ms_max, ramp_ms, .. } = stage.limits;
+        let Limits { clock_jump_grace_ms, wait_ms_max, .. } = stage.limits;
+        let chain = 2 * workloads::BRANCHES_MAX as u64;
+        let bound_ms = 2 * backoff_ms_max + chain * call_timeout_ms + 1_000;
+        let before_ms = ramp_ms + clock_jump_grace_ms + wait_ms_max;
+        let wall = stage.clock.read(stage.now_us).wall;
+        let deadline = stage.court.ledger.last_deadline();
+        let open_ms = deadline.map_or(0, |deadline| deadline.since_ms(wall));
+        stage.after((open_ms + bound_ms + before_ms) * 1_000, Event::Bound);
+    }
+
+    /// Everything must have ended; the auditor asks how.
+    fn bound(&mut self) {
+        let remains = self.coordinator.remains();
+        self.stage.note([8, 7, remains.open], || format!("world bound is over: {remains:?}"));
+        self.stage.hear(&Evidence::Over(remains));
+        for gid in std::mem::take(&mut self.stage.gids) {
+            let request = Request::Get { gid, wait: Wait::No };
+            let asked = Asked { client: AUDITOR, ask: 0, request };
+            self.stage.after(0, Event::RequestArrives(Rc::new(asked)));
+        }
+        self.stage.after(2_000_000, Event::Close);
+    }
+}
+
+/// Casts the clients and says when the last of them begins.
+fn seat(order: Order, stage: &mut Stage) -> (Vec<Seat>, u64) {
+    let mut seats = vec![Seat {
+        client: Box::new(workloads::operator::Operator::default()),
+        presence: Presence::Here,
+        next: 0,
+    }];
+    stage.after(1_000, Event::ClientGoes(0));
+    let gap_us = stage.chance.within(500, 40_000);
+    let mut start_us = 1_000;
+    for number in 0..order.transactions {
+        start_us += stage.chance.below(2 * gap_us + 1);
+        for (wait_us, client) in workloads::cast(number, stage) {
+            stage.after(start_us + wait_us, Event::ClientGoes(seats.len()));
+            seats.push(Seat { client, presence: Presence::Here, next: 0 });
+        }
+    }
+    (seats, start_us)
+}
