@@ -162,6 +162,12 @@ impl EdgeRejection {
     }
 }
 
+const ROUTE_UNKNOWN: &str = "there is no such path; /v1/openapi.json lists them all";
+const UNAVAILABLE: &str = "the coordinator stopped before it could answer, so it is not known whether this \
+                 took effect; send the same again, or ask for the transaction";
+const INTERNAL: &str = "the coordinator broke a promise of its own; ask for the transaction, and report \
+                 what its log says";
+
 impl fmt::Display for EdgeRejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -182,11 +188,9 @@ impl fmt::Display for EdgeRejection {
             EdgeRejection::ContentType { seen } => {
                 write!(f, "the body is declared as {seen:?}; send content-type: application/json")
             }
-            EdgeRejection::BodyTooLarge { max } => write!(
-                f,
-                "the body is over the limit body_bytes_max, which is {max}; send less, or keep \
-                 large matter in your own store and send its id"
-            ),
+            EdgeRejection::BodyTooLarge { max } => {
+                write!(f, "the body is over the limit body_bytes_max, which is {max}; send less")
+            }
             EdgeRejection::HeaderTooLarge { max } => {
                 write!(
                     f,
@@ -199,9 +203,7 @@ impl fmt::Display for EdgeRejection {
             EdgeRejection::MethodNotAllowed { allowed } => {
                 write!(f, "this path is not for that method; use {allowed}")
             }
-            EdgeRejection::RouteUnknown => {
-                f.write_str("there is no such path; /v1/openapi.json lists them all")
-            }
+            EdgeRejection::RouteUnknown => f.write_str(ROUTE_UNKNOWN),
             EdgeRejection::HostForbidden { host } if host.is_empty() => {
                 f.write_str("the request names no host; send a Host header")
             }
@@ -232,14 +234,8 @@ impl fmt::Display for EdgeRejection {
             EdgeRejection::IdempotencyKeyInvalid { why } => {
                 write!(f, "header idempotency-key {why}; use 1 to 512 printable ASCII characters")
             }
-            EdgeRejection::Unavailable => f.write_str(
-                "the coordinator stopped before it could answer, so it is not known whether this \
-                 took effect; send the same again, or ask for the transaction",
-            ),
-            EdgeRejection::Internal => f.write_str(
-                "the coordinator broke a promise of its own; ask for the transaction, and report \
-                 what its log says",
-            ),
+            EdgeRejection::Unavailable => f.write_str(UNAVAILABLE),
+            EdgeRejection::Internal => f.write_str(INTERNAL),
         }
     }
 }

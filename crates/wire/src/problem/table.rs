@@ -130,13 +130,13 @@ pub const TABLE: &[Row] = &[
         "The gid names another transaction",
         Page {
             happened: "A transaction with this gid exists, and it is not the one that this \
-                 request describes: another plan, another begin, or a begin without an idempotency \
-                 key.",
+                       request describes: another plan, another begin, or a begin without an \
+                       idempotency key.",
             data: "Nothing was changed by this request; the existing transaction goes on as it \
                  was.",
             advice: "Ask for the gid to see what it is. For a fresh attempt at the same business \
-                 act take another gid, as order-4711.2; a gid is not used again, not after an abort \
-                 either. To make a begin repeatable, send an idempotency key.",
+                 act take another gid, as order-4711.2; a gid is not used again, not after an \
+                 abort either. To make a begin repeatable, send an idempotency key.",
         },
     ),
     code(
@@ -145,9 +145,9 @@ pub const TABLE: &[Row] = &[
         "The idempotency key was used with another body",
         Page {
             happened: "A begin with this idempotency key was accepted before, and its body said \
-                 something else.",
-            data: "Nothing was changed by this request; the transaction begun first goes on as \
-                 it was.",
+                       something else.",
+            data: "Nothing was changed by this request; the transaction begun first goes on as it \
+                 was.",
             advice: "Send the same body to get the same answer, or take another key for another \
                  transaction.",
         },
@@ -158,7 +158,7 @@ pub const TABLE: &[Row] = &[
         "The branch is registered with other content",
         Page {
             happened: "The transaction has a branch of this name, and its mode, destination, \
-                 operation, payload or caller differs from this request.",
+                       operation, payload or caller differs from this request.",
             data: "Nothing was changed by this request; the branch registered first stays as it \
                  was.",
             advice: "Take another name for another branch. The same registration may be repeated \
@@ -171,8 +171,8 @@ pub const TABLE: &[Row] = &[
         (409, FailedPrecondition, Never),
         "The transaction is decided",
         Page {
-            happened: "The transaction was decided before this request, or has left the phase in which \
-                       this can be done. How it stands is in the field transaction.",
+            happened: "The transaction was decided before this request, or has left the phase in \
+                       which this can be done. How it stands is in the field transaction.",
             data: "The decision stands and never changes; every branch is being made to follow \
                  it, or has followed.",
             advice: "Read decision and cause in the field transaction, and tell your user that. \
@@ -184,8 +184,8 @@ pub const TABLE: &[Row] = &[
         (409, FailedPrecondition, Never),
         "A plan decides itself",
         Page {
-            happened: "The transaction was handed over as a plan, so nothing can be registered \
-                 or committed from outside.",
+            happened: "The transaction was handed over as a plan, so nothing can be registered or \
+                       committed from outside.",
             data: "Nothing was changed by this request; the steps go on.",
             advice: "Wait for the transaction, or abort it while it is not decided.",
         },
@@ -196,7 +196,7 @@ pub const TABLE: &[Row] = &[
         "The branch is not stuck",
         Page {
             happened: "Only a stuck branch is resolved by hand; this one is still being called, \
-                 or has followed the decision.",
+                       or has followed the decision.",
             data: "Nothing was changed by this request; the branch is called until it has \
                  followed.",
             advice: "Look at the transaction. To take a branch out of the coordinator's hands, \
@@ -210,8 +210,8 @@ pub const TABLE: &[Row] = &[
         Page {
             happened: "Every branch is where it stays, so there is nothing to operate on.",
             data: "The outcome stands and never changes.",
-            advice: "Read the outcome; if it is mixed or hazard, set the participant's data \
-                 right by hand.",
+            advice: "Read the outcome; if it is mixed or hazard, set the participant's data right \
+                 by hand.",
         },
     ),
     code(
@@ -220,7 +220,7 @@ pub const TABLE: &[Row] = &[
         "Not in this phase",
         Page {
             happened: "This action of an operator cannot be done while the transaction is in its \
-                 present phase; the detail says what would have to be.",
+                       present phase; the detail says what would have to be.",
             data: NOTHING,
             advice: "Look at the transaction, and choose the action that fits.",
         },
@@ -232,7 +232,7 @@ pub const TABLE: &[Row] = &[
         "No such transaction is known",
         Page {
             happened: "The coordinator knows no transaction of this gid. That is not final: its \
-                 begin may still be on its way.",
+                       begin may still be on its way.",
             data: "Nothing can be concluded from this answer; it says neither committed nor \
                  aborted.",
             advice: "Check the gid. Whoever holds the capability can abort: that settles it for \
@@ -245,7 +245,7 @@ pub const TABLE: &[Row] = &[
         "The outcome may have been forgotten",
         Page {
             happened: "The transaction may have ended so long ago that the coordinator has \
-                 dropped it, by retention time or for want of room.",
+                       dropped it, by retention time or for want of room.",
             data: "It was decided, and its branches followed; which way is not known here any \
                  longer.",
             advice: "Ask the participants' own data, or your records of that time. To keep \
@@ -298,9 +298,9 @@ pub const TABLE: &[Row] = &[
         (400, InvalidArgument, Never),
         "A field that does not exist",
         Page {
-            happened: "The body or the query names a field that the coordinator does not know. \
-                 It is refused and not passed over, since it may have been meant to change what \
-                 happens.",
+            happened: "The body or the query names a field that the coordinator does not know. It \
+                       is refused and not passed over, since it may have been meant to change \
+                       what happens.",
             data: NOTHING,
             advice: "Correct the name, or leave it out; /v1/openapi.json lists every field.",
         },
@@ -321,7 +321,7 @@ pub const TABLE: &[Row] = &[
         "A field has a value that cannot be",
         Page {
             happened: "A field, a parameter or a name in the path has a value outside of what it \
-                 may hold.",
+                       may hold.",
             data: NOTHING,
             advice: "Correct the field that the detail names.",
         },
@@ -332,8 +332,8 @@ pub const TABLE: &[Row] = &[
         "The plan cannot be carried out",
         Page {
             happened: "The plan has no step, a step twice, a step that names one that does not \
-                 exist, a circle, a read of a step that need not be done before, or a forward-only \
-                 step before a reversible one.",
+                       exist, a circle, a read of a step that need not be done before, or a \
+                       forward-only step before a reversible one.",
             data: "Nothing was changed by this request; no participant was called.",
             advice: "Correct the plan as the detail says, and submit it under the same gid.",
         },
@@ -354,7 +354,7 @@ pub const TABLE: &[Row] = &[
         "A branch is named both tried and refused",
         Page {
             happened: "The commit says of one branch that its try was done and that it was \
-                 refused.",
+                       refused.",
             data: "Nothing was decided by this request; the transaction is open as before.",
             advice: "Name each branch once: as tried if its try was done, as refused if it was \
                  refused.",
@@ -366,7 +366,7 @@ pub const TABLE: &[Row] = &[
         "The destination is not configured",
         Page {
             happened: "The request names a destination that the coordinator's configuration does \
-                 not; it calls no other address.",
+                       not; it calls no other address.",
             data: "Nothing was changed by this request; no participant was called.",
             advice: "Correct the name, or add the destination to the configuration; it is read \
                  again without a restart.",
@@ -378,7 +378,7 @@ pub const TABLE: &[Row] = &[
         "The idempotency key is none",
         Page {
             happened: "The header idempotency-key is empty, too long, or holds blanks or other \
-                 than printable ASCII characters.",
+                       than printable ASCII characters.",
             data: NOTHING,
             advice: "Send 1 to 512 printable ASCII characters, as a UUID.",
         },
@@ -389,7 +389,7 @@ pub const TABLE: &[Row] = &[
         "The body is not declared as JSON",
         Page {
             happened: "The header content-type is missing or names something other than \
-                 application/json.",
+                       application/json.",
             data: NOTHING,
             advice: "Send content-type: application/json.",
         },
@@ -421,7 +421,7 @@ pub const TABLE: &[Row] = &[
         "The request did not arrive in time",
         Page {
             happened: "The body of the request was not complete within its time, so it was not \
-                 read to the end.",
+                       read to the end.",
             data: NOTHING,
             advice: "Send it again; if it happens often, look at the network between.",
         },
@@ -432,8 +432,8 @@ pub const TABLE: &[Row] = &[
         (403, PermissionDenied, Never),
         "No capability was shown",
         Page {
-            happened: "Register, commit and abort need the capability that the begin returned, \
-                 in the header wholly-capability.",
+            happened: "Register, commit and abort need the capability that the begin returned, in \
+                       the header wholly-capability.",
             data: NOTHING,
             advice: "Send the capability along. If its begin's answer was lost: repeat the begin \
                  with the same idempotency key, or submit the same plan again.",
@@ -445,7 +445,7 @@ pub const TABLE: &[Row] = &[
         "The capability is of another transaction",
         Page {
             happened: "The header wholly-capability is not one that this coordinator made for \
-                 this gid.",
+                       this gid.",
             data: NOTHING,
             advice: "Send the capability that the begin of this very transaction returned, \
                  unchanged. A coordinator on another data folder has another key.",
@@ -457,7 +457,7 @@ pub const TABLE: &[Row] = &[
         "Not this coordinator's host name",
         Page {
             happened: "The request names a host that the coordinator does not answer for. Web \
-                 pages can make a browser send such requests to loopback addresses.",
+                       pages can make a browser send such requests to loopback addresses.",
             data: NOTHING,
             advice: "Use the coordinator's own address, or add the name to the configuration \
                  (hosts).",
@@ -521,8 +521,8 @@ pub const TABLE: &[Row] = &[
         (503, Unavailable, Later),
         "The coordinator is being stopped",
         Page {
-            happened: "The coordinator takes no new transactions, since it is being stopped; \
-                 open ones go on.",
+            happened: "The coordinator takes no new transactions, since it is being stopped; open \
+                       ones go on.",
             data: "Nothing was begun.",
             advice: "Send the same again when it is back.",
         },
@@ -533,11 +533,11 @@ pub const TABLE: &[Row] = &[
         "The coordinator stopped before it could answer",
         Page {
             happened: "The request was taken, but the coordinator stopped before its answer was \
-                 durable.",
+                       durable.",
             data: "It is not known whether the request took effect. Nothing that was answered \
                  before is lost.",
-            advice: "Send the same again: submit, begin with an idempotency key, register, \
-                 commit and abort may all be repeated. Or ask for the transaction.",
+            advice: "Send the same again: submit, begin with an idempotency key, register, commit \
+                 and abort may all be repeated. Or ask for the transaction.",
         },
     ),
     code(
@@ -546,7 +546,7 @@ pub const TABLE: &[Row] = &[
         "The coordinator broke a promise of its own",
         Page {
             happened: "Something happened that the coordinator's own rules exclude; its log says \
-                 what.",
+                       what.",
             data: "It is not known whether the request took effect. Nothing that was answered \
                  before is lost.",
             advice: "Ask for the transaction, and report what the log says.",

@@ -84,7 +84,7 @@ impl<'a> Query<'a> {
         word.transpose()
     }
 
-    /// How long to wait, by `wait_ms`; no longer than the limit.
+    /// How long to wait, by `wait_ms`; at most the limit.
     pub(super) fn wait_ms(&self, max: u64) -> Result<Option<u64>, EdgeRejection> {
         match self.number("wait_ms")? {
             Some(wait_ms) if wait_ms > max => {
