@@ -78,16 +78,21 @@ const fn sweep(call: &'static str, fault: Fault, then: Then, presence: Presence)
 
 /// Which transaction is swept.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mode {
+enum Mode {
     Saga,
     Tcc,
+    /// A saga that was under way when the coordinator was killed: the start after it.
+    Recovery,
 }
 
 impl Mode {
+    const ALL: [Mode; 3] = [Mode::Saga, Mode::Tcc, Mode::Recovery];
+
     fn name(self) -> &'static str {
         match self {
             Mode::Saga => "saga",
             Mode::Tcc => "tcc",
+            Mode::Recovery => "recovery",
         }
     }
 }
@@ -95,15 +100,18 @@ impl Mode {
 /// The task `crash-sweep`.
 pub(crate) fn run(root: &Path, words: &[&str]) -> Result<(), Failure> {
     match words {
-        [] => run_modes(root, &[Mode::Saga, Mode::Tcc]),
-        ["--mode", "saga"] => run_modes(root, &[Mode::Saga]),
-        ["--mode", "tcc"] => run_modes(root, &[Mode::Tcc]),
-        _ => Err(Failure::new("crash-sweep takes `--mode saga` or `--mode tcc`, or nothing")),
+        [] => run_modes(root, &Mode::ALL),
+        ["--mode", name] => {
+            let mode = Mode::ALL.into_iter().find(|mode| mode.name() == *name);
+            let mode = mode.ok_or_else(|| Failure::new(format!("there is no mode `{name}`")))?;
+            run_modes(root, &[mode])
+        }
+        _ => Err(Failure::new("crash-sweep takes `--mode saga|tcc|recovery`, or nothing")),
     }
 }
 
 /// Sweeps one transaction of each mode.
-pub(crate) fn run_modes(root: &Path, modes: &[Mode]) -> Result<(), Failure> {
+fn run_modes(root: &Path, modes: &[Mode]) -> Result<(), Failure> {
     process::output(root, "strace", ["-qq", "-o", "/dev/null", "true"]).map_err(|failure| {
         Failure::new(format!("strace cannot trace here, so nothing is proved: {failure}"))
     })?;
@@ -116,7 +124,7 @@ pub(crate) fn run_modes(root: &Path, modes: &[Mode]) -> Result<(), Failure> {
             for sweep in SWEEPS {
                 let count = sweep_all(shop, *mode, sweep, &mut orders)?;
                 let (name, call, fault) = (mode.name(), sweep.call, sweep.fault.injection());
-                println!("{name:<5}{call:<11}{fault:<14}K = {count}");
+                println!("{name:<9}{call:<11}{fault:<14}K = {count}");
                 points += count;
             }
         }
@@ -163,6 +171,9 @@ fn strike(
     let file = shop.folder.join("strace");
     let ledger = Ledger::default();
     ledger.begun(order);
+    if mode == Mode::Recovery {
+        leave_under_way(shop, order, &ledger)?;
+    }
     let status = under_injection(shop, mode, sweep, k, order, &ledger)?;
     let trace = fs::read(&file).map_err(|e| Failure::new(format!("no trace: {e}")))?;
     if !String::from_utf8_lossy(&trace).contains(sweep.fault.trace()) {
@@ -177,17 +188,36 @@ fn strike(
     shop.start(Member::Coordinator)?;
     let client = Client { coordinator: shop.address(Member::Coordinator) };
     let tried = |e: crate::http::Unanswered| Failure::new(format!("after the restart: {}", e.0));
-    if mode == Mode::Saga {
+    match mode {
         // The client asks again, as one does that never heard.
-        ledger.note(order, &client.submit(order).map_err(tried)?);
+        Mode::Saga => ledger.note(order, &client.submit(order).map_err(tried)?),
+        Mode::Tcc | Mode::Recovery => (),
     }
-    client.ended(&order.gid()).map_err(tried)?;
+    let ended = client.ended(&order.gid()).map_err(tried)?;
+    match mode {
+        Mode::Saga | Mode::Recovery if ended.body["decision"] != "commit" => {
+            return Err(Failure::new(format!("nobody refused, yet it says {}", ended.body)));
+        }
+        Mode::Saga | Mode::Recovery | Mode::Tcc => (),
+    }
     let faults = ledger.faults(shop)?;
     shop.kill(Member::Coordinator)?;
     match faults.is_empty() {
         true => Ok(Strike::Hit),
         false => Err(Failure::new(faults.join("; "))),
     }
+}
+
+/// A saga whose second step nobody answers, and a coordinator killed over it.
+fn leave_under_way(shop: &mut Shop, order: &Order, ledger: &Ledger) -> Result<(), Failure> {
+    shop.kill(Member::Stock)?;
+    shop.start(Member::Coordinator)?;
+    let client = Client { coordinator: shop.address(Member::Coordinator) };
+    let submitted = client.submit(order);
+    let submitted = submitted.map_err(|e| Failure::new(format!("before the start: {}", e.0)))?;
+    ledger.note(order, &submitted);
+    shop.kill(Member::Coordinator)?;
+    shop.start(Member::Stock)
 }
 
 /// Runs the transaction on a coordinator whose k-th call of that kind, counted per thread, is
@@ -215,6 +245,7 @@ fn under_injection(
     match mode {
         Mode::Saga => saga(client, order, ledger),
         Mode::Tcc => tcc(client, order, ledger),
+        Mode::Recovery => client.ended(&order.gid()).ok().map(|reply| ledger.note(order, &reply)),
     };
     shop.stop(Member::Coordinator)
 }

@@ -6,11 +6,13 @@ mod http;
 mod kill;
 mod numbers;
 mod process;
+mod programs;
 mod services;
 mod shop;
 mod test;
 mod tidy;
 
+use crate::test::Size;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -18,17 +20,21 @@ use std::process::ExitCode;
 const HELP: &str = "\
 cargo xtask TASK
 
-  test              everything CI runs
+  test [--quick]    everything CI runs; --quick does fewer rounds of what goes in rounds
   tidy [--explain] [--fast] [--write-map]
                     every rule that a program can check; --fast leaves clippy out
   services          says which servers and tools are there
   services install  installs the missing ones (Debian, as root)
   services start [PROGRAM ARGUMENTS…]
                     private servers, for the program or until the input ends
+  sim [ARGUMENTS…]  the simulator; `cargo xtask sim --help`
+  mutants           the simulator finds every seeded bug
+  bench [--quick] [--json]
+                    throughput, latency, CPU, forced writes, beside the floor
   kill [--cycles N] [--seed S] [--json]
                     the shop under load, its processes killed with SIGKILL
   kill trace        the coordinator under strace: nothing leaves before its sync
-  crash-sweep [--mode saga|tcc]
+  crash-sweep [--mode saga|tcc|recovery]
                     the coordinator struck at each system call of its log";
 
 /// What a task could not do, in one sentence for a person.
@@ -61,8 +67,12 @@ fn main() -> ExitCode {
 fn dispatch(root: &Path, words: &[&str]) -> Result<(), Failure> {
     match words {
         ["tidy", options @ ..] => tidy::run(root, options),
-        ["test"] => test::run(root),
+        ["test"] => test::run(root, Size::Whole),
+        ["test", "--quick"] => test::run(root, Size::Quick),
         ["services", options @ ..] => services::run(options),
+        ["sim", options @ ..] => programs::sim(root, options),
+        ["mutants", options @ ..] => programs::sim(root, &[&["mutants"], options].concat()),
+        ["bench", options @ ..] => programs::bench(root, options),
         ["kill", options @ ..] => kill::run(root, options),
         ["crash-sweep", options @ ..] => crash_sweep::run(root, options),
         [] | ["help" | "--help" | "-h", ..] => {

@@ -2,10 +2,18 @@
 
 use crate::process::{self, Counts};
 use crate::services::Services;
-use crate::{Failure, tidy};
+use crate::{Failure, crash_sweep, kill, programs, tidy};
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
+
+/// How much is run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Size {
+    /// Fewer rounds of whatever goes in rounds.
+    Quick,
+    Whole,
+}
 
 /// One part of the test command.
 struct Part {
@@ -16,19 +24,31 @@ struct Part {
 /// What parts run on.
 struct Ground<'a> {
     root: &'a Path,
+    size: Size,
     services: Services,
 }
 
+/// The crash sweep of one transaction; `cargo xtask crash-sweep` sweeps more.
+const SAGA: [&str; 2] = ["--mode", "saga"];
+
 const PARTS: &[Part] = &[
-    Part { name: "tidy", run: |ground| tidy::run(ground.root, &[]).map(|()| Counts::one()) },
+    Part { name: "tidy", run: |ground| once(tidy::run(ground.root, &[])) },
     Part { name: "tests", run: tests },
+    Part { name: "simulator", run: |ground| once(simulate(ground)) },
+    Part { name: "mutants", run: |ground| once(programs::sim(ground.root, &["mutants"])) },
+    Part { name: "release", run: |ground| once(programs::release(ground.root).map(drop)) },
+    Part { name: "kill", run: |ground| once(kill(ground)) },
+    Part { name: "trace", run: |ground| once(kill::run(ground.root, &["trace"])) },
+    Part { name: "crash-sweep", run: |ground| once(crash_sweep::run(ground.root, &SAGA)) },
+    Part { name: "demo", run: |ground| once(programs::demo(ground.root)) },
+    Part { name: "bench", run: |ground| once(programs::bench(ground.root, &["--quick"])) },
 ];
 
 /// The task `test`.
-pub(crate) fn run(root: &Path) -> Result<(), Failure> {
+pub(crate) fn run(root: &Path, size: Size) -> Result<(), Failure> {
     let began = Instant::now();
     let services = Services::start()?;
-    let ground = Ground { root, services };
+    let ground = Ground { root, size, services };
     let mut counts = Counts::default();
     let mut table = Vec::new();
     for part in PARTS {
@@ -67,9 +87,30 @@ fn minutes(took: Duration) -> String {
     format!("{:>6.2} min", took.as_secs_f64() / 60.0)
 }
 
+/// A part that is one check.
+fn once(result: Result<(), Failure>) -> Result<Counts, Failure> {
+    result.map(|()| Counts::one())
+}
+
+fn simulate(ground: &Ground) -> Result<(), Failure> {
+    let transactions = match ground.size {
+        Size::Quick => "10000",
+        Size::Whole => "100000",
+    };
+    programs::sim(ground.root, &["--transactions", transactions])
+}
+
+fn kill(ground: &Ground) -> Result<(), Failure> {
+    let cycles = match ground.size {
+        Size::Quick => "5",
+        Size::Whole => "20",
+    };
+    kill::run(ground.root, &["--cycles", cycles])
+}
+
 fn tests(ground: &Ground) -> Result<Counts, Failure> {
     let mut command = Command::new("cargo");
-    command.args("test --workspace --all-features --no-fail-fast".split(' '));
+    command.args("test --locked --workspace --all-features --no-fail-fast".split(' '));
     command.current_dir(ground.root);
     ground.services.tell(&mut command);
     process::run_tests(&mut command)

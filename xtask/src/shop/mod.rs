@@ -9,7 +9,7 @@ pub(crate) use client::{Client, Order};
 pub(crate) use ledger::Ledger;
 
 use crate::services::free_port;
-use crate::{Failure, process};
+use crate::{Failure, process, programs};
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io::{BufRead, BufReader};
@@ -68,7 +68,7 @@ pub(crate) struct Shop {
 impl Shop {
     /// An empty shop in a folder of its own, around the release build.
     pub(crate) fn new(root: &Path, name: &str) -> Result<Shop, Failure> {
-        let program = program(root)?;
+        let program = programs::wholly(root)?;
         let folder = std::env::temp_dir().join(format!("wholly-{name}-{}", std::process::id()));
         fs::create_dir_all(&folder)
             .map_err(|e| Failure::new(format!("making {} failed: {e}", folder.display())))?;
@@ -215,16 +215,6 @@ impl Drop for Shop {
     fn drop(&mut self) {
         self.kill_all();
     }
-}
-
-/// The program `wholly`, built for release.
-pub(crate) fn program(root: &Path) -> Result<PathBuf, Failure> {
-    process::run(root, "cargo", ["build", "--quiet", "--release"])?;
-    let target = match std::env::var_os("CARGO_TARGET_DIR") {
-        Some(folder) => root.join(folder),
-        None => root.join("target"),
-    };
-    Ok(target.join("release/wholly"))
 }
 
 /// Runs a task on a shop; what it leaves stays where something was wrong, and is named.
