@@ -1,0 +1,6 @@
+//! The coordinator as its clients and participants meet it: real sockets, a real log.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+
+mod client;
+mod participant;
+mod whole;

@@ -1,0 +1,170 @@
+//! From start to stop: sagas and tccs over HTTP, restarts, folders and ports that are taken.
+
+use crate::client::{get, send};
+use crate::participant::{Participant, Said};
+use serde_json::{Value, json};
+use std::net::SocketAddr;
+use wholly_server::{Config, Coordinator, Running, ServeError};
+
+async fn start(folder: &std::path::Path) -> Running {
+    let mut config = Config::in_process(folder);
+    config.log.segment_bytes = 1 << 20;
+    config.limits.backoff_ms = 1;
+    Coordinator::start(config).await.unwrap()
+}
+
+fn step(branch: &str, url: &str, after: &[&str]) -> Value {
+    json!({"branch": branch, "to": url, "operation": format!("{branch}.do"),
+           "payload": {"n": 1}, "after": after})
+}
+
+async fn saga(addr: SocketAddr, gid: &str, steps: &[Value]) -> Value {
+    let line = format!("PUT /v1/transactions/{gid}?wait=ended&wait_ms=30000");
+    let heard = send(addr, &line, &[], &json!({"name": "place-order", "steps": steps})).await;
+    assert_eq!(heard.status, 201, "{heard:?}");
+    heard.json()
+}
+
+#[tokio::test]
+async fn a_saga_goes_forward_and_a_refused_one_turns_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let running = start(folder.path()).await;
+    let addr = running.addr;
+    let good = Participant::start(|_, _| Said::Done("{\"id\":7}")).await;
+    let steps = [step("order", &good.url, &[]), step("stock", &good.url, &["order"])];
+    let document = saga(addr, "good", &steps).await;
+    assert_eq!(document["state"], "ended", "{document}");
+    assert_eq!(
+        (&document["decision"], &document["outcome"]),
+        (&json!("commit"), &json!("as_decided"))
+    );
+    assert_eq!(good.asked(), ["order action", "stock action"]);
+
+    let empty = Participant::start(|operation, op| match (operation, op) {
+        ("stock.do", "action") => Said::Refused("out_of_stock"),
+        _ => Said::Done(""),
+    })
+    .await;
+    let steps = [step("order", &empty.url, &[]), step("stock", &empty.url, &["order"])];
+    let document = saga(addr, "bad", &steps).await;
+    assert_eq!(document["state"], "ended", "{document}");
+    assert_eq!((&document["decision"], &document["cause"]), (&json!("abort"), &json!("refusal")));
+    assert_eq!(empty.asked(), ["order action", "stock action", "order compensate"]);
+    running.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_tcc_confirms_what_was_tried() {
+    let folder = tempfile::tempdir().unwrap();
+    let running = start(folder.path()).await;
+    let addr = running.addr;
+    let stock = Participant::start(|_, _| Said::Done("{\"warehouse\":7}")).await;
+    let begun = send(addr, "POST /v1/transactions", &[], &json!({"name": "place-order"})).await;
+    assert_eq!(begun.status, 201, "{begun:?}");
+    let begun = begun.json();
+    let (gid, capability) = (begun["gid"].as_str().unwrap(), begun["capability"].as_str().unwrap());
+    let shown = [("wholly-capability", capability)];
+    let branch = json!({"branch": "stock", "mode": "tcc", "to": stock.url,
+                        "operation": "stock.lock", "payload": {}, "call": true});
+    let line = format!("POST /v1/transactions/{gid}/branches");
+    let registered = send(addr, &line, &shown, &branch).await;
+    assert_eq!(registered.status, 201, "{registered:?}");
+    assert_eq!(registered.json()["answer"], "done");
+    assert_eq!(registered.json()["reply"], json!({"warehouse": 7}));
+    let line = format!("POST /v1/transactions/{gid}/commit?wait=ended");
+    let committed = send(addr, &line, &shown, &json!({"tried": ["stock"]})).await;
+    assert_eq!(committed.status, 200, "{committed:?}");
+    assert_eq!(committed.json()["decision"], "commit");
+    assert_eq!(stock.asked(), ["stock try", "stock confirm"]);
+    running.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_is_known_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let stock = Participant::start(|_, _| Said::Done("")).await;
+    let first = start(folder.path()).await;
+    saga(first.addr, "order-1", &[step("stock", &stock.url, &[])]).await;
+    let begin = json!({"name": "open", "gid": "order-2"});
+    let begun = send(first.addr, "POST /v1/transactions", &[], &begin).await.json();
+    first.stop().await.unwrap();
+
+    let second = start(folder.path()).await;
+    let addr = second.addr;
+    let ended = get(addr, "/v1/transactions/order-1").await.json();
+    assert_eq!((&ended["state"], &ended["decision"]), (&json!("ended"), &json!("commit")));
+    assert_eq!(get(addr, "/v1/transactions/order-2").await.json()["state"], "open");
+    let shown = [("wholly-capability", begun["capability"].as_str().unwrap())];
+    let abort = json!({"reason": "changed my mind"});
+    let line = "POST /v1/transactions/order-2/abort";
+    let aborted = send(addr, line, &shown, &abort).await;
+    assert_eq!((aborted.status, &aborted.json()["decision"]), (200, &json!("abort")));
+    let taken = json!({"name": "x", "gid": "order-1"});
+    let again = send(addr, "POST /v1/transactions", &[], &taken).await;
+    assert_eq!(again.code(), (409, "gid_taken".to_owned()));
+    second.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_coordinator_says_how_it_stands() {
+    let folder = tempfile::tempdir().unwrap();
+    let running = start(folder.path()).await;
+    let addr = running.addr;
+    assert_eq!(get(addr, "/healthz").await.status, 200);
+    assert_eq!(get(addr, "/readyz").await.status, 200);
+    let stock = Participant::start(|_, _| Said::Done("")).await;
+    saga(addr, "order-1", &[step("stock", &stock.url, &[])]).await;
+    let metrics = get(addr, "/metrics").await;
+    assert!(metrics.header("content-type").is_some_and(|kind| kind.contains("text")));
+    let metrics = metrics.text;
+    for line in [
+        "wholly_requests_total{route=\"/readyz\",status=\"200\"} 1",
+        "wholly_calls_total{destination=\"dev\",op=\"action\",answer=\"done\"} 1",
+        "wholly_transactions{phase=\"open\"} 0",
+        "wholly_branches_stuck 0",
+    ] {
+        assert!(metrics.lines().any(|shown| shown == line), "{line} is not in\n{metrics}");
+    }
+    assert!(running.greeting().contains(&addr.to_string()) && running.greeting().contains("--dev"));
+    running.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_taken_folder_or_port_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let running = start(folder.path()).await;
+    let same = Coordinator::start(Config::in_process(folder.path())).await;
+    let text = same.err().unwrap().to_string();
+    assert!(text.contains("in use by another process"), "{text}");
+    let other = tempfile::tempdir().unwrap();
+    let config = Config { listen: running.addr, ..Config::in_process(other.path()) };
+    let refused = Coordinator::start(config).await.err().unwrap();
+    assert!(matches!(refused, ServeError::Listen { .. }), "{refused:?}");
+    assert!(refused.to_string().contains("--listen"), "{refused}");
+    running.stop().await.unwrap();
+    start(folder.path()).await.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_stop_takes_no_new_transactions_and_ends_what_is_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let running = start(folder.path()).await;
+    let addr = running.addr;
+    let begun = send(addr, "POST /v1/transactions", &[], &json!({"name": "a", "gid": "g"})).await;
+    assert_eq!(begun.status, 201);
+    running.coordinator().shell().drain();
+    let refused = send(addr, "POST /v1/transactions", &[], &json!({"name": "b"})).await;
+    assert_eq!(refused.code(), (503, "draining".to_owned()));
+    assert_eq!(get(addr, "/v1/transactions/g").await.json()["state"], "open");
+    running.stop().await.unwrap();
+    let gone = tokio::net::TcpStream::connect(addr).await;
+    assert!(gone.is_err(), "nobody listens after a stop");
+}
+
+#[tokio::test]
+async fn serving_ends_in_good_order_when_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = Config::in_process(folder.path());
+    wholly_server::serve(config, std::future::ready(())).await.unwrap();
+    assert!(folder.path().join("capability.key").exists());
+}
