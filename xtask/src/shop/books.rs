@@ -1,9 +1,10 @@
 //! The books of the three databases, as the program itself reads them.
 
-use crate::{Failure, process};
+use crate::Failure;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::process::Command;
 
 /// Orders by how they stand, and everything that must not be.
 pub(crate) struct Books {
@@ -17,9 +18,10 @@ pub(crate) struct Books {
 
 impl Books {
     pub(crate) fn read(program: &Path, folder: &Path) -> Result<Books, Failure> {
-        let (program, folder) = (program.to_string_lossy(), folder.to_string_lossy());
-        let said = process::output(Path::new("/"), &program, ["shop-books", &folder, "--json"]);
-        let said = said?;
+        // It ends badly where something is wrong, and says what all the same.
+        let output = Command::new(program).arg("shop-books").arg(folder).arg("--json").output();
+        let output = output.map_err(|e| Failure::new(format!("reading the books failed: {e}")))?;
+        let said = String::from_utf8_lossy(&output.stdout);
         let books: Value = serde_json::from_str(&said)
             .map_err(|e| Failure::new(format!("the books were not understood: {e}: {said}")))?;
         let list = |name: &str| {

@@ -200,9 +200,9 @@ impl Shop {
                 arguments.extend(["--destination".into(), destination]);
             }
             for (key, value) in [
-                ("backoff_ms", 20),
-                ("backoff_ms_max", BACKOFF_MS_MAX),
-                ("call_timeout_ms", CALL_TIMEOUT_MS),
+                ("calls.backoff_ms", 20),
+                ("calls.backoff_ms_max", BACKOFF_MS_MAX),
+                ("calls.timeout_ms", CALL_TIMEOUT_MS),
             ] {
                 arguments.extend(["--set".into(), format!("{key}={value}")]);
             }
