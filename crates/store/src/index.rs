@@ -130,6 +130,12 @@ impl Index {
         listing
     }
 
+    /// How a known transaction stands.
+    pub(crate) fn summary(&self, gid: &Gid) -> Option<Summary> {
+        let begun = *self.begun.get(gid)?;
+        Some(self.entry(gid)?.summary(begun))
+    }
+
     pub(crate) fn find(&self, gid: &Gid) -> Option<Known> {
         let entry = self.entry(gid)?;
         Some(Known { version: entry.version, last: entry.last })
@@ -149,6 +155,14 @@ impl Index {
     /// same gid.
     pub(crate) fn apply(&mut self, update: Update) {
         let Update { gid, after, version, location, summary } = update;
+        let going_on = after > Version(0) && summary.phase != PhaseName::Ended;
+        if going_on && self.open.contains_key(&(summary.begun, gid.clone())) {
+            let key = (summary.begun, gid);
+            let first = self.open[&key].first;
+            let entry = self.pack(summary, Place { version, first, last: location });
+            self.open.insert(key, entry);
+            return;
+        }
         let first = match self.remove(&gid) {
             Some(entry) if after > Version(0) => entry.first,
             Some(_) | None => location,
@@ -186,10 +200,19 @@ impl Index {
 
     /// The ended ones whose first draft lies in a segment.
     pub(crate) fn ended_in(&self, segment: Segment) -> Vec<(Timestamp, Gid)> {
+        self.in_segment(&self.ended, segment)
+    }
+
+    /// The open ones whose first draft lies in a segment.
+    pub(crate) fn open_in(&self, segment: Segment) -> Vec<(Timestamp, Gid)> {
+        self.in_segment(&self.open, segment)
+    }
+
+    fn in_segment(&self, entries: &BTreeMap<Key, Entry>, segment: Segment) -> Vec<Key> {
         let Some(pins) = self.pins.get(&segment) else { return Vec::new() };
         let from = (pins.begun_min, least_gid());
         let to = (pins.begun_max.plus_ms(1), least_gid());
-        let within = self.ended.range(from..to);
+        let within = entries.range(from..to);
         within.filter(|(_, e)| e.first.segment == segment).map(|(key, _)| key.clone()).collect()
     }
 

@@ -32,6 +32,7 @@ const BATCH_MAGIC: [u8; 4] = *b"WhBa";
 
 const TRANSACTION: u8 = 1;
 const MARK: u8 = 2;
+const CARRIED: u8 = 3;
 
 /// What binds checksums to one segment of one log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,6 +159,11 @@ impl BatchWriter {
         self.draft(&out, body)
     }
 
+    /// Adds all records of an open transaction, so that its earlier drafts are not needed.
+    pub(crate) fn carried(&mut self, body: &[u8]) -> Location {
+        self.draft(&[CARRIED, 0], body)
+    }
+
     /// Adds a mark.
     pub(crate) fn mark(&mut self, body: &[u8]) -> Location {
         self.draft(&[MARK], body)
@@ -276,6 +282,8 @@ fn head(chain: u32, reader: &mut Reader<'_>) -> Result<Head, DecodeError> {
 #[derive(Clone, Debug)]
 pub(crate) enum Stored<'a> {
     Transaction(StoredDraft<'a>),
+    /// All records of a transaction up to a version, once more.
+    Carried(StoredDraft<'a>),
     Mark(ClockMark),
 }
 
@@ -345,6 +353,7 @@ pub(crate) fn stored<'a>(
     let mut inner = Reader::new(bytes);
     match inner.byte()? {
         TRANSACTION => Ok(Stored::Transaction(transaction(inner, segment)?)),
+        CARRIED => Ok(Stored::Carried(transaction(inner, segment)?)),
         MARK => {
             let mark = mark(&mut inner)?;
             inner.end()?;

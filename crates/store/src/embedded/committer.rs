@@ -8,6 +8,7 @@ use super::Options;
 use super::batch::{
     BatchWriter, DRAFT_BYTES_MAX, DraftBody, HEAD_BYTES_MAX, HEADER_BYTES, Head, Seal, mark_body,
 };
+use super::carrying::Carrying;
 use crate::contract::{Completion, Failure, Stats};
 use crate::disk::{DiskOp, Segment};
 use crate::encoding::Naming;
@@ -33,11 +34,12 @@ pub struct Committer {
     pub(super) retention: Retention,
     pub(super) log: LogState,
     queue: VecDeque<Queued>,
-    appended: Position,
+    pub(super) appended: Position,
     wanted: Position,
     plan: VecDeque<Planned>,
     in_flight: Option<InFlight>,
     batch: Option<PlannedBatch>,
+    pub(super) carrying: Carrying,
     room: Room,
     condition: Condition,
     stats: Stats,
@@ -83,6 +85,7 @@ pub(super) struct Queued {
 
 pub(super) enum QueuedContent {
     Transaction { gid: Gid, after: Version, version: Version, summary: Summary },
+    Carried { gid: Gid, version: Version, summary: Summary },
     Mark(ClockMark),
 }
 
@@ -143,6 +146,7 @@ impl Committer {
             plan: VecDeque::new(),
             in_flight: None,
             batch: None,
+            carrying: Carrying::default(),
             room: Room::Free,
             condition: Condition::Sound,
             stats,
@@ -200,6 +204,7 @@ impl Committer {
     }
 
     /// The next operation to carry out; none while one is under way, or if there is nothing to do.
+    #[expect(clippy::should_implement_trait, reason = "no sequence: none says to come again")]
     pub fn next(&mut self) -> Option<DiskOp> {
         if self.in_flight.is_some() || self.condition == Condition::Failed {
             return None;
@@ -222,12 +227,12 @@ impl Committer {
     /// Takes the result of the operation under way.
     pub fn complete(&mut self, result: io::Result<()>) -> Vec<Completion> {
         let done = self.in_flight.take().expect("an operation is under way");
-        if let Err(cause) = result {
-            if !self.ignores(done.step) {
-                self.condition = Condition::Failed;
-                self.plan.clear();
-                return vec![Completion::Failed(Failure { operation: done.operation, cause })];
-            }
+        if let Err(cause) = result
+            && !self.ignores(done.step)
+        {
+            self.condition = Condition::Failed;
+            self.plan.clear();
+            return vec![Completion::Failed(Failure { operation: done.operation, cause })];
         }
         self.stats.written_bytes += done.bytes;
         let mut completions = Vec::new();
@@ -334,7 +339,7 @@ impl Committer {
         Naming::Written
     }
 
-    fn enqueue(&mut self, queued: Queued, count: u64) {
+    pub(super) fn enqueue(&mut self, queued: Queued, count: u64) {
         self.appended.0 += count;
         assert_eq!(self.appended, queued.position, "positions have no gap");
         self.queue.push_back(queued);
@@ -371,15 +376,16 @@ impl Committer {
         self.plan_write(head, drafts, doomed);
     }
 
-    /// Takes what waits, as far as a batch may go; at least one draft.
+    /// Takes what waits, as far as a batch may go; at least one draft with a position.
     fn gather(&mut self) -> Vec<Queued> {
-        let mut drafts = Vec::new();
+        let mut drafts: Vec<Queued> = Vec::new();
         let mut bytes = 0;
         while let Some(queued) = self.queue.front() {
-            bytes += queued.body.len();
-            if !drafts.is_empty() && bytes > self.options.batch_bytes_max {
+            let positioned = drafts.last().is_some_and(|last| last.position > self.log.durable);
+            if positioned && bytes + queued.body.len() > self.options.batch_bytes_max {
                 break;
             }
+            bytes += queued.body.len();
             drafts.extend(self.queue.pop_front());
         }
         drafts
@@ -390,7 +396,9 @@ impl Committer {
         let index = self.index.read().expect("nobody panics while holding the index");
         let gids = drafts.iter().filter_map(|queued| match &queued.content {
             QueuedContent::Transaction { gid, after: Version(0), .. } => Some(gid),
-            QueuedContent::Transaction { .. } | QueuedContent::Mark(_) => None,
+            QueuedContent::Transaction { .. }
+            | QueuedContent::Carried { .. }
+            | QueuedContent::Mark(_) => None,
         });
         gids.filter_map(|gid| index.begun(gid)).collect()
     }
@@ -416,6 +424,14 @@ impl Committer {
             match content {
                 QueuedContent::Transaction { gid, after, version, summary } => {
                     let location = self.place(&gid, &summary, &body, &mut writer);
+                    self.carrying.earn(body.len());
+                    updates.push(Update { gid, after, version, location, summary });
+                }
+                QueuedContent::Carried { gid, version, summary } => {
+                    let location = writer.carried(&body);
+                    let tip = self.heads.get_mut(&gid).expect("a carried transaction is open");
+                    tip.last = Some(location);
+                    let after = Version(0);
                     updates.push(Update { gid, after, version, location, summary });
                 }
                 QueuedContent::Mark(latest) => {
@@ -576,7 +592,7 @@ impl Committer {
 
 impl LogState {
     /// What the log takes: closed segments whole, the last one as far as batches go.
-    fn bytes(&self) -> u64 {
+    pub(super) fn bytes(&self) -> u64 {
         self.closed.values().sum::<u64>() + u64::from(self.offset)
     }
 }

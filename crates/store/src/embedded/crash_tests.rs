@@ -1,1 +1,530 @@
-//! Crashes of the log at every operation, on a simulated disk.
+//! Crashes of the log at every operation, on a simulated disk that loses what was not synced.
+
+use super::{Options, Recovered, Recovery, lookup};
+use crate::contract::{Completion, Filter, Page};
+use crate::disk::{Disk, DiskOp, Segment};
+use crate::suite::drafts::{Chance, Writer};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use wholly_core::effect::{Content, Draft};
+use wholly_core::ids::{Gid, Position};
+use wholly_core::input::Loaded;
+use wholly_core::record::{ClockMark, PhaseName, Record};
+use wholly_core::time::Timestamp;
+
+/// A disk loses or keeps whole sectors.
+const SECTOR_BYTES: usize = 512;
+
+/// A folder of files, each with what is on the disk and what is in the page cache alone.
+#[derive(Clone, Debug, Default)]
+struct SimulatedDisk {
+    files: Vec<SimulatedFile>,
+    names: BTreeMap<Segment, usize>,
+    durable_names: BTreeMap<Segment, usize>,
+    /// Names that came or went since the last sync of the folder.
+    name_changes: Vec<(Segment, Option<usize>)>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct SimulatedFile {
+    cached: Vec<u8>,
+    durable: Vec<u8>,
+    /// Writes since the last sync.
+    pending: Vec<(usize, Vec<u8>)>,
+}
+
+impl SimulatedDisk {
+    fn carry_out(&mut self, op: &DiskOp) {
+        match op {
+            DiskOp::Create { segment } => {
+                let taken = self.names.insert(*segment, self.files.len());
+                assert_eq!(taken, None, "{segment} exists");
+                self.name_changes.push((*segment, Some(self.files.len())));
+                self.files.push(SimulatedFile::default());
+            }
+            DiskOp::Write { segment, offset, bytes } => {
+                let file = &mut self.files[self.names[segment]];
+                let offset = *offset as usize;
+                put(&mut file.cached, offset, bytes);
+                file.pending.push((offset, bytes.clone()));
+            }
+            DiskOp::Sync { segment } => {
+                let file = &mut self.files[self.names[segment]];
+                for (offset, bytes) in std::mem::take(&mut file.pending) {
+                    put(&mut file.durable, offset, &bytes);
+                }
+            }
+            DiskOp::SyncFolder => {
+                self.name_changes.clear();
+                self.durable_names = self.names.clone();
+            }
+            DiskOp::Unlink { segment } => {
+                self.names.remove(segment).expect("only what exists is removed");
+                self.name_changes.push((*segment, None));
+            }
+        }
+    }
+
+    /// A failed operation: of a write, some arrives; a sync drops what it should have kept, and
+    /// a later one does not know of it.
+    fn fail(&mut self, op: &DiskOp, chance: &mut Chance) {
+        match op {
+            DiskOp::Write { segment, offset, bytes } => {
+                let part = bytes[..chance.below(bytes.len() as u64 + 1) as usize].to_vec();
+                let op = DiskOp::Write { segment: *segment, offset: *offset, bytes: part };
+                self.carry_out(&op);
+            }
+            DiskOp::Sync { segment } => self.files[self.names[segment]].pending.clear(),
+            DiskOp::Create { .. } | DiskOp::SyncFolder | DiskOp::Unlink { .. } => {}
+        }
+    }
+
+    /// The power fails: of what was not synced, chance keeps some sectors and some names.
+    fn lose_power(&mut self, chance: &mut Chance) {
+        let kept_percent = chance.one_of(&[0, 30, 70, 100]);
+        for (segment, file) in std::mem::take(&mut self.name_changes) {
+            if chance.percent(kept_percent) {
+                match file {
+                    Some(file) => self.durable_names.insert(segment, file),
+                    None => self.durable_names.remove(&segment),
+                };
+            }
+        }
+        self.names = self.durable_names.clone();
+        for file in &mut self.files {
+            for (offset, bytes) in std::mem::take(&mut file.pending) {
+                for (at, sector) in sectors(offset, &bytes) {
+                    if chance.percent(kept_percent) {
+                        let torn = chance.percent(5);
+                        let length = if torn { chance.below(sector.len() as u64) } else { 512 };
+                        let kept = &sector[..sector.len().min(length as usize)];
+                        put(&mut file.durable, at, kept);
+                    }
+                }
+            }
+            file.cached = file.durable.clone();
+        }
+    }
+}
+
+fn put(file: &mut Vec<u8>, offset: usize, bytes: &[u8]) {
+    let end = offset + bytes.len();
+    file.resize(file.len().max(end), 0);
+    file[offset..end].copy_from_slice(bytes);
+}
+
+/// A write cut at the borders of sectors.
+fn sectors(offset: usize, bytes: &[u8]) -> Vec<(usize, &[u8])> {
+    let mut sectors = Vec::new();
+    let (mut at, mut rest) = (offset, bytes);
+    while !rest.is_empty() {
+        let length = (SECTOR_BYTES - at % SECTOR_BYTES).min(rest.len());
+        let (sector, behind) = rest.split_at(length);
+        sectors.push((at, sector));
+        (at, rest) = (at + length, behind);
+    }
+    sectors
+}
+
+impl Disk for SimulatedDisk {
+    fn list(&self) -> io::Result<Vec<(Segment, u64)>> {
+        let length = |file: usize| self.files[file].cached.len() as u64;
+        Ok(self.names.iter().map(|(segment, file)| (*segment, length(*file))).collect())
+    }
+
+    fn read(&self, segment: Segment, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+        let file = self.names.get(&segment).ok_or(io::ErrorKind::NotFound)?;
+        let cached = &self.files[*file].cached;
+        let from = cached.len().min(offset as usize);
+        Ok(cached[from..cached.len().min(from.saturating_add(length))].to_vec())
+    }
+}
+
+/// How a life of the process ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// Killed; the page cache stays.
+    Kill,
+    /// The power fails.
+    Power,
+    /// An operation fails, the process stops, and the power fails some time later.
+    Error,
+}
+
+/// One world: a disk, and what its log was told and has promised.
+struct World {
+    disk: SimulatedDisk,
+    options: Options,
+    chance: Chance,
+    writer: Writer,
+    /// Every draft that may be in the log, and the writer as it was after it.
+    drafts: Vec<(Draft, Writer)>,
+    /// What was reported durable.
+    promised: Position,
+    /// Operations until the end of this life; none for a life that goes on.
+    fuse: Option<(u64, End)>,
+    /// Whether this life's fault has happened.
+    burnt: bool,
+    seen: Seen,
+}
+
+/// What a run has met: a check that meets nothing shows nothing.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    ops: u64,
+    unlinks: u64,
+    creates: u64,
+    promises: u64,
+    failures: u64,
+    losses: u64,
+    rooms: u64,
+    forgotten: u64,
+    records_cut: u64,
+    carried: u64,
+}
+
+/// Marker of a life that has ended.
+struct Dead;
+
+impl World {
+    fn new(seed: u64) -> World {
+        let mut chance = Chance::new(seed);
+        let options = Options {
+            ended_max: chance.one_of(&[2, 10, 1_000]),
+            log_bytes_max: chance.one_of(&[12_000, 40_000, 1_000_000]),
+            segment_bytes: chance.one_of(&[1_500, 6_000, 100_000]),
+            prewrite_bytes: chance.one_of(&[1, 700, 4_096]),
+            batch_bytes_max: chance.one_of(&[1, 3_000, 100_000]),
+            salt: chance.number(),
+            ..Options::default()
+        };
+        let writer = Writer::new(seed);
+        World {
+            disk: SimulatedDisk::default(),
+            options,
+            chance,
+            writer,
+            drafts: Vec::new(),
+            promised: Position(0),
+            fuse: None,
+            burnt: false,
+            seen: Seen::default(),
+        }
+    }
+
+    /// Carries out an operation, or dies before, during or after it.
+    fn carry_out(&mut self, op: &DiskOp) -> Result<io::Result<()>, Dead> {
+        self.seen.ops += 1;
+        match op {
+            DiskOp::Create { .. } => self.seen.creates += 1,
+            DiskOp::Unlink { .. } => self.seen.unlinks += 1,
+            DiskOp::Write { .. } | DiskOp::Sync { .. } | DiskOp::SyncFolder => {}
+        }
+        let due = match &mut self.fuse {
+            Some((0, end)) if !self.burnt => Some(*end),
+            Some((left, _)) => {
+                *left = left.saturating_sub(1);
+                None
+            }
+            None => None,
+        };
+        self.burnt |= due.is_some();
+        match due {
+            None => {
+                self.disk.carry_out(op);
+                Ok(Ok(()))
+            }
+            Some(End::Error) => {
+                self.disk.fail(op, &mut self.chance);
+                Ok(Err(io::Error::other("the simulated disk has a fault")))
+            }
+            Some(End::Kill | End::Power) => {
+                if self.chance.percent(50) {
+                    self.disk.carry_out(op);
+                }
+                Err(Dead)
+            }
+        }
+    }
+
+    /// What the end of a life does to the disk.
+    fn bury(&mut self) {
+        match self.fuse.take() {
+            Some((_, End::Power)) => self.disk.lose_power(&mut self.chance),
+            Some((_, End::Error)) if self.chance.percent(50) => {
+                self.disk.lose_power(&mut self.chance);
+            }
+            Some((_, End::Error | End::Kill)) | None => {}
+        }
+    }
+
+    /// Opens the log; none if it died over it.
+    fn open(&mut self) -> Option<Recovered> {
+        self.options.salt = self.chance.number();
+        let recovery = Recovery::read(&self.disk, self.options.clone());
+        let mut recovery = recovery.unwrap_or_else(|error| panic!("no damage was done: {error}"));
+        while let Some(op) = recovery.next() {
+            let result = self.carry_out(&op).ok()?;
+            recovery.complete(result).ok()?;
+        }
+        Some(recovery.finish())
+    }
+
+    /// Lives until the fuse is burnt: appends, flushes, checks.
+    fn live(&mut self, recovered: Recovered, drafts: u64) {
+        let Recovered { mut committer, loaded, .. } = recovered;
+        self.accept(&loaded);
+        self.check(&loaded, &committer.index());
+        for _ in 0..drafts {
+            let draft = self.next_draft(committer.durable());
+            committer.append(draft);
+            if self.chance.percent(40) {
+                committer.flush(committer.appended());
+            }
+            while let Some(gid) = committer.to_carry() {
+                let found = lookup(&self.disk, &committer.index(), &gid);
+                committer.carry(&gid, &found.expect("the disk can be read").records);
+                self.seen.carried += 1;
+            }
+            for _ in 0..self.chance.below(4) {
+                let Some(op) = committer.next() else { break };
+                let Ok(result) = self.carry_out(&op) else { return };
+                for completion in committer.complete(result) {
+                    match completion {
+                        Completion::Durable(position) => {
+                            self.promised = position;
+                            self.seen.promises += 1;
+                        }
+                        Completion::Failed(_) => {
+                            self.seen.failures += 1;
+                            committer.flush(committer.appended());
+                            assert_eq!(committer.next(), None, "nothing follows a failure");
+                            return;
+                        }
+                        Completion::Room(_) => self.seen.rooms += 1,
+                        Completion::Lost { count } => self.seen.losses += count,
+                    }
+                }
+            }
+        }
+        let index = committer.index();
+        self.check_known(committer.durable(), &index);
+    }
+
+    fn next_draft(&mut self, durable: Position) -> Draft {
+        let draft = match self.chance.below(20) {
+            0 => {
+                let limit = self.writer.clock.minus_ms(self.chance.below(20));
+                let ended_before = self.writer.clock.minus_ms(self.chance.below(10));
+                self.writer.mark(ClockMark { clock: self.writer.clock, limit, ended_before })
+            }
+            1 => match self.reusable(durable) {
+                Some(gid) => self.writer.begin_as(&gid),
+                None => self.writer.begin(),
+            },
+            _ => self.writer.any(),
+        };
+        self.drafts.push((draft.clone(), self.writer.clone()));
+        draft
+    }
+
+    /// A gid whose transaction has ended durably.
+    fn reusable(&mut self, durable: Position) -> Option<Gid> {
+        let open: BTreeSet<Gid> = self.writer.open().into_iter().collect();
+        let ended = self.drafts.iter().filter(|(draft, _)| draft.position <= durable);
+        let ended: Vec<Gid> = ended
+            .filter_map(|(draft, _)| match &draft.content {
+                Content::Transaction { gid, .. } if !open.contains(gid) => Some(gid.clone()),
+                Content::Transaction { .. } | Content::Mark(_) => None,
+            })
+            .collect();
+        let gid = ended.get(self.chance.below(ended.len().max(1) as u64) as usize)?.clone();
+        // Its end may be among the drafts that are not durable.
+        let durable_end = self.drafts.iter().rev().find_map(|(draft, _)| match &draft.content {
+            Content::Transaction { gid: one, .. } if *one == gid => Some(draft.position),
+            Content::Transaction { .. } | Content::Mark(_) => None,
+        });
+        (durable_end? <= durable).then_some(gid)
+    }
+
+    /// Takes what the log found for what was written: no less than it promised, no more than it
+    /// was told.
+    fn accept(&mut self, loaded: &Loaded) {
+        assert!(loaded.position >= self.promised, "what was promised is there");
+        let found = self.drafts.iter().filter(|(draft, _)| draft.position <= loaded.position);
+        let found = found.count();
+        self.seen.records_cut += (self.drafts.len() - found) as u64;
+        self.drafts.truncate(found);
+        let last = self.drafts.last().map_or(Position(0), |(draft, _)| draft.position);
+        assert_eq!(last, loaded.position, "whole drafts are there");
+        self.writer = self.drafts.last().map_or(Writer::new(1), |(_, writer)| writer.clone());
+        self.promised = loaded.position;
+    }
+
+    /// The records, begins and phases of all transactions up to a position.
+    fn known(&self, through: Position) -> BTreeMap<Gid, (Timestamp, PhaseName, Vec<Record>)> {
+        let mut known = BTreeMap::new();
+        for (draft, _) in self.drafts.iter().filter(|(draft, _)| draft.position <= through) {
+            let Content::Transaction { gid, after, records, summary } = &draft.content else {
+                continue;
+            };
+            let row = (summary.begun, summary.phase, Vec::new());
+            let one = known.entry(gid.clone()).or_insert(row);
+            one.0 = summary.begun;
+            one.1 = summary.phase;
+            one.2.truncate(after.0 as usize);
+            one.2.extend(records.iter().cloned());
+        }
+        known
+    }
+
+    fn check(&mut self, loaded: &Loaded, index: &super::SharedIndex) {
+        let known = self.known(loaded.position);
+        let open = known.iter().filter(|(_, (_, phase, _))| *phase != PhaseName::Ended);
+        let open: Vec<_> =
+            open.map(|(gid, (_, _, records))| (gid.clone(), records.clone())).collect();
+        assert_eq!(loaded.open, open, "what is open is there, and nothing else");
+        let marks = self.drafts.iter().rev().find_map(|(draft, _)| match draft.content {
+            Content::Mark(mark) => Some(mark),
+            Content::Transaction { .. } => None,
+        });
+        assert_eq!(loaded.mark, marks, "the last mark is there");
+        self.check_known(loaded.position, index);
+    }
+
+    /// What the index knows is true; what it does not know is said to be forgotten.
+    fn check_known(&mut self, durable: Position, index: &super::SharedIndex) {
+        let known = self.known(durable);
+        for (gid, (begun, phase, records)) in &known {
+            let found = lookup(&self.disk, index, gid).expect("the disk can be read");
+            match found.records.is_empty() {
+                false => assert_eq!(found.records, *records, "{gid} is as it was written"),
+                true => {
+                    self.seen.forgotten += 1;
+                    assert_eq!(*phase, PhaseName::Ended, "{gid} is open and must be known");
+                    assert!(*begun <= found.forgotten, "{gid} is said to be forgotten");
+                }
+            }
+        }
+        let all = Page { limit: known.len() + 1, after: None };
+        let listing = index.read().expect("nobody panics").list(&Filter::default(), &all);
+        for item in listing.items {
+            assert_eq!(item.summary.begun, known[&item.gid].0, "{} is listed once", item.gid);
+        }
+    }
+
+    /// One life and its end.
+    fn life(&mut self, fuse: Option<(u64, End)>, drafts: u64) {
+        (self.fuse, self.burnt) = (fuse, false);
+        if let Some(recovered) = self.open() {
+            self.live(recovered, drafts);
+        }
+        self.bury();
+    }
+}
+
+fn run<T>(seed: u64, what: impl FnOnce(&mut World) -> T) -> T {
+    let named = Named(seed);
+    let result = what(&mut World::new(seed));
+    std::mem::forget(named);
+    result
+}
+
+/// Says which seed failed.
+struct Named(u64);
+
+impl Drop for Named {
+    fn drop(&mut self) {
+        eprintln!("seed {}", self.0);
+    }
+}
+
+const ENDS: [End; 3] = [End::Kill, End::Power, End::Error];
+
+fn many_lives(world: &mut World) {
+    for _ in 0..8 {
+        let fuse = (world.chance.below(40), world.chance.one_of(&ENDS));
+        let drafts = 5 + world.chance.below(40);
+        world.life(Some(fuse), drafts);
+    }
+    world.life(None, 10);
+}
+
+#[test]
+fn what_was_promised_survives_many_lives() {
+    let mut met = [0; 9];
+    for seed in 0..300 {
+        let seen = run(seed, |world| {
+            many_lives(world);
+            world.seen
+        });
+        let Seen { unlinks, creates, promises, failures, losses, .. } = seen;
+        let counts = [unlinks, creates, promises, failures, losses];
+        let more = [seen.rooms, seen.forgotten, seen.records_cut, seen.carried];
+        for (met, count) in met.iter_mut().zip(counts.into_iter().chain(more)) {
+            *met += count;
+        }
+    }
+    eprintln!("met {met:?}");
+    assert!(met.iter().all(|count| *count > 100), "everything is met often: {met:?}");
+}
+
+#[cfg(feature = "mutants")]
+#[test]
+fn every_mutant_is_found() {
+    for mutant in crate::mutants::Mutant::ALL {
+        let found = (0..300).any(|seed| {
+            let lives = std::panic::AssertUnwindSafe(|| {
+                run(seed, |world| {
+                    world.options.mutant = Some(mutant);
+                    many_lives(world);
+                });
+            });
+            std::panic::catch_unwind(lives).is_err()
+        });
+        assert!(found, "{mutant:?} is found");
+    }
+}
+
+#[test]
+fn what_was_promised_survives_a_crash_at_every_operation() {
+    for seed in 1_000..1_006 {
+        for end in ENDS {
+            for crash in 0.. {
+                let ops = run(seed, |world| {
+                    world.life(None, 15);
+                    let before = world.seen.ops;
+                    world.life(Some((crash, end)), 15);
+                    let ops = world.seen.ops - before;
+                    world.life(None, 5);
+                    ops
+                });
+                if ops <= crash {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_recovery_may_crash_at_every_operation_and_is_repeated() {
+    for seed in 2_000..2_040 {
+        run(seed, |world| {
+            world.life(Some((20, End::Kill)), 30);
+            // No draft is appended any more: what the first recovery finds stays.
+            let before = (world.disk.clone(), world.drafts.clone(), world.promised);
+            for end in ENDS {
+                for crash in 0..12 {
+                    (world.disk, world.drafts, world.promised) = before.clone();
+                    world.life(Some((crash, end)), 0);
+                    world.life(Some((crash + 1, End::Power)), 0);
+                    world.life(None, 0);
+                    let once = world.promised;
+                    world.life(None, 0);
+                    assert_eq!(world.promised, once, "the same is found again");
+                }
+            }
+        });
+    }
+}

@@ -1,6 +1,7 @@
 //! The embedded log: committer and recovery, which do no I/O, and the thread that does it.
 
 mod batch;
+mod carrying;
 mod committer;
 #[cfg(test)]
 mod crash_tests;
@@ -343,10 +344,12 @@ fn commit(mut committer: Committer, files: &Files, shared: &Shared, reporter: &m
         if going == Going::Out {
             committer.flush(committer.appended());
         }
+        carry(&mut committer, files);
         while let Some(op) = committer.next() {
             let completions = committer.complete(files.carry_out(&op));
             let inbox = take(&mut shared.inbox());
             hand_over(&mut committer, inbox.drafts, inbox.flush);
+            carry(&mut committer, files);
             if completions.is_empty() {
                 continue;
             }
@@ -361,6 +364,17 @@ fn commit(mut committer: Committer, files: &Files, shared: &Shared, reporter: &m
         }
         if going == Going::Out {
             return;
+        }
+    }
+}
+
+/// Carries open transactions out of the oldest segment, as far as the committer wants it.
+fn carry(committer: &mut Committer, files: &Files) {
+    let index = committer.index();
+    while let Some(gid) = committer.to_carry() {
+        // One that cannot be read keeps its segment; the next start refuses the log for it.
+        if let Ok(found) = lookup(files, &index, &gid) {
+            committer.carry(&gid, &found.records);
         }
     }
 }

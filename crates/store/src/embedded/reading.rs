@@ -64,12 +64,12 @@ fn read_draft<'a>(
     version: Version,
 ) -> Result<StoredDraft<'a>, DecodeError> {
     match stored(&mut Reader::new(bytes), at.segment)? {
-        Stored::Transaction(draft)
+        Stored::Transaction(draft) | Stored::Carried(draft)
             if draft.gid == *gid && draft.count > 0 && draft.version()? == version =>
         {
             Ok(draft)
         }
-        Stored::Transaction(_) | Stored::Mark(_) => Err(DecodeError::Stranger),
+        Stored::Transaction(_) | Stored::Carried(_) | Stored::Mark(_) => Err(DecodeError::Stranger),
     }
 }
 

@@ -68,12 +68,13 @@ impl Recovery {
     }
 
     /// The next operation to carry out.
+    #[expect(clippy::should_implement_trait, reason = "no sequence: none says to come again")]
     pub fn next(&mut self) -> Option<DiskOp> {
         // A file is of no use only once the tail, which says so, is durable.
-        if self.committer.is_idle() {
-            if let Some(segment) = self.useless.pop_front() {
-                self.committer.plan_unlink(segment);
-            }
+        if self.committer.is_idle()
+            && let Some(segment) = self.useless.pop_front()
+        {
+            self.committer.plan_unlink(segment);
         }
         self.committer.next()
     }
@@ -325,7 +326,8 @@ struct Replay {
     ends: u64,
     mark: Option<(ClockMark, Segment)>,
     last_mark: Option<ClockMark>,
-    /// Transactions whose first draft lay in a segment that is gone: forgotten ones.
+    /// Transactions whose first draft lay in a segment that is gone: their end, or where they
+    /// are carried to, is still to come.
     strangers: BTreeMap<Gid, Location>,
     stranger_begun_max: Timestamp,
 }
@@ -362,6 +364,10 @@ impl Replay {
                     position += draft.count;
                     self.draft(at, draft)?;
                 }
+                Stored::Carried(draft) => {
+                    let update = self.carried(at, draft)?;
+                    self.index.apply(update);
+                }
             }
         }
         if position != batch.head.last.0 {
@@ -385,17 +391,34 @@ impl Replay {
             Folded::Known { after, version, summary } => {
                 self.index.apply(Update { gid, after, version, location: at, summary });
             }
-            Folded::Stranger { summary } => {
-                self.stranger_begun_max = self.stranger_begun_max.max(summary.begun);
-                match summary.phase {
-                    PhaseName::Ended => self.strangers.remove(&gid),
-                    PhaseName::Open | PhaseName::Forward | PhaseName::Finishing => {
-                        self.strangers.insert(gid, at)
-                    }
-                };
-            }
+            Folded::Stranger { summary } => match summary.phase {
+                PhaseName::Ended => {
+                    self.strangers.remove(&gid);
+                    self.stranger_begun_max = self.stranger_begun_max.max(summary.begun);
+                }
+                PhaseName::Open | PhaseName::Forward | PhaseName::Finishing => {
+                    self.strangers.insert(gid, at);
+                }
+            },
         }
         Ok(())
+    }
+
+    /// Takes a carried transaction for what its earlier drafts, which may be gone, came to.
+    fn carried(&mut self, at: Location, draft: StoredDraft<'_>) -> Result<Update, OpenError> {
+        let undecodable = |cause| undecodable(at, cause);
+        let (gid, count) = (draft.gid.clone(), draft.count);
+        let version = draft.version().map_err(undecodable)?;
+        let (summary, records) = draft.open(&placeholder()).map_err(undecodable)?;
+        let stale = self.open.get(&gid).is_some_and(|one| one.tip.version != version);
+        if stale || summary.phase == PhaseName::Ended {
+            return Err(contradiction(at));
+        }
+        self.strangers.remove(&gid);
+        let (name, phase) = (summary.name.clone(), summary.phase);
+        let tip = Tip { version, name, last: Some(at), phase };
+        self.open.insert(gid.clone(), OpenOne { tip, count, records: records.to_vec() });
+        Ok(Update { gid, after: Version(0), version, location: at, summary })
     }
 
     /// Adds a draft to its transaction, if that is known.
@@ -467,6 +490,12 @@ impl Replay {
                 Stored::Mark(mark) => {
                     self.last_mark = Some(mark);
                     committer.append_mark_again(mark);
+                    continue;
+                }
+                Stored::Carried(draft) => {
+                    let update = self.carried(at, draft)?;
+                    let records = &self.open[&update.gid].records;
+                    committer.append_carried(&update.gid, update.version, update.summary, records);
                     continue;
                 }
                 Stored::Transaction(draft) => draft,
