@@ -55,7 +55,7 @@ const ROOMS: &[Room] = &[
         others: Others::AllBut(&[]),
     },
     Room { name: "wholly-shop", ours: &["wholly"], others: Others::AllBut(&[]) },
-    Room { name: "axum-existing", ours: &["wholly"], others: Others::AllBut(&[]) },
+    Room { name: "axum-existing", ours: &["wholly", "wholly-shop"], others: Others::AllBut(&[]) },
     Room {
         name: "wholly-cli",
         ours: &[
