@@ -1,0 +1,441 @@
+//! The command line: every command, flag and default.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// What every help page ends with.
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  not done: the outside failed, or what was checked is wrong
+  2  the command line is wrong; nothing was tried
+  3  the coordinator did not answer; nothing is known
+  4  the coordinator refused; nothing was changed
+
+Logs go to stderr: WHOLLY_LOG=info,wholly=debug and --log-format choose which and how.";
+
+/// Distributed transactions, wholly or not at all.
+#[derive(Debug, Parser)]
+#[command(name = "wholly", version, about, after_help = EXIT_CODES, max_term_width = 100)]
+pub(crate) struct Arguments {
+    /// How logs are written to stderr
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
+    pub(crate) log_format: LogFormat,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// How logs are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people
+    Text,
+    /// For programs: one JSON object a line
+    Json,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the coordinator
+    Serve(Serve),
+    /// Show the shop under every fault: services and coordinator as processes of this machine
+    Demo(Demo),
+    /// Show how the coordinator stands: backlog, what is stuck, version
+    Status(Reading),
+    /// Look at transactions and act on them
+    #[command(subcommand)]
+    Tx(Tx),
+    /// Print or create the tables that a participant's database needs
+    #[command(subcommand)]
+    Schema(Schema),
+    /// Run one service of the shop
+    #[command(hide = true)]
+    ShopService(ShopService),
+    /// Print the books of a shop
+    #[command(hide = true)]
+    ShopBooks(ShopBooks),
+}
+
+/// `wholly serve`
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// Try it out: loopback only, any loopback address may be called, data in ./wholly-data
+    #[arg(long)]
+    pub(crate) dev: bool,
+    /// The folder that holds the log, ./wholly-data if not said; one process per folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Where to listen, 127.0.0.1:7700 if not said; port 0 takes a free one
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Option<String>,
+    /// A configuration file, wholly.toml; flags win over environment, environment over file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// A service that may be called, by name; repeatable
+    #[arg(long = "destination", value_name = "NAME=URL")]
+    pub(crate) destinations: Vec<String>,
+    /// One setting or limit of the file, as calls.timeout_ms=300; repeatable
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Listen beyond loopback without authentication
+    #[arg(long)]
+    pub(crate) insecure: bool,
+    /// Write each effect with the position it needed and the one that was durable, a line each
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trace_effects: Option<PathBuf>,
+    /// Stop when stdin ends, so that no child outlives its parent
+    #[arg(long, hide = true)]
+    pub(crate) until_stdin_ends: bool,
+}
+
+/// `wholly demo`
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// Leave a shop with a few hundred mixed orders running, to look at
+    #[arg(long)]
+    pub(crate) keep: bool,
+    /// How many scenes run side by side
+    #[arg(long, value_name = "N", default_value_t = 6, value_parser = at_once())]
+    pub(crate) side_by_side: u16,
+    /// Print the verdicts as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Where the coordinator is and how to print what it says.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Reading {
+    /// The coordinator's address
+    #[arg(long, value_name = "URL", env = "WHOLLY_URL", default_value = "http://127.0.0.1:7700")]
+    pub(crate) url: String,
+    /// Print JSON for programs instead of a table for people
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `wholly tx`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Tx {
+    /// List transactions, those that are open first
+    List(List),
+    /// Show one: its branches, and its records, attempts and replies as a timeline
+    Show(Show),
+    /// Let stuck branches be called again, and call what waits at once
+    Retry(Retry),
+    /// Abort what is not decided
+    Abort(Operate),
+    /// Stop calling: every unfinished branch waits until a retry
+    Park(Operate),
+    /// Say how a stuck branch stands, when its participant cannot
+    Resolve(Resolve),
+}
+
+/// `wholly tx list`
+#[derive(Debug, Args)]
+pub(crate) struct List {
+    #[command(flatten)]
+    pub(crate) reading: Reading,
+    #[command(flatten)]
+    pub(crate) filter: Filter,
+    /// At most so many
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub(crate) limit: u32,
+    /// Go on where an earlier list ended
+    #[arg(long)]
+    pub(crate) cursor: Option<String>,
+}
+
+/// Which transactions.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Filter {
+    /// Only those with a branch that waits for an operator
+    #[arg(long)]
+    pub(crate) stuck: bool,
+    /// Only those in this state
+    #[arg(long, value_enum)]
+    pub(crate) state: Option<State>,
+    /// Only those of this name, as place-order
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Only those that wait for this destination
+    #[arg(long, value_name = "DESTINATION")]
+    pub(crate) waits_for: Option<String>,
+    /// Only those begun at least so long ago, as 10m
+    #[arg(long, value_name = "TIME")]
+    pub(crate) older_than: Option<Span>,
+}
+
+/// Where a transaction stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum State {
+    /// The initiator will decide
+    Open,
+    /// The steps will decide
+    Forward,
+    /// Every branch is being told
+    Finishing,
+    /// Over
+    Ended,
+}
+
+/// `wholly tx show`
+#[derive(Debug, Args)]
+pub(crate) struct Show {
+    /// Which transaction
+    pub(crate) gid: String,
+    #[command(flatten)]
+    pub(crate) reading: Reading,
+}
+
+/// `wholly tx retry`
+#[derive(Debug, Args)]
+pub(crate) struct Retry {
+    /// Which transaction; or all that match --name, --stuck, --waits-for, --older-than
+    #[arg(required_unless_present_any = ["name", "stuck", "waits_for", "older_than", "state"])]
+    pub(crate) gid: Option<String>,
+    #[command(flatten)]
+    pub(crate) reading: Reading,
+    #[command(flatten)]
+    pub(crate) filter: Filter,
+    /// One branch only
+    #[arg(long, requires = "gid")]
+    pub(crate) branch: Option<String>,
+    /// Why; kept in the transaction's history
+    #[arg(long, required_unless_present = "dry_run")]
+    pub(crate) reason: Option<String>,
+    /// Only say how many it would be
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Do it for all that match, however many
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+/// `wholly tx abort` and `wholly tx park`
+#[derive(Debug, Args)]
+pub(crate) struct Operate {
+    /// Which transaction
+    pub(crate) gid: String,
+    #[command(flatten)]
+    pub(crate) reading: Reading,
+    /// Why; kept in the transaction's history
+    #[arg(long)]
+    pub(crate) reason: String,
+}
+
+/// `wholly tx resolve`
+#[derive(Debug, Args)]
+pub(crate) struct Resolve {
+    /// Which transaction
+    pub(crate) gid: String,
+    #[command(flatten)]
+    pub(crate) reading: Reading,
+    /// Which branch
+    #[arg(long)]
+    pub(crate) branch: String,
+    #[command(flatten)]
+    pub(crate) word: Word,
+    /// Why; kept in the transaction's history
+    #[arg(long)]
+    pub(crate) reason: String,
+}
+
+/// An operator's word on a branch.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct Word {
+    /// The branch's effect stands
+    #[arg(long)]
+    pub(crate) applied: bool,
+    /// The branch has no effect
+    #[arg(long)]
+    pub(crate) not_applied: bool,
+    /// It cannot be known
+    #[arg(long)]
+    pub(crate) unknown: bool,
+}
+
+/// `wholly schema`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Schema {
+    /// Print the tables, to be put among your migrations
+    Print {
+        /// For which database
+        #[arg(value_enum)]
+        dialect: Dialect,
+    },
+    /// Create the tables in a database
+    Apply {
+        /// As sqlite:///var/lib/shop/stock.db
+        #[arg(value_name = "DATABASE-URL")]
+        database: String,
+    },
+}
+
+/// A database that a barrier can stand in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Dialect {
+    /// SQLite
+    Sqlite,
+    /// PostgreSQL
+    Postgres,
+}
+
+/// `wholly shop-service`
+#[derive(Debug, Args)]
+pub(crate) struct ShopService {
+    /// Which
+    #[arg(value_enum)]
+    pub(crate) role: Role,
+    /// The folder of its database
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: PathBuf,
+    /// Where to listen; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    pub(crate) listen: SocketAddr,
+    /// The coordinator's address; without it, the first line of stdin says it
+    #[arg(long, value_name = "URL")]
+    pub(crate) coordinator: Option<String>,
+    /// How long an order may take before it is undone
+    #[arg(long, value_name = "MS", default_value_t = 30_000)]
+    pub(crate) patience_ms: u64,
+    /// Stop when stdin ends, so that no child outlives its parent
+    #[arg(long)]
+    pub(crate) until_stdin_ends: bool,
+}
+
+/// A service of the shop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Role {
+    /// It takes orders
+    Order,
+    /// It has the pieces
+    Stock,
+    /// It has the points
+    Points,
+}
+
+/// `wholly shop-books`
+#[derive(Debug, Args)]
+pub(crate) struct ShopBooks {
+    /// The folder of the three databases
+    pub(crate) folder: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn at_once() -> clap::builder::RangedI64ValueParser<u16> {
+    clap::value_parser!(u16).range(1..=64)
+}
+
+/// A time span as people write it: `500ms`, `90s`, `10m`, `2h`, `7d`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Span(pub(crate) Duration);
+
+impl FromStr for Span {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+        let (number, unit) = text.split_at(digits);
+        let unit_ms = match unit.trim() {
+            "ms" => 1,
+            "s" => 1_000,
+            "m" | "min" => 60_000,
+            "h" => 3_600_000,
+            "d" => 86_400_000,
+            other => return Err(format!("`{other}` is no unit of time; use ms, s, m, h or d")),
+        };
+        let number: u64 =
+            number.parse().map_err(|_| format!("`{text}` does not begin with a number"))?;
+        let ms = number.checked_mul(unit_ms).ok_or_else(|| format!("`{text}` is too long"))?;
+        Ok(Span(Duration::from_millis(ms)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Parses a line; what comes back is `ok` or the lines of the complaint.
+    fn check(line: &str, expected: &str) {
+        let words = std::iter::once("wholly").chain(line.split_whitespace());
+        let seen = match Arguments::try_parse_from(words) {
+            Ok(_) => "ok".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        assert!(seen.contains(expected), "wholly {line}\nexpected: {expected}\nseen: {seen}");
+    }
+
+    #[test]
+    fn the_command_line_is_sound() {
+        use clap::CommandFactory;
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn lines_of_the_manual_are_understood() {
+        check("serve --dev", "ok");
+        check("serve --data d --listen 127.0.0.1:0 --destination stock=http://s:1", "ok");
+        check("serve --data d --set calls.timeout_ms=300 --set calls.backoff_ms=20", "ok");
+        check("serve --listen 0.0.0.0:7700 --insecure --config wholly.toml", "ok");
+        check("demo", "ok");
+        check("demo --keep", "ok");
+        check("status --json", "ok");
+        check("tx list --stuck", "ok");
+        check("tx list --waits-for stock --older-than 10m", "ok");
+        check("tx show order-4711 --url http://127.0.0.1:1", "ok");
+        check("tx retry order-4711 --reason restored", "ok");
+        check("tx retry --name place-order --stuck --dry-run", "ok");
+        check("tx resolve order-4711 --branch stock --not-applied --reason seen", "ok");
+        check("tx abort order-4711 --reason late", "ok");
+        check("tx park order-4711 --reason look", "ok");
+        check("schema print postgres", "ok");
+        check("schema apply sqlite://stock.db", "ok");
+    }
+
+    #[test]
+    fn wrong_lines_are_told_what_is_missing() {
+        check("serve --dta d", "a similar argument exists: '--data'");
+        check("shop-service stock --data d --listen here", "invalid socket address");
+        check("tx retry --reason r", "required");
+        check("tx retry order-1", "--reason <REASON>");
+        check("tx resolve g --branch b --reason r", "--applied|--not-applied|--unknown");
+        check("tx resolve g --branch b --reason r --applied --unknown", "cannot be used with");
+        check("tx lst", "a similar subcommand exists: 'list'");
+        check("tx list --older-than 10x", "is no unit of time");
+        check("tx list --older-than h", "does not begin with a number");
+        check("check participant", "unrecognized subcommand");
+        check("demo --side-by-side 0", "0 is not in 1..=64");
+    }
+
+    #[test]
+    fn spans_are_read_with_their_units() {
+        let check = |text: &str, ms: u64| {
+            assert_eq!(text.parse(), Ok(Span(Duration::from_millis(ms))), "{text}");
+        };
+        check("500ms", 500);
+        check("90s", 90_000);
+        check("10m", 600_000);
+        check("10min", 600_000);
+        check("2h", 7_200_000);
+        check("7d", 604_800_000);
+        assert!("99999999999999999999s".parse::<Span>().is_err());
+        assert!("18446744073709551615d".parse::<Span>().is_err());
+    }
+
+    #[test]
+    fn what_is_hidden_stays_out_of_the_help() {
+        use clap::CommandFactory;
+        let help = Arguments::command().render_help().to_string();
+        assert!(help.contains("Exit codes:"), "{help}");
+        for word in ["shop-service", "shop-books", "check"] {
+            assert!(!help.contains(&format!("  {word}")), "{help}");
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! The coordinator as a command sees it: asks it by HTTP, and turns what is no answer into a
+//! complaint.
+
+use crate::complaint::{Complaint, Kind};
+use crate::http_client::{Ask, Reply, Unanswered};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+/// A coordinator somewhere.
+#[derive(Clone, Debug)]
+pub(crate) struct Coordinator {
+    url: String,
+}
+
+/// Whether asking changes anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asking {
+    Reads,
+    Changes,
+}
+
+impl Coordinator {
+    /// At this address, as `http://127.0.0.1:7700`.
+    pub(crate) fn at(url: &str) -> Coordinator {
+        Coordinator { url: url.trim_end_matches('/').to_owned() }
+    }
+
+    /// Reads what stands at a path.
+    pub(crate) async fn read(&self, path: &str) -> Result<Value, Complaint> {
+        let answer = Ask::read(format!("{}{path}", self.url)).send().await;
+        self.judge(Asking::Reads, answer)
+    }
+
+    /// Asks for a change.
+    pub(crate) async fn change(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<Value, Complaint> {
+        let body = serde_json::to_value(body).expect("request bodies are JSON");
+        let answer = Ask::post(format!("{}{path}", self.url), body).send().await;
+        self.judge(Asking::Changes, answer)
+    }
+
+    fn judge(&self, asking: Asking, answer: Result<Reply, Unanswered>) -> Result<Value, Complaint> {
+        match answer {
+            Ok(reply) if reply.status.is_success() => Ok(reply.body),
+            Ok(reply) => Err(refused(asking, &reply)),
+            Err(unanswered) => Err(self.unanswered(asking, &unanswered)),
+        }
+    }
+
+    fn unanswered(&self, asking: Asking, unanswered: &Unanswered) -> Complaint {
+        let start = "start it with `wholly serve`, or say where it is: --url or WHOLLY_URL";
+        match unanswered {
+            Unanswered::Address { .. } => {
+                Complaint::because(Kind::Usage, "nobody was asked", unanswered)
+                    .means("nothing was changed")
+                    .advice("write the address as --url http://127.0.0.1:7700")
+            }
+            Unanswered::Connect { .. } => {
+                let happened = "the coordinator was not reached";
+                Complaint::because(Kind::NoAnswer, happened, unanswered)
+                    .means("nothing was changed; open transactions are kept in its log")
+                    .advice(start)
+            }
+            Unanswered::Broken { .. } | Unanswered::Late { .. } => {
+                let means = match asking {
+                    Asking::Reads => "nothing was changed",
+                    Asking::Changes => "the change may have been made, or not",
+                };
+                let advice = match asking {
+                    Asking::Reads => "ask again",
+                    Asking::Changes => "look with `wholly tx show`, then ask again if it was not",
+                };
+                Complaint::because(Kind::NoAnswer, "the coordinator did not answer", unanswered)
+                    .means(means)
+                    .advice(advice)
+            }
+        }
+    }
+}
+
+/// Makes a complaint of a problem document, or of whatever else came instead of an answer.
+fn refused(asking: Asking, reply: &Reply) -> Complaint {
+    let text = |field: &str| reply.body[field].as_str();
+    let (Some(code), Some(detail)) = (text("code"), text("detail")) else {
+        let happened = format!("{} came back, which is no answer of Wholly", reply.status);
+        let means = match asking {
+            Asking::Reads => "nothing was changed",
+            Asking::Changes => "it is not known whether something was changed",
+        };
+        return Complaint::new(Kind::NoAnswer, happened)
+            .means(means)
+            .advice("see that --url names a coordinator and no other server or proxy");
+    };
+    let advice = match text("retry") {
+        Some("now") => "ask again",
+        Some("later") => "ask again in a moment",
+        Some(_) | None => "",
+    };
+    Complaint::new(Kind::Refused, format!("{detail} ({code})"))
+        .means("nothing was changed by this")
+        .advice(advice)
+}
+
+/// Reads an answer as the document it should be.
+pub(crate) fn parse<T: DeserializeOwned>(body: Value) -> Result<T, Complaint> {
+    serde_json::from_value(body).map_err(|error| {
+        Complaint::because(Kind::NoAnswer, "the answer is not the document it should be", &error)
+            .means("nothing was changed by reading it")
+            .advice("see that this program and the coordinator are of one release")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::StatusCode;
+    use serde_json::json;
+
+    fn check(status: u16, body: Value, asking: Asking, expected: &str) {
+        let reply = Reply { status: StatusCode::from_u16(status).unwrap(), body };
+        assert_eq!(refused(asking, &reply).to_string(), expected);
+    }
+
+    #[test]
+    fn a_refusal_says_what_happened_what_it_means_and_what_to_do() {
+        check(
+            503,
+            json!({"code": "starting", "detail": "the coordinator is starting", "retry": "later"}),
+            Asking::Changes,
+            "the coordinator is starting (starting)\n  data: nothing was changed by this\n  \
+             to do: ask again in a moment",
+        );
+        check(
+            409,
+            json!({"code": "not_stuck", "detail": "branch a is not stuck", "retry": "never"}),
+            Asking::Changes,
+            "branch a is not stuck (not_stuck)\n  data: nothing was changed by this",
+        );
+        check(
+            502,
+            json!("<html>"),
+            Asking::Changes,
+            "502 Bad Gateway came back, which is no answer of Wholly\n  data: it is not known \
+             whether something was changed\n  to do: see that --url names a coordinator and no \
+             other server or proxy",
+        );
+    }
+
+    #[tokio::test]
+    async fn an_absent_coordinator_is_told_from_a_wrong_address() {
+        let check = async |url: &str, code: u8, text: &str| {
+            let complaint = Coordinator::at(url).read("/v1").await.unwrap_err();
+            let (seen, kind) = (complaint.to_string(), complaint.kind());
+            assert!(seen.contains(text) && kind.code() == code, "{url}: {seen}");
+        };
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let free = listener.local_addr().unwrap();
+        drop(listener);
+        check(&format!("http://{free}"), 3, "start it with `wholly serve`").await;
+        check("127.0.0.1", 2, "write the address as").await;
+    }
+}

@@ -1,0 +1,215 @@
+//! HTTP as a command needs it: one connection a request, JSON in and out, bounded in time and size.
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HOST};
+use http::{Method, Request, StatusCode, Uri};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use std::time::Duration;
+use tokio::net::TcpStream;
+
+/// Largest answer that is read.
+const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    /// The status.
+    pub(crate) status: StatusCode,
+    /// The body; null where it is empty, a text where it is no JSON.
+    pub(crate) body: Value,
+}
+
+/// Why nothing came back.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unanswered {
+    /// The address is none.
+    #[error("`{url}` is no address of the form http://HOST:PORT")]
+    Address {
+        /// What was given.
+        url: String,
+    },
+    /// Nobody listens there; the request was not sent.
+    #[error("cannot connect to {url}")]
+    Connect {
+        /// Where.
+        url: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It was sent, perhaps; no whole answer came.
+    #[error("the connection to {url} broke before the answer was whole")]
+    Broken {
+        /// Where.
+        url: String,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// It was sent, perhaps; time was over first.
+    #[error("{url} did not answer within {within_ms} ms")]
+    Late {
+        /// Where.
+        url: String,
+        /// How long it had.
+        within_ms: u128,
+    },
+}
+
+/// A request to be sent.
+#[derive(Debug, Clone)]
+pub(crate) struct Ask {
+    method: Method,
+    url: String,
+    body: Option<Value>,
+    within: Duration,
+}
+
+impl std::fmt::Display for Ask {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.method, self.url)
+    }
+}
+
+impl Ask {
+    /// Reads something.
+    pub(crate) fn read(url: impl Into<String>) -> Ask {
+        Ask { method: Method::GET, url: url.into(), body: None, within: Duration::from_secs(40) }
+    }
+
+    /// Sends something.
+    pub(crate) fn post(url: impl Into<String>, body: Value) -> Ask {
+        Ask { method: Method::POST, body: Some(body), ..Ask::read(url) }
+    }
+
+    /// Removes something.
+    pub(crate) fn delete(url: impl Into<String>) -> Ask {
+        Ask { method: Method::DELETE, ..Ask::read(url) }
+    }
+
+    /// Gives up after this long.
+    pub(crate) fn within(self, within: Duration) -> Ask {
+        Ask { within, ..self }
+    }
+
+    /// Sends it and reads the whole answer.
+    pub(crate) async fn send(self) -> Result<Reply, Unanswered> {
+        let (url, within) = (self.url.clone(), self.within);
+        match tokio::time::timeout(within, self.exchange()).await {
+            Ok(answer) => answer,
+            Err(_) => Err(Unanswered::Late { url, within_ms: within.as_millis() }),
+        }
+    }
+
+    async fn exchange(self) -> Result<Reply, Unanswered> {
+        let url = self.url.clone();
+        let broken = |source| Unanswered::Broken { url: url.clone(), source };
+        let uri: Uri = self.url.parse().map_err(|_| Unanswered::Address { url: url.clone() })?;
+        let (Some("http"), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
+            return Err(Unanswered::Address { url });
+        };
+        let place = format!("{}:{}", authority.host(), authority.port_u16().unwrap_or(80));
+        let stream = TcpStream::connect(place).await;
+        let stream = stream.map_err(|source| Unanswered::Connect { url: url.clone(), source })?;
+        stream.set_nodelay(true).map_err(|error| broken(error.into()))?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| broken(error.into()))?;
+        let connection = tokio::spawn(connection);
+        let request = self.request(&uri).map_err(|error| broken(error.into()))?;
+        let response = sender.send_request(request).await.map_err(|error| broken(error.into()))?;
+        let status = response.status();
+        let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
+        connection.abort();
+        Ok(Reply { status, body: parse(&body.map_err(broken)?.to_bytes()) })
+    }
+
+    fn request(&self, uri: &Uri) -> http::Result<Request<Full<Bytes>>> {
+        let path = uri.path_and_query().map_or("/", |path| path.as_str());
+        let host = uri.authority().map_or("", |authority| authority.as_str());
+        let builder = Request::builder().method(&self.method).uri(path).header(HOST, host);
+        match &self.body {
+            Some(body) => builder
+                .header(CONTENT_TYPE, "application/json")
+                .body(Full::new(Bytes::from(body.to_string()))),
+            None => builder.body(Full::default()),
+        }
+    }
+}
+
+fn parse(bytes: &[u8]) -> Value {
+    if bytes.is_empty() {
+        return Value::Null;
+    }
+    serde_json::from_slice(bytes)
+        .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(bytes).into_owned()))
+}
+
+/// Spells a text for a path or a query.
+pub(crate) fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                escaped.push(char::from(byte));
+            }
+            other => escaped.push_str(&format!("%{other:02X}")),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    #[test]
+    fn texts_are_escaped_for_paths_and_queries() {
+        assert_eq!(escape("order-4711.2_~"), "order-4711.2_~");
+        assert_eq!(escape("a/b c&d=é"), "a%2Fb%20c%26d%3D%C3%A9");
+    }
+
+    /// What a peer that says these bytes and closes is taken for.
+    async fn check(says: &'static str, expected: &str) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/v1", listener.local_addr().unwrap());
+        let peer = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut heard = [0; 1_024];
+            let n = stream.read(&mut heard).await.unwrap();
+            stream.write_all(says.as_bytes()).await.unwrap();
+            String::from_utf8_lossy(&heard[..n]).into_owned()
+        });
+        let seen = match Ask::post(url, serde_json::json!({"a": 1})).send().await {
+            Ok(reply) => format!("{} {}", reply.status.as_u16(), reply.body),
+            Err(error) => crate::complaint::chain(&error),
+        };
+        assert!(seen.contains(expected), "{says}: {seen}");
+        let heard = peer.await.unwrap();
+        assert!(heard.starts_with("POST /v1 HTTP/1.1\r\n"), "{heard}");
+        assert!(heard.contains("content-type: application/json"), "{heard}");
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_whole_or_it_is_none() {
+        check("HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\n{\"b\":2}", "200 {\"b\":2}").await;
+        check("HTTP/1.1 204 No Content\r\n\r\n", "204 null").await;
+        check("HTTP/1.1 502 Bad\r\ncontent-length: 2\r\n\r\nno", "502 \"no\"").await;
+        check("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{\"b\":2}", "broke before").await;
+        check("", "broke before the answer was whole").await;
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_asked_says_why() {
+        let check = async |url: &str, expected: &str| {
+            let error = Ask::read(url).send().await.unwrap_err();
+            assert!(crate::complaint::chain(&error).contains(expected), "{url}: {error}");
+        };
+        let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        check(&format!("http://{free}/"), "cannot connect").await;
+        check("https://localhost/", "no address of the form").await;
+        check("stock", "no address of the form").await;
+    }
+}

@@ -1,0 +1,181 @@
+//! `wholly tx list`: a row per transaction, and what it waits for.
+
+use crate::arguments::{Filter, List, State};
+use crate::complaint::Complaint;
+use crate::coordinator::{Coordinator, parse};
+use crate::http_client::escape;
+use crate::table;
+use std::time::Duration;
+use wholly_core::time::Timestamp;
+use wholly_wire::v1::answer::{self, Call, Summary};
+use wholly_wire::v1::path;
+
+/// Prints one page.
+pub(super) async fn run(list: List) -> Result<(), Complaint> {
+    let coordinator = Coordinator::at(&list.reading.url);
+    let query = query(&list.filter, list.limit, list.cursor.as_deref());
+    let body = coordinator.read(&query).await?;
+    if list.reading.json {
+        println!("{body}");
+        return Ok(());
+    }
+    let page: answer::List<'static> = parse(body)?;
+    println!("{}", render(&page, super::clock()));
+    Ok(())
+}
+
+/// The path of a page.
+pub(crate) fn query(filter: &Filter, limit: u32, cursor: Option<&str>) -> String {
+    let mut query = format!("{}?limit={limit}", path::TRANSACTIONS);
+    let mut say = |key: &str, value: Option<String>| {
+        if let Some(value) = value {
+            query.push_str(&format!("&{key}={}", escape(&value)));
+        }
+    };
+    say("state", filter.state.map(|state| spell(state).to_owned()));
+    say("stuck", filter.stuck.then(|| "true".to_owned()));
+    say("name", filter.name.clone());
+    say("waits_for", filter.waits_for.clone());
+    say("older_than_ms", filter.older_than.map(|span| span.0.as_millis().to_string()));
+    say("cursor", cursor.map(str::to_owned));
+    query
+}
+
+fn spell(state: State) -> &'static str {
+    match state {
+        State::Open => "open",
+        State::Forward => "forward",
+        State::Finishing => "finishing",
+        State::Ended => "ended",
+    }
+}
+
+fn render(page: &answer::List<'_>, clock: Timestamp) -> String {
+    if page.items.is_empty() {
+        return "no transaction matches".to_owned();
+    }
+    let header = ["GID", "NAME", "MODE", "STATE", "SINCE", "ATTEMPTS", "NEXT", "WAITS FOR"];
+    let mut rows = table::table(&header);
+    for item in &page.items {
+        let modes: Vec<&str> = item.modes.iter().map(|mode| mode.as_str()).collect();
+        let attempts: u32 = item.calls.iter().map(|call| call.attempts).sum();
+        let attempts = if attempts == 0 { "–".to_owned() } else { attempts.to_string() };
+        let since = table::span(Duration::from_millis(clock.since_ms(item.begun.0)));
+        let (gid, name) = (item.gid.to_string(), item.name.to_string());
+        let (state, next) = (state(item), next(item));
+        rows.add_row([gid, name, modes.join("+"), state, since, attempts, next, waits_for(item)]);
+    }
+    let table = table::print(&mut rows);
+    match &page.next {
+        None => table,
+        Some(next) => format!("{table}\n\nmore: --cursor {next}"),
+    }
+}
+
+fn state(item: &Summary<'_>) -> String {
+    match (&item.outcome, &item.decision) {
+        (Some(outcome), Some(decision)) if outcome.as_str() != "as_decided" => {
+            format!("{} {decision}, {outcome}", item.state)
+        }
+        (_, Some(decision)) => format!("{} {decision}", item.state),
+        (_, None) => item.state.to_string(),
+    }
+}
+
+/// When the next call leaves.
+fn next(item: &Summary<'_>) -> String {
+    if item.calls.iter().any(|call| call.next_ms.is_none()) {
+        return "in flight".to_owned();
+    }
+    match item.calls.iter().filter_map(|call| call.next_ms).min() {
+        Some(ms) => table::span(Duration::from_millis(ms)),
+        None => "–".to_owned(),
+    }
+}
+
+fn waits_for(item: &Summary<'_>) -> String {
+    let mut parts = Vec::new();
+    if item.stuck > 0 {
+        parts.push(format!("an operator: {} stuck", item.stuck));
+    }
+    if let Some(call) = item.calls.iter().max_by_key(|call| call.attempts) {
+        parts.push(said(call));
+    } else if item.stuck == 0 {
+        parts.extend(item.waits_for.iter().map(|destination| destination.to_string()));
+    }
+    if parts.is_empty() { "–".to_owned() } else { table::cut(&parts.join("; "), 80) }
+}
+
+/// A call in words.
+pub(super) fn said(call: &Call<'_>) -> String {
+    match call.last.is_empty() {
+        true => format!("{} {}", call.branch, call.op),
+        false => format!("{} {}: {}", call.branch, call.op, call.last),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arguments::Span;
+    use serde_json::{Value, json};
+
+    fn item(changes: Value) -> Value {
+        let mut item = json!({
+            "gid": "order-4711", "name": "place-order", "modes": ["tcc"], "state": "finishing",
+            "decision": "abort", "outcome": null, "cause": "refusal", "parked": false, "stuck": 0,
+            "waits_for": ["points"], "begun": "1970-01-01T00:00:00.000Z",
+            "changed": "1970-01-01T00:00:01.000Z", "ended": null, "calls": [],
+        });
+        for (key, value) in changes.as_object().unwrap() {
+            item[key] = value.clone();
+        }
+        item
+    }
+
+    fn check(items: Value, next: Value, expected: &str) {
+        let page = serde_json::from_value(json!({ "items": items, "next": next })).unwrap();
+        assert_eq!(render(&page, Timestamp(720_000)), expected);
+    }
+
+    #[test]
+    fn a_list_says_what_each_waits_for() {
+        let call = |next: Value| {
+            json!([{"branch": "points", "op": "cancel", "attempts": 31, "next_ms": next,
+                    "last": "no answer (timeout)"}])
+        };
+        let header = "GID         NAME         MODE  STATE            SINCE   ATTEMPTS  NEXT  ";
+        let row = "order-4711  place-order  tcc   finishing abort  12 min  ";
+        check(json!([]), json!(null), "no transaction matches");
+        check(
+            json!([item(json!({ "calls": call(json!(40_000)) }))]),
+            json!("c1"),
+            &format!(
+                "{header}WAITS FOR\n{row}31        40 s  points cancel: no answer (timeout)\n\n\
+                 more: --cursor c1"
+            ),
+        );
+        check(
+            json!([item(json!({ "stuck": 1, "parked": true }))]),
+            json!(null),
+            &format!("{header}WAITS FOR\n{row}–         –     an operator: 1 stuck"),
+        );
+    }
+
+    #[test]
+    fn a_filter_becomes_a_query() {
+        let filter = Filter {
+            stuck: true,
+            state: Some(State::Finishing),
+            name: Some("place order".to_owned()),
+            waits_for: Some("http://127.0.0.1:1".to_owned()),
+            older_than: Some(Span(Duration::from_secs(600))),
+        };
+        assert_eq!(
+            query(&filter, 5, Some("a/b")),
+            "/v1/transactions?limit=5&state=finishing&stuck=true&name=place%20order\
+             &waits_for=http%3A%2F%2F127.0.0.1%3A1&older_than_ms=600000&cursor=a%2Fb"
+        );
+        assert_eq!(query(&Filter::default(), 50, None), "/v1/transactions?limit=50");
+    }
+}
