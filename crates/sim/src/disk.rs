@@ -214,7 +214,7 @@ impl SimDisk {
         Ok(())
     }
 
-    /// Now and then the kernel writes a dirty page by itself.
+    /// Sometimes the kernel writes a dirty page by itself.
     fn write_back(&mut self, segment: Segment, chance: &mut Chance) {
         if chance.below(8) > 0 {
             return;

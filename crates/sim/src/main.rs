@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 use std::time::Instant;
-use wholly_sim::report::{Mood, Seeds, Summary, run, run_all, words_of};
+use wholly_sim::report::{Mood, Seeds, Summary, Work, run, words_of};
 use wholly_sim::trace::{LEGEND, Lines};
 
 const USAGE: &str = "\
@@ -87,6 +87,16 @@ fn one(seed: u64, arguments: &Arguments) -> ExitCode {
     if verdict.violation.is_some() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
+/// Many seeds, on two threads.
+fn run_all(seeds: Seeds) -> Summary {
+    let work = Work::new(seeds);
+    std::thread::scope(|scope| {
+        scope.spawn(|| work.go());
+        scope.spawn(|| work.go());
+    });
+    work.finish()
+}
+
 fn many(arguments: &Arguments) -> ExitCode {
     let seeds = Seeds {
         from: arguments.from.unwrap_or(1),
@@ -98,7 +108,7 @@ fn many(arguments: &Arguments) -> ExitCode {
         mood: Mood::Thorough,
     };
     let start = Instant::now();
-    let summary = run_all(seeds, |_| {});
+    let summary = run_all(seeds);
     let per_second = summary.transactions as f64 / start.elapsed().as_secs_f64();
     let never = match summary.transactions >= LONG {
         true => summary.tally.never(),
@@ -185,7 +195,7 @@ fn mutants(arguments: &Arguments) -> ExitCode {
             transactions: u64::MAX,
             mood: Mood::Quick,
         };
-        let summary = run_all(seeds, |_| {});
+        let summary = run_all(seeds);
         let killed = !summary.violations.is_empty();
         all_killed &= killed;
         rows.push(format!(

@@ -177,6 +177,15 @@ pub struct Truth {
     pub carried: Vec<(Op, Body, Vec<(BranchId, Body)>)>,
 }
 
+/// Whether a branch waits for an operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waits {
+    /// One does.
+    ForOperator,
+    /// None does.
+    ForNobody,
+}
+
 /// What is known of one gid.
 #[derive(Clone, Debug, Default)]
 pub struct Case {
@@ -194,8 +203,8 @@ pub struct Case {
     pub told_outcome: Option<Outcome>,
     /// When it is aborted or turns back by itself.
     pub deadline: Option<Timestamp>,
-    /// Whether a branch waits for an operator.
-    pub stuck: bool,
+    /// When branches came to wait for an operator, and when they no more did.
+    pub stuck: Vec<(Position, Waits)>,
 }
 
 /// Everything known.
@@ -318,8 +327,10 @@ impl Ledger {
                     case.decided = Some((position, *decision, *cause));
                 }
                 Fact::Ended { .. } => case.ended = Some(position),
-                Fact::Stuck { .. } | Fact::Parked { .. } => case.stuck = true,
-                Fact::Retried { .. } => case.stuck = false,
+                Fact::Stuck { .. } | Fact::Parked { .. } => {
+                    case.stuck.push((position, Waits::ForOperator));
+                }
+                Fact::Retried { .. } => case.stuck.push((position, Waits::ForNobody)),
                 Fact::Answered { branch, .. } => {
                     if let Some((id, _, _)) = case.order.get(branch.at()).cloned() {
                         case.truth_mut(&id).answered = true;
@@ -336,9 +347,16 @@ impl Ledger {
         open.filter_map(|case| case.deadline).max()
     }
 
+    /// Gids that the log knows and that have not ended.
+    pub fn open(&self) -> impl Iterator<Item = &Gid> {
+        let open = |case: &Case| !case.order.is_empty() && case.ended.is_none();
+        self.cases.iter().filter(move |(_, case)| open(case)).map(|(gid, _)| gid)
+    }
+
     /// Gids of which a branch waits for an operator.
     pub fn stuck(&self) -> impl Iterator<Item = &Gid> {
-        let stuck = self.cases.iter().filter(|(_, case)| case.stuck && case.ended.is_none());
+        let waits = |case: &Case| case.stuck.last().is_some_and(|(_, w)| *w == Waits::ForOperator);
+        let stuck = self.cases.iter().filter(move |(_, case)| waits(case) && case.ended.is_none());
         stuck.map(|(gid, _)| gid)
     }
 
@@ -348,6 +366,7 @@ impl Ledger {
         for case in self.cases.values_mut() {
             case.decided = case.decided.filter(|(at, _, _)| *at <= position);
             case.ended = case.ended.filter(|at| *at <= position);
+            case.stuck.retain(|(at, _)| *at <= position);
             for truth in case.branches.values_mut() {
                 truth.registered = truth.registered.filter(|at| *at <= position);
             }

@@ -73,33 +73,43 @@ pub fn run(seed: u64, lines: Lines) -> Verdict {
     })
 }
 
-/// Many seeds, on two threads; each seed stays within one.
-pub fn run_all(seeds: Seeds, on_progress: impl Fn(&Summary) + Sync) -> Summary {
-    let next = AtomicU64::new(0);
-    let summary = Mutex::new(Summary::default());
-    let work = || {
-        loop {
-            let number = next.fetch_add(1, Ordering::Relaxed);
-            {
-                let done = summary.lock().expect("nobody panics while holding the summary");
-                let enough = number >= seeds.count || done.transactions >= seeds.transactions;
-                if enough || (seeds.mood == Mood::Quick && !done.violations.is_empty()) {
-                    return;
-                }
-            }
-            let verdict = run(seeds.from.wrapping_add(number), Lines::Hashed);
-            let mut done = summary.lock().expect("nobody panics while holding the summary");
-            done.add(verdict);
-            on_progress(&done);
+/// Many seeds, shared out among as many threads as work on them; each seed stays within one.
+#[derive(Debug)]
+pub struct Work {
+    seeds: Seeds,
+    next: AtomicU64,
+    summary: Mutex<Summary>,
+}
+
+impl Work {
+    /// Seeds of which none has been run.
+    pub fn new(seeds: Seeds) -> Self {
+        Work { seeds, next: AtomicU64::new(0), summary: Mutex::default() }
+    }
+
+    /// Runs seeds until there is nothing left to do.
+    pub fn go(&self) {
+        while let Some(seed) = self.next() {
+            let verdict = run(seed, Lines::Hashed);
+            self.summary.lock().expect("nobody panics while holding the summary").add(verdict);
         }
-    };
-    std::thread::scope(|scope| {
-        scope.spawn(work);
-        scope.spawn(work);
-    });
-    let mut summary = summary.into_inner().expect("nobody panics while holding the summary");
-    summary.violations.sort_by_key(|verdict| verdict.seed);
-    summary
+    }
+
+    fn next(&self) -> Option<u64> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let done = self.summary.lock().expect("nobody panics while holding the summary");
+        let enough = number >= self.seeds.count || done.transactions >= self.seeds.transactions;
+        let broken = self.seeds.mood == Mood::Quick && !done.violations.is_empty();
+        (!enough && !broken).then(|| self.seeds.from.wrapping_add(number))
+    }
+
+    /// What all of them showed.
+    pub fn finish(self) -> Summary {
+        let summary = self.summary.into_inner();
+        let mut summary = summary.expect("nobody panics while holding the summary");
+        summary.violations.sort_by_key(|verdict| verdict.seed);
+        summary
+    }
 }
 
 /// What broke, and the one command that repeats it.

@@ -2,7 +2,9 @@
 
 /// Declares a closed set of things to count, each with the words it is printed with.
 macro_rules! counted {
-    ($(#[$doc:meta])* $name:ident { $($(#[$item:meta])* $variant:ident => $words:literal),+ $(,)? }) => {
+    ($(#[$doc:meta])* $name:ident {
+        $($(#[$item:meta])* $variant:ident => $words:literal),+ $(,)?
+    }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         pub enum $name { $($(#[$item])* $variant),+ }

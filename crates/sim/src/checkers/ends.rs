@@ -5,13 +5,16 @@ use crate::model::{Evidence, Ledger, Ready, Remains};
 use wholly_core::document::Response;
 use wholly_core::record::PhaseName;
 
-pub(super) fn judge(_: &Ledger, evidence: &Evidence<'_>) -> Judgement {
+pub(super) fn judge(ledger: &Ledger, evidence: &Evidence<'_>) -> Judgement {
     match evidence {
         Evidence::Over(remains) => {
             let clean = Remains { ready: Ready::Yes, ..Remains::default() };
             match *remains == clean {
                 true => Ok(()),
-                false => Err(format!("after the bound there is still {remains:?}")),
+                false => {
+                    let open: Vec<_> = ledger.open().take(3).collect();
+                    Err(format!("after the bound there is still {remains:?}: {open:?}"))
+                }
             }
         }
         Evidence::Audited { gid, reply } => match reply {

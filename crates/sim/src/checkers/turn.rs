@@ -98,6 +98,8 @@ fn compensated_in_order(ledger: &Ledger, took: &Took) -> Judgement {
             }
             Ok(())
         }
+        // A commit takes back what was refused, whatever stands beside it.
+        Form::Open if !is_aborted(case) => Ok(()),
         Form::Open => {
             let place = case.order.iter().position(|(id, _, _)| *id == took.branch);
             for (id, mode, payload) in case.order.iter().skip(place.map_or(0, |at| at + 1)) {
@@ -113,6 +115,10 @@ fn compensated_in_order(ledger: &Ledger, took: &Took) -> Judgement {
             Ok(())
         }
     }
+}
+
+fn is_aborted(case: &Case) -> bool {
+    case.decided.is_some_and(|(_, decision, _)| decision == Decision::Abort)
 }
 
 /// No step takes effect on the ground of one that was taken back before.

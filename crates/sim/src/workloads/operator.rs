@@ -1,4 +1,4 @@
-//! Operator: retries what is stuck, and now and then parks or aborts what is not.
+//! Operator: retries what is stuck, and sometimes parks or aborts what is not.
 
 use crate::client::{Client, Desk, Heard, principal};
 use wholly_core::ids::{Gid, Text};

@@ -1,0 +1,43 @@
+//! The promises hold in any world, and a world repeats with its seed.
+
+use wholly_sim::report::{run, words_of};
+use wholly_sim::trace::Lines;
+
+/// A seed breaks no promise.
+fn check(seed: u64) {
+    let verdict = run(seed, Lines::Hashed);
+    assert!(verdict.violation.is_none(), "{}", words_of(&verdict));
+    assert!(verdict.events > 0, "seed {seed} did nothing");
+}
+
+#[test]
+fn no_promise_is_broken() {
+    for seed in 1..=60 {
+        check(seed);
+    }
+}
+
+#[test]
+fn a_seed_repeats_to_the_last_event() {
+    let mut hashes = Vec::new();
+    for seed in 1_000..1_010 {
+        let (one, two) = (run(seed, Lines::Hashed), run(seed, Lines::Hashed));
+        assert_eq!((one.hash, one.events), (two.hash, two.events), "seed {seed}");
+        assert_eq!(one.tally, two.tally, "seed {seed}");
+        hashes.push(one.hash);
+    }
+    hashes.sort_unstable();
+    hashes.dedup();
+    assert_eq!(hashes.len(), 10, "worlds of different seeds differ");
+}
+
+/// Seeds that once found something, by what they found.
+#[test]
+fn a_commit_takes_a_refused_branch_back_beside_those_that_stand() {
+    check(3_004);
+}
+
+#[test]
+fn a_lost_retry_leaves_a_branch_stuck_that_an_operator_sees() {
+    check(396);
+}
