@@ -1,6 +1,12 @@
 //! The coordinator as its clients and participants meet it: real sockets, a real log.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
+mod bounds;
 mod client;
+mod lifecycle;
+mod operators;
+mod pages;
 mod participant;
+mod refusals;
 mod whole;
+mod world;

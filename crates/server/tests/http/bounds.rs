@@ -1,0 +1,184 @@
+//! Limits of size, time and number, at the limit and one above.
+
+use crate::world::{World, read};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+const HEAD: &str = "PUT /v1/transactions/g HTTP/1.1\r\nhost: localhost\r\ncontent-type: \
+                    application/json\r\n";
+
+/// A body of exactly so many bytes, which ends in blanks.
+fn padded(body: &str, bytes: usize) -> String {
+    format!("{body}{}", " ".repeat(bytes - body.len()))
+}
+
+#[tokio::test]
+async fn a_body_has_a_limit() {
+    let world = World::start().await;
+    let max = 1024 * 1024;
+    let plan = world.plan(&["one"]);
+    for (bytes, status) in [(max, 201), (max + 1, 413)] {
+        let body = padded(&plan, bytes);
+        let heard = world.ask(&format!("PUT /v1/transactions/b-{bytes}"), &[], &body).await;
+        assert_eq!(heard.status, status, "{bytes}");
+    }
+    let chunk = format!("{:x}\r\n{}\r\n", max + 1, "x".repeat(max + 1));
+    let request = format!("{HEAD}transfer-encoding: chunked\r\n\r\n{chunk}0\r\n\r\n");
+    let heard = world.send(request.as_bytes()).await;
+    assert_eq!((heard.status, heard.code().as_str()), (413, "too_large"));
+    let detail = heard.json()["detail"].as_str().unwrap().to_string();
+    assert!(detail.contains("body_bytes_max, which is 1048576; send less"), "{detail}");
+    // Nothing of the body needs to arrive.
+    let heard = world.send(format!("{HEAD}content-length: 99999999999\r\n\r\n").as_bytes()).await;
+    assert_eq!((heard.status, heard.code().as_str()), (413, "too_large"));
+}
+
+#[tokio::test]
+async fn a_payload_has_a_limit() {
+    let world = World::start_with(|config| config.limits.payload_bytes_max = 100).await;
+    let plan = world.plan(&["one"]);
+    for (bytes, status) in [(100, 201), (101, 400)] {
+        let payload = format!("\"{}\"", "x".repeat(bytes - 2));
+        let body = plan.replace(r#"{"n":0}"#, &payload);
+        let heard = world.ask(&format!("PUT /v1/transactions/p-{bytes}"), &[], &body).await;
+        assert_eq!(heard.status, status, "{heard:?}");
+    }
+}
+
+#[tokio::test]
+async fn headers_have_a_limit() {
+    let world = World::start().await;
+    // What the request line and the other headers take is no matter at this distance.
+    for (bytes, status) in [(15 * 1024, 200), (17 * 1024, 431), (60 * 1024, 431)] {
+        let large = "x".repeat(bytes);
+        let heard = world.ask("GET /v1", &[("x-large", &large)], "").await;
+        assert_eq!(heard.status, status, "{bytes}");
+        if status == 431 {
+            assert_eq!(heard.code(), "header_too_large");
+        }
+    }
+    let large = format!("GET /v1/transactions/{}", "x".repeat(17 * 1024));
+    assert_eq!(world.ask(&large, &[], "").await.code(), "header_too_large");
+    let huge = "x".repeat(1024 * 1024);
+    assert_eq!(world.ask("GET /v1", &[("x-large", &huge)], "").await.status, 431);
+    let many: String = (0..200).map(|n| format!("x-{n}: 1\r\n")).collect();
+    let request = format!("GET /v1 HTTP/1.1\r\nhost: localhost\r\n{many}\r\n");
+    assert_eq!(world.send(request.as_bytes()).await.status, 431);
+}
+
+#[tokio::test]
+async fn a_slow_body_is_not_waited_for() {
+    let world = World::start_with(|config| config.requests.body_ms_max = 20).await;
+    let heard = world.send(format!("{HEAD}content-length: 100\r\n\r\n{{").as_bytes()).await;
+    assert_eq!((heard.status, heard.code().as_str()), (408, "request_timeout"));
+    let detail = heard.json()["detail"].as_str().unwrap().to_string();
+    assert!(detail.contains("did not arrive within 20 ms; send it again"), "{detail}");
+}
+
+#[tokio::test]
+async fn a_slow_head_is_not_waited_for() {
+    let world = World::start_with(|config| config.requests.header_ms_max = 20).await;
+    let mut stream = TcpStream::connect(world.addr()).await.unwrap();
+    stream.write_all(b"GET /v1 HTT").await.unwrap();
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest).await.unwrap();
+    assert!(!rest.starts_with(b"HTTP/1.1 200"), "{rest:?}");
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_changes_nothing() {
+    let world = World::start().await;
+    let plan = world.plan(&["one"]);
+    let mut stream = TcpStream::connect(world.addr()).await.unwrap();
+    let request = format!("{HEAD}content-length: {}\r\n\r\n{plan}", plan.len() + 1);
+    stream.write_all(request.as_bytes()).await.unwrap();
+    stream.shutdown().await.unwrap();
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest).await.unwrap();
+    assert!(!rest.starts_with(b"HTTP/1.1 20"), "{rest:?}");
+    assert_eq!(world.get("/v1/transactions/g").await.code(), "gid_unknown");
+}
+
+#[tokio::test]
+async fn a_connection_serves_many_requests() {
+    let world = World::start().await;
+    let mut stream = TcpStream::connect(world.addr()).await.unwrap();
+    for _ in 0..3 {
+        stream.write_all(b"GET /v1 HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+        assert_eq!(read(&mut stream).await.status, 200);
+    }
+    stream.write_all(b"GET /none HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    assert_eq!(read(&mut stream).await.status, 404);
+    stream.write_all(b"nonsense\r\n\r\n").await.unwrap();
+    assert_eq!(read(&mut stream).await.status, 400);
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest).await.unwrap();
+    assert!(rest.is_empty(), "what could not be read ends the connection");
+}
+
+#[tokio::test]
+async fn connections_have_a_limit() {
+    let world = World::start_with(|config| config.requests.connections_max = 1).await;
+    let mut first = TcpStream::connect(world.addr()).await.unwrap();
+    let request = b"GET /v1 HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    first.write_all(request).await.unwrap();
+    assert_eq!(read(&mut first).await.status, 200);
+    let mut second = TcpStream::connect(world.addr()).await.unwrap();
+    second.write_all(request).await.unwrap();
+    // The second is served once the first is gone, and not before: the first still is.
+    first.write_all(request).await.unwrap();
+    assert_eq!(read(&mut first).await.status, 200);
+    drop(first);
+    assert_eq!(read(&mut second).await.status, 200);
+}
+
+#[tokio::test]
+async fn waiting_has_a_limit_and_who_goes_away_makes_room() {
+    let world = World::start_with(|config| config.limits.transaction_waiters_max = 1).await;
+    world.begin("w-1").await;
+    let path = "/v1/transactions/w-1?wait=ended&wait_ms=";
+    let mut waiting = TcpStream::connect(world.addr()).await.unwrap();
+    let request = format!("GET {path}30000 HTTP/1.1\r\nhost: localhost\r\n\r\n");
+    waiting.write_all(request.as_bytes()).await.unwrap();
+    until(&world, &format!("{path}1"), 503).await;
+    let refused = world.get(&format!("{path}1")).await;
+    assert_eq!(refused.code(), "waiters_full");
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    drop(waiting);
+    until(&world, &format!("{path}1"), 202).await;
+}
+
+/// Asks until the answer has this status.
+async fn until(world: &World, path: &str, status: u16) {
+    for _ in 0..10_000 {
+        if world.get(path).await.status == status {
+            return;
+        }
+    }
+    panic!("{path} never answers {status}");
+}
+
+#[tokio::test]
+async fn a_stop_lets_requests_end() {
+    let world = World::start_with(|config| config.requests.stop_ms_max = 10_000).await;
+    world.begin("w-2").await;
+    let mut waiting = TcpStream::connect(world.addr()).await.unwrap();
+    let request = "GET /v1/transactions/w-2?wait=ended&wait_ms=50 HTTP/1.1\r\nhost: \
+                   localhost\r\n\r\n";
+    waiting.write_all(request.as_bytes()).await.unwrap();
+    until_waiting(&world).await;
+    let World { running, .. } = world;
+    running.stop().await.unwrap();
+    assert_eq!(read(&mut waiting).await.status, 202);
+}
+
+/// Asks for something else until one request waits.
+async fn until_waiting(world: &World) {
+    for _ in 0..10_000 {
+        if world.running.coordinator().shell().gauges().waiters > 0 {
+            return;
+        }
+        world.get("/healthz").await;
+    }
+    panic!("nobody waits");
+}

@@ -1,0 +1,102 @@
+//! What an operator can do: retry, park, resolve, abort; always with a reason.
+
+use crate::world::World;
+use serde_json::json;
+
+#[tokio::test]
+async fn a_stuck_branch_is_seen_and_resolved() {
+    let world = World::start().await;
+    let plan = world.plan(&["stick", "refuse"]);
+    world.ask("PUT /v1/transactions/s-1?wait=decided", &[], &plan).await;
+    let parked = wait_until_parked(&world, "s-1").await;
+    assert_eq!((&parked["stuck"], &parked["outcome"]), (&json!(1), &json!(null)));
+    let stuck = &parked["branches"][0]["stuck"];
+    assert_eq!((&stuck["why"], &stuck["op"]), (&json!("refused"), &json!("compensate")));
+    assert_eq!(stuck["refusal"]["code"], "no_way");
+    let listed = wait_until_listed(&world, "/v1/transactions?stuck=true").await;
+    assert_eq!((&listed["gid"], &listed["stuck"]), (&json!("s-1"), &json!(1)));
+
+    let body = r#"{"reason":"looked","branch":"s0","resolution":"applied"}"#;
+    let resolved = world.ask("POST /v1/transactions/s-1/resolve", &[], body).await;
+    assert_eq!(resolved.status, 200, "{resolved:?}");
+    let ended = world.get("/v1/transactions/s-1?wait=ended").await.json();
+    assert_eq!((&ended["state"], &ended["outcome"]), (&json!("ended"), &json!("mixed")));
+    assert_eq!(ended["branches"][0]["resolution"], "applied");
+    let again = world.ask("POST /v1/transactions/s-1/resolve", &[], body).await;
+    assert_eq!((again.status, again.code().as_str()), (409, "already_ended"));
+}
+
+/// The compensation is refused soon; asking for the end again and again waits for that.
+async fn wait_until_parked(world: &World, gid: &str) -> serde_json::Value {
+    for _ in 0..1_000 {
+        let path = format!("/v1/transactions/{gid}?wait=ended&wait_ms=5");
+        let document = world.get(&path).await.json();
+        if document["parked"] == true {
+            return document;
+        }
+    }
+    panic!("{gid} is not parked");
+}
+
+/// Lists show what is durable, and being stuck is durable a little later than it is seen.
+async fn wait_until_listed(world: &World, path: &str) -> serde_json::Value {
+    for _ in 0..1_000 {
+        let listed = world.get(path).await.json()["items"][0].clone();
+        if !listed.is_null() {
+            return listed;
+        }
+    }
+    panic!("{path} lists nothing");
+}
+
+#[tokio::test]
+async fn an_operator_parks_and_lets_go() {
+    let world = World::start().await;
+    world.ask("PUT /v1/transactions/s-2", &[], &world.plan(&["hang"])).await;
+    let body = r#"{"reason":"the bank is down"}"#;
+    let parked = world.ask("POST /v1/transactions/s-2/park", &[], body).await;
+    assert_eq!((parked.status, &parked.json()["parked"]), (200, &json!(true)), "{parked:?}");
+    let freed = world.ask("POST /v1/transactions/s-2/retry", &[], body).await;
+    assert_eq!((freed.status, &freed.json()["stuck"]), (200, &json!(0)), "{freed:?}");
+    let history = world.get("/v1/transactions/s-2/history").await.json();
+    let last = history["records"].as_array().unwrap().last().unwrap().clone();
+    assert_eq!((&last["what"], &last["by"]), (&json!("retried"), &json!("anonymous")));
+    assert_eq!(last["reason"], "the bank is down");
+}
+
+#[tokio::test]
+async fn an_operator_aborts_without_a_capability() {
+    let world = World::start().await;
+    world.begin("s-3").await;
+    let line = "POST /v1/transactions/s-3/operator-abort";
+    let aborted = world.ask(line, &[], r#"{"reason":"its service is gone"}"#).await;
+    assert_eq!(aborted.status, 200, "{aborted:?}");
+    let document = aborted.json();
+    assert_eq!((&document["decision"], &document["cause"]), (&json!("abort"), &json!("operator")));
+    assert_eq!(document["reason"], "its service is gone");
+}
+
+#[tokio::test]
+async fn an_operator_says_why_and_of_what() {
+    let world = World::start().await;
+    world.begin("s-4").await;
+    let cases = [
+        ("retry", "", 400, "field_missing"),
+        ("park", r#"{"reason":""}"#, 400, "field_invalid"),
+        ("park", r#"{"reason":"r","branch":"b"}"#, 400, "unknown_field"),
+        ("resolve", r#"{"reason":"r","branch":"b"}"#, 400, "field_missing"),
+        ("resolve", r#"{"reason":"r","branch":"b","resolution":"done"}"#, 400, "field_invalid"),
+        ("resolve", r#"{"reason":"r","branch":"b","resolution":"applied"}"#, 404, "branch_unknown"),
+        ("retry", r#"{"reason":"r","branch":"b"}"#, 404, "branch_unknown"),
+        ("operator-abort", "", 400, "field_missing"),
+    ];
+    for (part, body, status, code) in cases {
+        let heard = world.ask(&format!("POST /v1/transactions/s-4/{part}"), &[], body).await;
+        assert_eq!((heard.status, heard.code().as_str()), (status, code), "{part} {body}");
+    }
+    for part in ["retry", "park", "operator-abort"] {
+        let line = format!("POST /v1/transactions/nobody/{part}");
+        let heard = world.ask(&line, &[], r#"{"reason":"r"}"#).await;
+        assert_eq!((heard.status, heard.code().as_str()), (404, "gid_unknown"), "{part}");
+    }
+}

@@ -1,0 +1,187 @@
+//! A coordinator on a free port, a participant, and a client that writes and reads bytes.
+
+use serde_json::Value;
+use std::net::SocketAddr;
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use wholly_server::egress::Rule;
+use wholly_server::{Config, Coordinator, Running};
+
+/// A coordinator and one participant, named `stock`.
+pub(crate) struct World {
+    pub(crate) running: Running,
+    /// Where the participant is; `--dev` lets it stand for itself.
+    pub(crate) participant: String,
+    folder: TempDir,
+}
+
+/// What a client heard.
+#[derive(Debug)]
+pub(crate) struct Heard {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
+}
+
+impl Heard {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let mut lines = self.head.lines().filter_map(|line| line.split_once(": "));
+        lines.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+
+    pub(crate) fn code(&self) -> String {
+        self.json()["code"].as_str().unwrap_or_default().to_string()
+    }
+}
+
+impl World {
+    pub(crate) async fn start() -> World {
+        World::start_with(|_| {}).await
+    }
+
+    pub(crate) async fn start_with(configure: impl FnOnce(&mut Config)) -> World {
+        let folder = tempfile::tempdir().unwrap();
+        let participant = participant().await;
+        let mut config = Config::in_process(folder.path());
+        config.log.segment_bytes = 1 << 20;
+        config.destinations.insert("stock".into(), Rule::new(&participant));
+        configure(&mut config);
+        let running = Coordinator::start(config).await.unwrap();
+        World { running, participant, folder }
+    }
+
+    /// The same folder under a fresh coordinator.
+    pub(crate) async fn restart(self) -> World {
+        let World { running, participant, folder } = self;
+        running.stop().await.unwrap();
+        let mut config = Config::in_process(folder.path());
+        config.log.segment_bytes = 1 << 20;
+        config.destinations.insert("stock".into(), Rule::new(&participant));
+        let running = Coordinator::start(config).await.unwrap();
+        World { running, participant, folder }
+    }
+
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.running.addr
+    }
+
+    /// `POST /path` with a JSON body and further headers.
+    pub(crate) async fn ask(&self, line: &str, headers: &[(&str, &str)], body: &str) -> Heard {
+        let mut request = format!("{line} HTTP/1.1\r\nhost: localhost\r\n");
+        if !body.is_empty() {
+            request.push_str("content-type: application/json\r\n");
+        }
+        request.push_str(&format!("content-length: {}\r\n", body.len()));
+        for (name, value) in headers {
+            request.push_str(&format!("{name}: {value}\r\n"));
+        }
+        request.push_str("\r\n");
+        request.push_str(body);
+        self.send(request.as_bytes()).await
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Heard {
+        self.ask(&format!("GET {path}"), &[], "").await
+    }
+
+    pub(crate) async fn send(&self, request: &[u8]) -> Heard {
+        let mut stream = TcpStream::connect(self.addr()).await.unwrap();
+        // The other side may answer and close before everything is written.
+        let _ = stream.write_all(request).await;
+        read(&mut stream).await
+    }
+
+    /// Begins a transaction and gives its capability.
+    pub(crate) async fn begin(&self, gid: &str) -> String {
+        let body = format!(r#"{{"name":"test","gid":"{gid}"}}"#);
+        let heard = self.ask("POST /v1/transactions", &[], &body).await;
+        assert_eq!(heard.status, 201, "{heard:?}");
+        heard.json()["capability"].as_str().unwrap().to_string()
+    }
+
+    /// A plan of one step per operation, each after the one before.
+    pub(crate) fn plan(&self, operations: &[&str]) -> String {
+        let mut steps = Vec::new();
+        for (at, operation) in operations.iter().enumerate() {
+            let after: Vec<String> = (0..at).map(|step| format!("s{step}")).collect();
+            steps.push(serde_json::json!({
+                "branch": format!("s{at}"), "to": "stock", "operation": operation,
+                "payload": {"n": at}, "after": after,
+            }));
+        }
+        serde_json::json!({"name": "test", "steps": steps}).to_string()
+    }
+}
+
+/// Reads one answer.
+pub(crate) async fn read(stream: &mut TcpStream) -> Heard {
+    let mut bytes = Vec::new();
+    let head = loop {
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        if let Some((head, _)) = text.split_once("\r\n\r\n") {
+            break head.to_string();
+        }
+        let count = stream.read_buf(&mut bytes).await.unwrap();
+        assert!(count > 0, "the answer broke off: {text:?}");
+    };
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    let mut heard = Heard { status, head, body: String::new() };
+    let length: usize = heard.header("content-length").map_or(0, |text| text.parse().unwrap());
+    let mut body = bytes.split_off(heard.head.len() + 4);
+    while body.len() < length {
+        assert!(stream.read_buf(&mut body).await.unwrap() > 0, "the body broke off: {heard:?}");
+    }
+    heard.body = String::from_utf8(body).unwrap();
+    heard
+}
+
+/// Does what the operation's name says: `refuse` refuses a try or an action, `hang` never answers
+/// one, `stick` refuses what may not be refused; all else is done, with the request as its reply.
+async fn participant() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(participate(stream));
+        }
+    });
+    url
+}
+
+async fn participate(mut stream: TcpStream) {
+    let mut seen = Vec::new();
+    while stream.read_buf(&mut seen).await.is_ok_and(|count| count > 0) {
+        let text = String::from_utf8_lossy(&seen).into_owned();
+        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+        let heard = Heard { status: 0, head: head.to_string(), body: body.to_string() };
+        let value = |name: &str| heard.header(name).unwrap_or_default();
+        if body.len() < value("content-length").parse().unwrap_or(0) {
+            continue;
+        }
+        let (operation, op) = (value("wholly-operation"), value("wholly-op"));
+        let is_first = matches!(op, "try" | "action");
+        let (status, word, reply) = match (operation, is_first) {
+            ("hang", true) => return std::future::pending().await,
+            ("refuse", true) | ("stick", false) => {
+                ("409 Conflict", "refused", r#"{"code":"no_way","detail":"not today"}"#.to_string())
+            }
+            _ => ("200 OK", "done", format!(r#"{{"op":"{op}"}}"#)),
+        };
+        let answer = format!(
+            "HTTP/1.1 {status}\r\ncontent-type: application/json\r\nwholly-answer: {word};gid={};\
+             branch={};operation={operation};op={op};kept\r\ncontent-length: {}\r\n\r\n{reply}",
+            value("wholly-gid"),
+            value("wholly-branch"),
+            reply.len(),
+        );
+        if stream.write_all(answer.as_bytes()).await.is_err() {
+            return;
+        }
+        seen.clear();
+    }
+}
