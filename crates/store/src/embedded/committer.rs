@@ -16,6 +16,7 @@ use crate::index::{Index, Location, Update};
 use crate::retention::{Doomed, EndedOne, Retention, Why};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
+use std::mem;
 use std::sync::{Arc, RwLock};
 use wholly_core::effect::{Content, Draft};
 use wholly_core::ids::{Gid, Name, Position, Version};
@@ -106,7 +107,7 @@ enum Step {
     PrepareSync,
     BatchWrite,
     BatchSync,
-    Unlink(Segment),
+    Unlink,
 }
 
 /// What a batch changes once it is durable.
@@ -249,12 +250,15 @@ impl Committer {
                 self.stats.flushes += 1;
                 self.finish_batch(&mut completions);
             }
-            Step::Unlink(segment) => {
-                self.log.closed.remove(&segment);
-                self.report_room(&mut completions);
-            }
+            Step::Unlink => {}
         }
         completions
+    }
+
+    /// Bytes of the drafts that wait for a batch.
+    #[cfg(test)]
+    pub(super) fn waiting_bytes(&self) -> usize {
+        self.queue.iter().map(|queued| queued.body.len()).sum()
     }
 
     /// Whether nothing is under way and nothing is asked for.
@@ -356,7 +360,7 @@ impl Committer {
             self.roll_over();
         }
         let mut doomed = self.retention.doom(self.log.mark.map(|(mark, _)| mark));
-        let oldest = self.oldest(&mut doomed);
+        let oldest = self.oldest(needed, &mut doomed);
         let replaced = self.replaced(&drafts);
         for begun in doomed.iter().map(|doomed| doomed.one.begun).chain(replaced) {
             self.log.forgotten = self.log.forgotten.max(begun);
@@ -389,18 +393,6 @@ impl Committer {
             drafts.extend(self.queue.pop_front());
         }
         drafts
-    }
-
-    /// Begins of ended transactions whose gids are used again by some drafts.
-    fn replaced(&self, drafts: &[Queued]) -> Vec<Timestamp> {
-        let index = self.index.read().expect("nobody panics while holding the index");
-        let gids = drafts.iter().filter_map(|queued| match &queued.content {
-            QueuedContent::Transaction { gid, after: Version(0), .. } => Some(gid),
-            QueuedContent::Transaction { .. }
-            | QueuedContent::Carried { .. }
-            | QueuedContent::Mark(_) => None,
-        });
-        gids.filter_map(|gid| index.begun(gid)).collect()
     }
 
     fn count_ends(&mut self, drafts: &[Queued]) {
@@ -507,31 +499,6 @@ impl Committer {
         }
     }
 
-    /// The oldest segment that is needed once the planned batch is durable. Where the log is
-    /// about to pass its limit, what has ended in the oldest one is doomed with it.
-    fn oldest(&self, doomed: &mut Vec<Doomed>) -> Segment {
-        let index = self.index.read().expect("nobody panics while holding the index");
-        let bytes_max = self.options.log_bytes_max;
-        let mut crowded = self.log.bytes() + self.options.segment_bytes > bytes_max;
-        for segment in self.log.closed.keys().copied() {
-            if self.log.mark.is_some_and(|(_, marked)| marked <= segment) {
-                return segment;
-            }
-            match index.pins(segment) {
-                None => {}
-                Some(pins) if crowded && pins.open == 0 => {
-                    crowded = false;
-                    let ended = Timestamp::default();
-                    let ones = index.ended_in(segment).into_iter();
-                    let ones = ones.map(|(begun, gid)| EndedOne { begun, gid, ended });
-                    doomed.extend(ones.map(|one| Doomed { one, why: Why::Room }));
-                }
-                Some(_) => return segment,
-            }
-        }
-        self.log.seal.segment
-    }
-
     fn finish_batch(&mut self, completions: &mut Vec<Completion>) {
         let Some(batch) = self.batch.take() else { return };
         self.log.durable = batch.head.last;
@@ -543,9 +510,9 @@ impl Committer {
             self.stats.lost += lost;
             completions.push(Completion::Lost { count: lost });
         }
-        for segment in self.log.closed.range(..batch.head.oldest).map(|(segment, _)| *segment) {
-            let op = DiskOp::Unlink { segment };
-            self.plan.push_back(Planned { op, step: Step::Unlink(segment) });
+        let needed = self.log.closed.split_off(&batch.head.oldest);
+        for segment in mem::replace(&mut self.log.closed, needed).into_keys() {
+            self.plan_unlink(segment);
         }
         self.report_room(completions);
     }
@@ -577,10 +544,10 @@ impl Committer {
         }
     }
 
-    /// Removes a file that a start found to be of no use.
+    /// Removes a file that is of no use.
     pub(super) fn plan_unlink(&mut self, segment: Segment) {
         let op = DiskOp::Unlink { segment };
-        self.plan.push_back(Planned { op, step: Step::Unlink(segment) });
+        self.plan.push_back(Planned { op, step: Step::Unlink });
     }
 
     /// Queues a mark from the tail of a log.

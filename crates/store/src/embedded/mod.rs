@@ -5,9 +5,16 @@ mod carrying;
 mod committer;
 #[cfg(test)]
 mod crash_tests;
+#[cfg(test)]
+mod damage_tests;
 mod files;
+#[cfg(test)]
+mod limit_tests;
 mod reading;
 mod recovery;
+mod removal;
+#[cfg(test)]
+mod simulated_disk;
 
 pub use batch::FORMAT_VERSION;
 pub use committer::{Committer, SharedIndex};

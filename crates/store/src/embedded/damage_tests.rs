@@ -1,0 +1,246 @@
+//! Damage: what was durable and cannot be read any more is refused, never taken for a shorter log.
+
+use super::batch::{BatchWriter, HEADER_BYTES, Head, Seal, mark_body};
+use super::simulated_disk::SimulatedDisk;
+use super::{OpenError, Options, Recovery};
+use crate::contract::Completion;
+use crate::disk::{Disk, Segment};
+use crate::suite::drafts::Writer;
+use wholly_core::effect::{Content, Draft};
+use wholly_core::ids::Position;
+use wholly_core::input::Loaded;
+use wholly_core::record::{ClockMark, Record};
+use wholly_core::time::Timestamp;
+
+const SALT: u64 = 4_711;
+
+fn options() -> Options {
+    Options { segment_bytes: 3_000, prewrite_bytes: 256, salt: SALT, ..Options::default() }
+}
+
+/// A log of several segments.
+struct Written {
+    disk: SimulatedDisk,
+    whole: Loaded,
+    /// The position before the last batch.
+    before_last: Position,
+}
+
+/// Makes drafts durable, a batch each.
+fn write(disk: &mut SimulatedDisk, drafts: Vec<Draft>) -> Vec<Position> {
+    let mut recovery = Recovery::read(disk, options()).expect("it is sound");
+    while let Some(op) = recovery.next() {
+        disk.carry_out(&op);
+        recovery.complete(Ok(())).expect("nothing fails");
+    }
+    let mut committer = recovery.finish().committer;
+    let mut positions = Vec::new();
+    for draft in drafts {
+        committer.append(draft);
+        committer.flush(committer.appended());
+        while let Some(op) = committer.next() {
+            disk.carry_out(&op);
+            for completion in committer.complete(Ok(())) {
+                match completion {
+                    Completion::Durable(position) => positions.push(position),
+                    Completion::Room(_) | Completion::Lost { .. } | Completion::Failed(_) => {}
+                }
+            }
+        }
+    }
+    positions
+}
+
+fn written() -> Written {
+    let mut disk = SimulatedDisk::default();
+    let mut writer = Writer::new(3);
+    let drafts: Vec<Draft> = std::iter::repeat_with(|| writer.any())
+        .filter(|draft| !matches!(draft.content, Content::Mark(_)) || draft.position.0 > 0)
+        .take(14)
+        .collect();
+    let positions = write(&mut disk, drafts);
+    let before_last = positions[positions.len() - 2];
+    let whole = load(&disk).expect("it is sound");
+    assert!(disk.list().expect("a list").len() >= 3, "it has several segments");
+    Written { disk, whole, before_last }
+}
+
+fn load(disk: &SimulatedDisk) -> Result<Loaded, OpenError> {
+    let mut disk = disk.clone();
+    let mut recovery = Recovery::read(&disk, options())?;
+    while let Some(op) = recovery.next() {
+        disk.carry_out(&op);
+        recovery.complete(Ok(())).expect("nothing fails");
+    }
+    Ok(recovery.finish().loaded)
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Found {
+    Whole,
+    LastBatchCut,
+    Refused,
+}
+
+fn found(written: &Written, disk: &SimulatedDisk) -> Found {
+    match load(disk) {
+        Err(OpenError::Damaged { .. } | OpenError::Missing { .. }) => Found::Refused,
+        Err(error) => panic!("it is damaged, not {error}"),
+        Ok(loaded) if loaded.position == written.before_last => Found::LastBatchCut,
+        Ok(loaded) => {
+            assert_eq!(loaded, written.whole, "nothing is invented and nothing is lost");
+            Found::Whole
+        }
+    }
+}
+
+fn segments(disk: &SimulatedDisk) -> Vec<Segment> {
+    disk.list().expect("a list").into_iter().map(|(segment, _)| segment).collect()
+}
+
+#[test]
+fn no_flipped_bit_loses_what_was_durable() {
+    let mut written = written();
+    let segments = segments(&written.disk);
+    let mut counts = [0; 3];
+    for segment in &segments {
+        for at in 0..written.disk.content(*segment).len() {
+            let bit = 1 << (at % 8);
+            written.disk.content(*segment)[at] ^= bit;
+            counts[found(&written, &written.disk) as usize] += 1;
+            written.disk.content(*segment)[at] ^= bit;
+        }
+    }
+    assert!(counts.iter().all(|count| *count > 20), "each outcome is met: {counts:?}");
+}
+
+#[test]
+fn no_cut_segment_loses_what_was_durable() {
+    let mut written = written();
+    let segments = segments(&written.disk);
+    let mut counts = [0; 3];
+    for segment in &segments {
+        let content = written.disk.content(*segment).clone();
+        for length in (0..content.len()).step_by(7) {
+            written.disk.content(*segment).truncate(length);
+            let last = Some(segment) == segments.last();
+            match load(&written.disk) {
+                Ok(loaded) if last => assert!(loaded.position <= written.whole.position),
+                Ok(_) | Err(_) => counts[found(&written, &written.disk) as usize] += 1,
+            }
+            *written.disk.content(*segment) = content.clone();
+        }
+    }
+    assert_eq!(counts[Found::LastBatchCut as usize], 0, "only the last segment may be cut");
+    assert!(counts[Found::Refused as usize] > 100, "{counts:?}");
+}
+
+#[test]
+fn no_lost_segment_goes_unseen() {
+    let written = written();
+    let segments = segments(&written.disk);
+    for segment in &segments[..segments.len() - 1] {
+        let mut disk = written.disk.clone();
+        disk.take_away(*segment);
+        assert_eq!(found(&written, &disk), Found::Refused, "{segment}");
+    }
+}
+
+#[test]
+fn no_swapped_or_stale_segment_goes_unseen() {
+    let mut written = written();
+    let segments = segments(&written.disk);
+    for pair in segments.windows(2) {
+        let mut disk = written.disk.clone();
+        let one = disk.content(pair[0]).clone();
+        let other = std::mem::replace(disk.content(pair[1]), one);
+        *disk.content(pair[0]) = other;
+        assert_eq!(found(&written, &disk), Found::Refused, "{pair:?}");
+    }
+    for segment in &segments[..segments.len() - 1] {
+        let content = written.disk.content(*segment).clone();
+        // As it was when half of it had been written.
+        written.disk.content(*segment)[content.len() / 2..].fill(0);
+        assert_eq!(found(&written, &written.disk), Found::Refused, "{segment}");
+        *written.disk.content(*segment) = content;
+    }
+}
+
+/// The bytes of a batch that says that the log was durable up to a high position.
+fn proof(salt: u64) -> Vec<u8> {
+    let seal = Seal { segment: Segment(1), salt };
+    let (first, durable) = (Position(1_001), Position(1_000));
+    let head = Head { first, last: first, durable, ..Head::default() };
+    let mut writer = BatchWriter::new(seal, 0, &head);
+    writer.mark(&mark_body(&ClockMark::default()));
+    writer.finish().0
+}
+
+#[test]
+fn a_payload_does_not_pass_for_a_batch() {
+    for (salt, expected) in [(SALT + 1, "read"), (SALT, "refused")] {
+        let mut disk = SimulatedDisk::default();
+        let mut writer = Writer::new(9);
+        let first = writer.begin();
+        let mut second = writer.begin();
+        let Content::Transaction { records, .. } = &mut second.content else {
+            panic!("a begin is of a transaction")
+        };
+        let pretender = wholly_core::ids::Body::new(&proof(salt));
+        let answer = wholly_core::branch::Answer::Done {
+            reply: pretender,
+            kept: wholly_core::branch::Kept::Kept,
+        };
+        let fact = wholly_core::record::Fact::Answered {
+            branch: wholly_core::ids::BranchIndex(0),
+            op: wholly_core::branch::Op::Try,
+            answer,
+            attempts: 1,
+        };
+        records.push(Record { at: Timestamp(1), fact });
+        second.position.0 += 1;
+        let positions = write(&mut disk, vec![first, second]);
+        // The last batch is torn at its first byte; what it carries is still there.
+        let content = disk.content(Segment(1));
+        let torn = content.windows(4).rposition(|window| window == b"WhBa");
+        let inner = torn.expect("the pretender is there");
+        let outer = content[..inner].windows(4).rposition(|window| window == b"WhBa");
+        content[outer.expect("its batch is there")] ^= 1;
+        match load(&disk) {
+            Ok(loaded) => assert_eq!((loaded.position, expected), (positions[0], "read")),
+            Err(error) => assert_eq!(expected, "refused", "{error}"),
+        }
+    }
+}
+
+#[test]
+fn golden_segment() {
+    let seal = Seal { segment: Segment(7), salt: 0x0102_0304_0506_0708 };
+    let header = seal.header();
+    assert_eq!(header.len(), HEADER_BYTES);
+    let head = Head {
+        chain: 0xaabb_ccdd,
+        first: Position(300),
+        last: Position(301),
+        durable: Position(299),
+        epoch: 3,
+        forgotten: Timestamp(5),
+        ends: 6,
+        ends_forgotten: 2,
+        oldest: Segment(4),
+    };
+    let mut writer = BatchWriter::new(seal, 32, &head);
+    writer.mark(&mark_body(&ClockMark::default()));
+    let back = crate::index::Location { segment: Segment(5), offset: 300 };
+    let at = writer.transaction(Some(back), b"abc");
+    assert_eq!((at.segment, at.offset), (Segment(7), 66));
+    writer.carried(b"d");
+    let (batch, _) = writer.finish();
+    let hex = |bytes: &[u8]| -> String { bytes.iter().map(|b| format!("{b:02x}")).collect() };
+    assert_eq!(hex(&header), "77686f6c6c790a00010000002b9038bc0700000008070605040302019690cd58");
+    let frame = "57684261 a577fd49 26000000 ddccbbaa";
+    let head = "ac02 01 00 03 05 06 02 04";
+    let drafts = "04 97174d8b 02 000000  07 a8843468 01 03ac02 616263  03 0ac2d8b7 03 00 64";
+    let golden: String = format!("{frame}{head}{drafts}").split_whitespace().collect();
+    assert_eq!(hex(&batch), golden);
+}
