@@ -1,5 +1,8 @@
 //! The program `wholly`: the coordinator, the demonstration, and an operator's commands.
 
+#[macro_use]
+mod out;
+
 mod arguments;
 mod complaint;
 mod coordinator;
@@ -11,6 +14,7 @@ mod schema;
 mod serve;
 mod shop;
 mod status;
+mod stop;
 mod table;
 mod tx;
 

@@ -8,12 +8,12 @@ use wholly::schema::{self, SchemaError};
 pub(crate) async fn run(schema: Schema) -> Result<(), Complaint> {
     match schema {
         Schema::Print { dialect } => {
-            print!("{}", schema::print(spelled(dialect)));
+            say!("{}", schema::print(spelled(dialect)).trim_end());
             Ok(())
         }
         Schema::Apply { database } => {
             schema::apply(&database).await.map_err(|error| complaint(&error))?;
-            println!("the tables are there");
+            say!("the tables are there");
             Ok(())
         }
     }

@@ -4,6 +4,7 @@ use crate::arguments::Serve;
 use crate::complaint::{Complaint, Kind};
 use crate::demo::READY;
 use crate::lifeline::Lifeline;
+use crate::stop::Stop;
 use wholly_server::config::ConfigError;
 use wholly_server::{Config, Coordinator, Flags, ServeError};
 
@@ -14,7 +15,7 @@ pub(crate) async fn run(serve: Serve) -> Result<(), Complaint> {
     let mut stop = Stop::listen(lifeline)?;
     let running = Coordinator::start(config).await.map_err(|error| not_started(&error))?;
     tracing::info!("{}", running.greeting());
-    println!("{READY}{}", running.url());
+    say!("{READY}{}", running.url());
     tokio::select! {
         () = stop.asked() => {
             tracing::info!("stopping: no new transactions; what is open goes on at the next start");
@@ -63,47 +64,4 @@ fn stopped(error: &ServeError) -> Complaint {
     Complaint::because(Kind::NotDone, "the coordinator did not stop in good order", error)
         .means("whatever was acknowledged is in the log; nothing further was promised")
         .advice("see to the cause, then start it again on the same folder")
-}
-
-/// Everything that may ask for a stop.
-struct Stop {
-    lifeline: Option<Lifeline>,
-    #[cfg(unix)]
-    terminate: tokio::signal::unix::Signal,
-}
-
-impl Stop {
-    fn listen(lifeline: Option<Lifeline>) -> Result<Stop, Complaint> {
-        #[cfg(unix)]
-        let terminate = {
-            use tokio::signal::unix::{SignalKind, signal};
-            signal(SignalKind::terminate()).map_err(|error| {
-                Complaint::because(Kind::NotDone, "SIGTERM cannot be listened for", &error)
-                    .means("nothing was started")
-            })?
-        };
-        Ok(Stop {
-            lifeline,
-            #[cfg(unix)]
-            terminate,
-        })
-    }
-
-    async fn asked(&mut self) {
-        let parent = async {
-            match &mut self.lifeline {
-                Some(lifeline) => lifeline.ended().await,
-                None => std::future::pending().await,
-            }
-        };
-        #[cfg(unix)]
-        let terminate = self.terminate.recv();
-        #[cfg(not(unix))]
-        let terminate = std::future::pending::<Option<()>>();
-        tokio::select! {
-            _ = tokio::signal::ctrl_c() => {}
-            _ = terminate => {}
-            () = parent => {}
-        }
-    }
 }

@@ -22,7 +22,7 @@ pub(crate) async fn serve(service: ShopService) -> Result<(), Complaint> {
         .map_err(|error| failed(&format!("cannot listen on {}", service.listen), &error))?;
     let address =
         listener.local_addr().map_err(|error| failed("the socket has no address", &error))?;
-    println!("{BOUND}http://{address}");
+    say!("{BOUND}http://{address}");
     let mut lifeline = service.until_stdin_ends.then(Lifeline::start);
     let coordinator = match (service.coordinator, &mut lifeline) {
         (Some(url), _) => url,
@@ -38,7 +38,7 @@ pub(crate) async fn serve(service: ShopService) -> Result<(), Complaint> {
         .router(&settings)
         .await
         .map_err(|error| failed("a part is missing", &error))?;
-    println!("{READY}http://{address}");
+    say!("{READY}http://{address}");
     let gone = async {
         match &mut lifeline {
             Some(lifeline) => lifeline.ended().await,
@@ -69,9 +69,9 @@ pub(crate) async fn print_books(asked: ShopBooks) -> Result<(), Complaint> {
             .advice("name the folder that holds order.db, stock.db and points.db")
     })?;
     match asked.json {
-        true => println!("{}", serde_json::to_string(&books).expect("books are JSON")),
+        true => say!("{}", serde_json::to_string(&books).expect("books are JSON")),
         false => {
-            println!(
+            say!(
                 "{} whole, {} undone, {} under way, {} wrong",
                 books.whole.len(),
                 books.nothing.len(),
@@ -79,7 +79,7 @@ pub(crate) async fn print_books(asked: ShopBooks) -> Result<(), Complaint> {
                 books.wrong.len()
             );
             for line in &books.wrong {
-                println!("wrong: {line}");
+                say!("wrong: {line}");
             }
         }
     }

@@ -47,8 +47,8 @@ pub(crate) async fn run(reading: Reading) -> Result<(), Complaint> {
         });
     }
     match reading.json {
-        true => println!("{}", document(&about, &counts)),
-        false => println!("{}", render(&reading.url, &about, &counts)),
+        true => say!("{}", document(&about, &counts)),
+        false => say!("{}", render(&reading.url, &about, &counts)),
     }
     Ok(())
 }

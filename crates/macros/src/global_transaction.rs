@@ -196,7 +196,10 @@ mod tests {
     fn an_unnameable_type_is_left_to_inference() {
         let function = "async fn f(w: W) -> Result<impl IntoResponse, E> { Ok(()) }";
         let expanded = expand(quote!(w, "f"), function.parse().unwrap()).unwrap().to_string();
-        assert!(expanded.contains("return :: wholly :: rt :: of_type :: < Result < _ , E > > () ;"), "{expanded}");
+        assert!(
+            expanded.contains("return :: wholly :: rt :: of_type :: < Result < _ , E > > () ;"),
+            "{expanded}"
+        );
         assert!(expanded.contains("-> Result < impl IntoResponse , E >"), "{expanded}");
     }
 

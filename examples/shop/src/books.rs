@@ -16,7 +16,9 @@ pub struct Books {
     pub nothing: Vec<String>,
     /// Orders under way: something is still locked.
     pub pending: Vec<String>,
-    /// Everything that must not be; empty if all is well.
+    /// Orders that happened by half, which a saga does while it is under way.
+    pub torn: Vec<String>,
+    /// Everything that must not be once all has ended, in words; empty if all is well.
     pub wrong: Vec<String>,
 }
 
@@ -63,13 +65,22 @@ impl Books {
 }
 
 fn judge(traces: BTreeMap<String, Traces>, wrong: Vec<String>) -> Books {
-    let mut books = Books { whole: Vec::new(), nothing: Vec::new(), pending: Vec::new(), wrong };
+    let mut books = Books {
+        whole: Vec::new(),
+        nothing: Vec::new(),
+        pending: Vec::new(),
+        torn: Vec::new(),
+        wrong,
+    };
     for (order, left) in traces {
         match left.verdict() {
             Verdict::Whole => books.whole.push(order),
             Verdict::Nothing => books.nothing.push(order),
             Verdict::Pending => books.pending.push(order),
-            Verdict::Torn => books.wrong.push(format!("order {order} is torn: {left:?}")),
+            Verdict::Torn => {
+                books.wrong.push(format!("order {order} is torn: {left:?}"));
+                books.torn.push(order);
+            }
         }
     }
     books

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// Connections of one service; as many handlers run at once.
-const CONNECTIONS_MAX: u32 = 4;
+const CONNECTIONS_MAX: u32 = 8;
 /// How long one writer waits for another.
 const BUSY_MS_MAX: u64 = 5_000;
 

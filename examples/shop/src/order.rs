@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sqlx::{Sqlite, SqliteConnection};
 use std::time::Duration;
-use wholly::{Failure, NotDone, Operation, Participant, Saga, Service, Wholly};
+use wholly::{Decided, Decision, Error, Failure, NotDone, Operation, Participant};
+use wholly::{Saga, Service, Wholly};
 
 use crate::points::{Deduct, DeductNow};
 use crate::stock::{Lock, LockNow};
@@ -151,7 +152,8 @@ async fn place_in_one_scope(shop: &Shop, order: Order) -> Result<Json<Placed>, N
 
 async fn place_step_by_step(shop: &Shop, order: Order) -> Result<Json<Placed>, NotPlaced> {
     let Order { order: id, sku, quantity, customer, points } = order.clone();
-    shop.wholly
+    let decided = shop
+        .wholly
         .saga("place-order")
         .gid(format!("order-{id}"))
         .timeout(shop.patience)
@@ -162,17 +164,20 @@ async fn place_step_by_step(shop: &Shop, order: Order) -> Result<Json<Placed>, N
         .after(["stock"])
         .submit()
         .await?
-        .ended()
-        .await?
-        .committed()?;
-    Ok(Json(Placed { order: id, warehouse: None }))
+        .decided()
+        .await?;
+    let Decided { gid, decision, cause } = decided;
+    match decision {
+        Decision::Commit => Ok(Json(Placed { order: id, warehouse: None })),
+        Decision::Abort => Err(NotPlaced(Error::Aborted { gid, cause, reason: None })),
+    }
 }
 
 /// Why an order was not placed, or is not known to be.
-pub struct NotPlaced(wholly::Error);
+pub struct NotPlaced(Error);
 
-impl From<wholly::Error> for NotPlaced {
-    fn from(error: wholly::Error) -> Self {
+impl From<Error> for NotPlaced {
+    fn from(error: Error) -> Self {
         NotPlaced(error)
     }
 }

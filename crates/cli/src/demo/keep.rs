@@ -1,8 +1,9 @@
 //! `wholly demo --keep`: a shop left running, with a few hundred orders of every fate to look at.
 
 use super::world::{Heard, Terms, World};
+use crate::arguments::Filter;
 use crate::complaint::{Complaint, Kind};
-use crate::table;
+use crate::{table, tx};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, TcpListener};
 use std::time::Duration;
@@ -48,22 +49,27 @@ pub(crate) async fn run() -> Result<(), Complaint> {
     let world = World::start(folder.path(), &Terms { host, port, patience: PATIENCE }).await?;
     eprintln!("placing {ORDERS} orders …");
     let counts = place_all(&world).await?;
-    let books = world.books().await?;
     let url = world.url();
     let to = if port == PORT { String::new() } else { format!(" --url {url}") };
-    println!("The shop runs: coordinator {url}, folder {}.\n", folder.path().display());
-    println!("{}\n", report(&counts));
-    println!(
-        "Books: {} whole, {} undone, {} under way, {} wrong.\n\nLook at it from another \
-         terminal:\n  wholly status{to}\n  wholly tx list{to}\n  wholly tx list --stuck{to}\n  \
-         wholly tx show order-5{to}\n  wholly tx retry order-5 --reason \"stock repaired\"{to}\n\n\
-         Ctrl-C ends it.",
-        books.whole.len(),
-        books.nothing.len(),
-        books.pending.len(),
-        books.wrong.len(),
+    say!("The shop runs: coordinator {url}, folder {}.\n", folder.path().display());
+    say!("{}\n\n{}\n", report(&counts), books(&world).await?);
+    say!(
+        "Look at it from another terminal:\n  wholly status{to}\n  wholly tx list{to}\n  \
+         wholly tx list --stuck{to}\n  wholly tx show order-5{to}\n  wholly tx retry order-5 \
+         --reason \"stock repaired\"{to}\n\nCtrl-C ends it."
     );
     std::future::pending().await
+}
+
+/// The books in a line. A saga under way has happened by half, which is no mistake yet.
+async fn books(world: &World) -> Result<String, Complaint> {
+    let books = world.books().await?;
+    let under_way = tx::matching(&world.url(), &Filter::default()).await?;
+    let is_under_way = |order: &&String| under_way.contains(&format!("order-{order}"));
+    let halves = books.torn.iter().filter(is_under_way).count();
+    let (whole, nothing) = (books.whole.len(), books.nothing.len());
+    let (pending, wrong) = (books.pending.len() + halves, books.wrong.len() - halves);
+    Ok(format!("Books: {whole} whole, {nothing} undone, {pending} under way, {wrong} wrong."))
 }
 
 async fn place_all(world: &World) -> Result<BTreeMap<(Fate, &'static str), usize>, Complaint> {

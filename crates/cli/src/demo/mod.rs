@@ -11,6 +11,7 @@ pub(crate) use process::{BOUND, READY};
 
 use crate::arguments::Demo;
 use crate::complaint::{Complaint, Kind};
+use crate::stop::Stop;
 use crate::table;
 use play::{Verdict, play};
 use progress::Progress;
@@ -21,6 +22,7 @@ use tokio::task::JoinSet;
 
 /// Runs the demonstration; whatever ends it, no process is left behind.
 pub(crate) async fn run(demo: Demo) -> Result<(), Complaint> {
+    let mut stop = Stop::listen(None)?;
     let shown = async {
         match demo.keep {
             true => keep::run().await,
@@ -29,7 +31,7 @@ pub(crate) async fn run(demo: Demo) -> Result<(), Complaint> {
     };
     tokio::select! {
         ended = shown => ended,
-        _ = tokio::signal::ctrl_c() => Err(Complaint::new(Kind::NotDone, "interrupted")
+        () = stop.asked() => Err(Complaint::new(Kind::NotDone, "interrupted")
             .means("the processes of the demonstration are gone, and its folders with them")),
     }
 }
@@ -61,8 +63,8 @@ async fn scenes(demo: &Demo) -> Result<(), Complaint> {
     progress.end();
     let verdicts: Vec<Verdict> = verdicts.into_iter().flatten().collect();
     match demo.json {
-        true => println!("{}", serde_json::json!({ "scenes": verdicts })),
-        false => println!("{}", report(&verdicts, since.elapsed())),
+        true => say!("{}", serde_json::json!({ "scenes": verdicts })),
+        false => say!("{}", report(&verdicts, since.elapsed())),
     }
     judge(&verdicts)
 }
@@ -130,8 +132,8 @@ mod tests {
             mode: "tcc",
             fault: "2 no stock to lock".to_owned(),
             killed: String::new(),
-            happened: "the customer heard: vase is out of stock".to_owned(),
-            ended: "undone (refusal), as_decided".to_owned(),
+            happened: "customer: vase is out of stock".to_owned(),
+            ended: "undone (refusal)".to_owned(),
             took_ms: 42,
             wrong: wrong.iter().map(|text| (*text).to_owned()).collect(),
             folder: Some("/some/folder".to_owned()),

@@ -1,6 +1,6 @@
 //! Plays one scene in a world of its own, and judges it by the books of all three databases.
 
-use super::scene::{Ending, Scene, spell};
+use super::scene::{Ending, Scene, Side, spell};
 use super::world::{Heard, Terms, World};
 use crate::complaint::{Complaint, Kind};
 use serde::Serialize;
@@ -123,16 +123,19 @@ fn judge(scene: Scene, evidence: &Evidence) -> Verdict {
     verdict(scene, (happened(scene, &evidence.heard), ended), evidence.took_ms, wrong)
 }
 
+/// How it ended, with its cause; and how well, where that is not as decided.
 fn ended(document: &Transaction<'_>) -> String {
-    let word = |word: Option<&str>| word.unwrap_or("-").to_owned();
     let decision = match document.decided() {
         Some(Decision::Commit) => "placed",
         Some(Decision::Abort) => "undone",
         None => "undecided",
     };
-    let cause = word(document.cause.as_ref().map(|cause| cause.as_str()));
-    let outcome = word(document.outcome.as_ref().map(|outcome| outcome.as_str()));
-    format!("{decided} ({cause}), {outcome}", decided = decision)
+    let cause = document.cause.as_ref().map_or("-", |cause| cause.as_str());
+    match &document.outcome {
+        Some(outcome) if outcome.is(Outcome::AsDecided) => format!("{decision} ({cause})"),
+        Some(outcome) => format!("{decision} ({cause}), {outcome}"),
+        None => format!("{decision} ({cause}), not ended"),
+    }
 }
 
 fn happened(scene: Scene, heard: &Heard) -> String {
@@ -141,19 +144,24 @@ fn happened(scene: Scene, heard: &Heard) -> String {
         Some(victim) => {
             let moment = scene.moment();
             let side = match moment.side {
-                super::scene::Side::Before => "before",
-                super::scene::Side::After => "after",
+                Side::Before => "before",
+                Side::After => "after",
             };
             format!("{victim} killed {side} {} {}; ", moment.operation, moment.op)
         }
     };
     let heard = match heard {
-        Heard::Placed => "the customer heard: placed".to_owned(),
-        Heard::Cancelled(why) => format!("the customer heard: {why}"),
-        Heard::Unsure(why) => format!("the customer heard: not known yet ({why})"),
-        Heard::Nothing => "the customer heard nothing".to_owned(),
+        Heard::Placed => "customer: placed".to_owned(),
+        Heard::Cancelled(why) => format!("customer: {}", short(why)),
+        Heard::Unsure(why) => format!("customer: not known yet, {}", short(why)),
+        Heard::Nothing => "customer: heard nothing".to_owned(),
     };
     format!("{killed}{heard}")
+}
+
+/// What happened, without what it means and what to do.
+fn short(why: &str) -> &str {
+    why.split_once(": ").map_or(why, |(happened, _)| happened)
 }
 
 fn not_played(scene: Scene, complaint: &Complaint) -> Verdict {
@@ -206,6 +214,7 @@ mod tests {
             whole: vec!["1".to_owned(); whole],
             nothing: Vec::new(),
             pending: Vec::new(),
+            torn: Vec::new(),
             wrong: Vec::new(),
         };
         let scene = Scene { mode: Mode::Tcc, trouble, death: Death::Nobody };

@@ -16,11 +16,11 @@ pub(super) async fn run(list: List) -> Result<(), Complaint> {
     let query = query(&list.filter, list.limit, list.cursor.as_deref());
     let body = coordinator.read(&query).await?;
     if list.reading.json {
-        println!("{body}");
+        say!("{body}");
         return Ok(());
     }
     let page: answer::List<'static> = parse(body)?;
-    println!("{}", render(&page, super::clock()));
+    say!("{}", render(&page, super::clock()));
     Ok(())
 }
 

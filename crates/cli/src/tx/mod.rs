@@ -6,6 +6,7 @@ mod retry;
 mod show;
 
 pub(crate) use list::query;
+pub(crate) use retry::matching;
 
 use crate::arguments::Tx;
 use crate::complaint::{Complaint, Kind};

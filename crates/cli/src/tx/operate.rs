@@ -51,10 +51,10 @@ pub(super) async fn act(
     let path = path::part(&super::gid(gid)?, part);
     let answer = Coordinator::at(&reading.url).change(&path, body).await?;
     if reading.json {
-        println!("{answer}");
+        say!("{answer}");
         return Ok(());
     }
-    println!("{}", stands(&parse(answer)?));
+    say!("{}", stands(&parse(answer)?));
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use super::list::query;
 use super::operate::act;
-use crate::arguments::{Filter, Reading, Retry};
+use crate::arguments::{Filter, Retry};
 use crate::complaint::{Complaint, Kind};
 use crate::coordinator::{Coordinator, parse};
 use serde_json::json;
@@ -19,7 +19,7 @@ pub(super) async fn run(retry: Retry) -> Result<(), Complaint> {
     let reason = retry.reason.as_deref().unwrap_or_default();
     match &retry.gid {
         Some(gid) if retry.dry_run => {
-            println!("would retry {gid}");
+            say!("would retry {gid}");
             Ok(())
         }
         Some(gid) => {
@@ -32,11 +32,11 @@ pub(super) async fn run(retry: Retry) -> Result<(), Complaint> {
 }
 
 async fn many(retry: &Retry, reason: &str) -> Result<(), Complaint> {
-    let gids = matching(&retry.reading, &retry.filter).await?;
+    let gids = matching(&retry.reading.url, &retry.filter).await?;
     if retry.dry_run {
         match retry.reading.json {
-            true => println!("{}", json!({ "would_retry": gids })),
-            false => println!("would retry {}; do it with --reason … --yes", gids.len()),
+            true => say!("{}", json!({ "would_retry": gids })),
+            false => say!("would retry {}; do it with --reason … --yes", gids.len()),
         }
         return Ok(());
     }
@@ -59,15 +59,15 @@ async fn many(retry: &Retry, reason: &str) -> Result<(), Complaint> {
         }
     }
     match retry.reading.json {
-        true => println!("{}", json!({ "retried": retried })),
-        false => println!("retried {}", retried.len()),
+        true => say!("{}", json!({ "retried": retried })),
+        false => say!("retried {}", retried.len()),
     }
     Ok(())
 }
 
 /// All gids that match and have not ended.
-async fn matching(reading: &Reading, filter: &Filter) -> Result<Vec<String>, Complaint> {
-    let coordinator = Coordinator::at(&reading.url);
+pub(crate) async fn matching(url: &str, filter: &Filter) -> Result<Vec<String>, Complaint> {
+    let coordinator = Coordinator::at(url);
     let mut gids = Vec::new();
     let mut cursor: Option<String> = None;
     loop {

@@ -19,12 +19,12 @@ pub(super) async fn run(show: Show) -> Result<(), Complaint> {
     let document = coordinator.read(&path::transaction(&gid)).await?;
     let history = coordinator.read(&path::part(&gid, Part::History)).await?;
     if show.reading.json {
-        println!("{}", json!({ "transaction": document, "history": history }));
+        say!("{}", json!({ "transaction": document, "history": history }));
         return Ok(());
     }
     let document: Transaction<'static> = parse(document)?;
     let history: History<'static> = parse(history)?;
-    println!("{}", render(&document, &history, super::clock()));
+    say!("{}", render(&document, &history, super::clock()));
     Ok(())
 }
 
