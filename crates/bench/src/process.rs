@@ -65,7 +65,8 @@ impl Coordinator {
 
 async fn is_ready(address: SocketAddr) -> bool {
     let Ok(mut client) = Client::connect(address).await else { return false };
-    matches!(client.send("GET", "/readyz", &[], Bytes::new()).await, Ok((status, _)) if status == 200)
+    let answer = client.send("GET", "/readyz", &[], Bytes::new()).await;
+    matches!(answer, Ok((status, _)) if status == 200)
 }
 
 /// Starts the floor: this program again.

@@ -7,8 +7,8 @@ use wholly_core::ids::{Code, Text};
 /// Why a try or an action was not done.
 ///
 /// `?` makes any [`std::error::Error`] a failure: its local transaction is rolled back and the
-/// coordinator asks again. Only [`refuse!`](crate::refuse), [`refuse_unless!`](crate::refuse_unless)
-/// and [`.refuse(code)`](Refuse::refuse) refuse.
+/// coordinator asks again. Only [`refuse!`](crate::refuse),
+/// [`refuse_unless!`](crate::refuse_unless) and [`.refuse(code)`](Refuse::refuse) refuse.
 #[derive(Debug)]
 pub enum NotDone {
     /// The business says no: final, kept, said again to every duplicate.

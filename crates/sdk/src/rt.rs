@@ -1,4 +1,4 @@
-//! What `#[global_transaction]` expands to; the same without the macro is `transaction(..).run(..)`.
+//! What `#[global_transaction]` expands to; without the macro it is `transaction(..).run(..)`.
 
 use crate::client::Wholly;
 use crate::outcome::Error;

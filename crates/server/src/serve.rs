@@ -78,7 +78,9 @@ pub async fn serve(config: Config, shutdown: impl Future<Output = ()>) -> Result
     tracing::info!("{}", running.greeting());
     tokio::select! {
         () = shutdown => {
-            tracing::info!("stopping: no new transactions are taken; what is open goes on at the next start");
+            tracing::info!(
+                "stopping: no new transactions are taken; what is open goes on at the next start"
+            );
             running.stop().await
         }
         why = running.failed() => {

@@ -135,7 +135,7 @@ fn cycle_under_load(
         }
         let mut kill_all = || {
             for cycle in 1..=options.cycles {
-                gate.wait_for_answers(5 + chance.below(60), STALL)?;
+                gate.wait_for_answers(20 + chance.below(150), STALL)?;
                 let victims = victims(&mut chance);
                 gate.close();
                 for victim in &victims {

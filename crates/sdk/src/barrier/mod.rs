@@ -74,7 +74,7 @@ pub trait Table: sqlx::Database + sealed::Sealed {
         arrival: &Arrival<'_>,
         reply: &Body,
     ) -> impl Future<Output = Result<u64, sqlx::Error>> + Send;
-    /// Fails if the transaction can no longer be committed.
+    /// Fails if the transaction cannot be committed.
     fn seal(db: &mut Self::Connection) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
     /// Writes a limit down, unless a higher one is.
     fn raise(

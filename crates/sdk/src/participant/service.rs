@@ -100,7 +100,7 @@ impl<D: BarrierDatabase> Service<D> {
     /// # Panics
     /// If the operation is offered already, or its name is none.
     pub fn outside<O: Operation>(self, handler: impl Outside<O>) -> Self {
-        const { assert!(matches!(O::MODE, Mode::Saga), "outside() offers operations of mode saga") };
+        const { assert!(matches!(O::MODE, Mode::Saga), "outside() offers operations of saga") };
         self.with::<O>(Offered::Beyond(Arc::new(OfOutside::<O, _>::new(handler))))
     }
 

@@ -225,10 +225,9 @@ async fn what_is_too_much_is_unknown() {
 async fn a_redirect_is_not_followed() {
     let target = Server::start(Conduct::Answer(done("1"))).await;
     for status in [301, 302, 303, 307, 308] {
-        let moved = format!(
-            "HTTP/1.1 {status} Moved\r\nlocation: {}/wholly/stock.lock\r\ncontent-length: 0\r\n\r\n",
-            target.url
-        );
+        let location = format!("{}/wholly/stock.lock", target.url);
+        let moved =
+            format!("HTTP/1.1 {status} Moved\r\nlocation: {location}\r\ncontent-length: 0\r\n\r\n");
         let expected = format!("unknown: status {status} (redirects are not followed)");
         check(Conduct::Answer(moved), &expected).await;
     }

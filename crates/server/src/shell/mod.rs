@@ -45,7 +45,7 @@ pub enum Standing {
     Ready,
     /// It was stopped in good order.
     Stopped,
-    /// The log can no longer be trusted to keep what it is given. Nothing leaves any more.
+    /// The log cannot be trusted any more to keep what it is given. Nothing leaves.
     Failed(Arc<str>),
 }
 
@@ -405,7 +405,7 @@ impl Leaving {
 }
 
 /// Held while the driver and the log do what they promise: should one of them panic, the process
-/// must stop, for what is in memory may no longer be what the log will say.
+/// must stop, for what is in memory may not be what the log will say.
 struct Promise<'a> {
     standing: &'a watch::Sender<Standing>,
 }
