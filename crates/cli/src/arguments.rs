@@ -120,7 +120,7 @@ pub(crate) struct Reading {
 /// `wholly tx`
 #[derive(Debug, Subcommand)]
 pub(crate) enum Tx {
-    /// List transactions, those that are open first
+    /// List transactions, the latest first
     List(List),
     /// Show one: its branches, and its records, attempts and replies as a timeline
     Show(Show),

@@ -51,6 +51,7 @@ impl Saga<Order> for Orders {
     }
 }
 
+/// For the orders of the time before.
 async fn cancel_order(
     State(app): State<App>,
     Json(order): Json<Order>,

@@ -30,6 +30,7 @@ async fn place_order(
     Ok(Json(order))
 }
 
+/// For the clerk who finds out that there is no stock.
 async fn cancel_order(
     State(app): State<App>,
     Json(order): Json<Order>,

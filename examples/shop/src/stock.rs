@@ -144,3 +144,54 @@ async fn book(db: &mut SqliteConnection, order: &str, sku: &str, entry: Entry) -
         .await?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wholly::Op;
+
+    /// Does these in order, each on two pieces, and reads the shelf: free, locked, sold.
+    async fn check(sku: &str, ops: &[Op], expected: Result<(i64, i64, i64), &str>) {
+        let folder = tempfile::tempdir().unwrap();
+        let pool = crate::database::open(&folder.path().join("stock.db"), SCHEMA).await.unwrap();
+        let db = &mut *pool.acquire().await.unwrap();
+        let (order, quantity) = (String::from("1"), 2);
+        let lock = Lock { order: order.clone(), sku: sku.to_owned(), quantity };
+        let now = LockNow { order, sku: sku.to_owned(), quantity };
+        let locked = Locked { warehouse: 7 };
+        let mut refused = None;
+        for op in ops {
+            let done = match op {
+                Op::Try => Stock.try_(&lock, db).await.map(drop),
+                Op::Confirm => Stock.confirm(&lock, &locked, db).await.map_err(Into::into),
+                Op::Cancel => Stock.cancel(&lock, &locked, db).await.map_err(Into::into),
+                Op::Action => Stock.action(&now, db).await.map(drop),
+                Op::Compensate => Stock.compensate(&now, &locked, db).await.map_err(Into::into),
+                Op::Inspect => Ok(()),
+            };
+            refused = done.err().or(refused);
+        }
+        let shelf = sqlx::query_as("select free - received, locked, sold from stock where sku = ?")
+            .bind(sku)
+            .fetch_one(&mut *db)
+            .await
+            .unwrap();
+        let seen = match &refused {
+            None => Ok(shelf),
+            Some(NotDone::Refused(refusal)) => Err(refusal.code()),
+            Some(NotDone::Failed(failure)) => panic!("{ops:?}: {failure}"),
+        };
+        assert_eq!(seen, expected, "{sku} {ops:?}");
+    }
+
+    #[tokio::test]
+    async fn pieces_are_locked_sold_and_given_back() {
+        check("tea", &[Op::Try], Ok((-2, 2, 0))).await;
+        check("tea", &[Op::Try, Op::Confirm], Ok((-2, 0, 2))).await;
+        check("tea", &[Op::Try, Op::Cancel], Ok((0, 0, 0))).await;
+        check("tea", &[Op::Action], Ok((-2, 0, 2))).await;
+        check("tea", &[Op::Action, Op::Compensate], Ok((0, 0, 0))).await;
+        check("vase", &[Op::Try], Err("out_of_stock")).await;
+        check("vase", &[Op::Action], Err("out_of_stock")).await;
+    }
+}

@@ -1,0 +1,143 @@
+//! The program as a process: what it prints, how it ends, and that it goes with its parent.
+
+use serde_json::Value;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, Output, Stdio};
+
+fn wholly() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wholly"));
+    command.env_clear().env("WHOLLY_LOG", "warn");
+    command
+}
+
+/// Runs a command line to its end.
+fn run(words: &[&str]) -> Output {
+    wholly().args(words).stdin(Stdio::null()).output().unwrap()
+}
+
+/// Runs a command line; it must end with this code and say this.
+fn check(words: &[&str], code: i32, expected: &str) {
+    let output = run(words);
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let said = text(&output.stdout) + &text(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "wholly {words:?}: {said}");
+    assert!(said.contains(expected), "wholly {words:?}: {said}");
+}
+
+/// A coordinator that serves as long as its stdin is held.
+struct Serving {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    url: String,
+}
+
+impl Serving {
+    fn start(data: &Path) -> Serving {
+        let mut child = wholly()
+            .args(["serve", "--listen", "127.0.0.1:0", "--until-stdin-ends", "--data"])
+            .arg(data)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stdin = child.stdin.take();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let ready = lines.map_while(Result::ok).find(|line| line.starts_with("ready "));
+        let url = ready.expect("it serves").trim_start_matches("ready ").to_owned();
+        Serving { child, stdin, url }
+    }
+
+    /// Lets go of its stdin and waits for its end.
+    fn stop(mut self) -> Option<i32> {
+        drop(self.stdin.take());
+        self.child.wait().unwrap().code()
+    }
+}
+
+#[test]
+fn a_coordinator_serves_its_operator_and_goes_with_its_parent() {
+    let folder = tempfile::tempdir().unwrap();
+    let serving = Serving::start(folder.path());
+    let url = serving.url.as_str();
+
+    let status = run(&["status", "--json", "--url", url]);
+    let status: Value = serde_json::from_slice(&status.stdout).unwrap();
+    assert_eq!(status["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(status["backlog"]["open"]["count"], 0);
+    check(&["status", "--url", url], 0, "finishing  0");
+    check(&["tx", "list", "--url", url], 0, "no transaction matches");
+    check(&["tx", "list", "--json", "--url", url], 0, r#""items":[]"#);
+    check(&["tx", "list", "--cursor", "nonsense", "--url", url], 4, "cursor");
+    check(&["tx", "show", "order-1", "--url", url], 4, "no transaction order-1 is known");
+    check(&["tx", "park", "order-1", "--reason", "r", "--url", url], 4, "nothing was changed");
+    check(&["tx", "abort", "order-1", "--reason", "", "--url", url], 4, "reason");
+    check(&["tx", "retry", "--stuck", "--dry-run", "--url", url], 0, "would retry 0");
+    check(&["tx", "retry", "--stuck", "--reason", "r", "--url", url], 2, "--yes");
+
+    let data = folder.path().to_str().unwrap();
+    let second = ["serve", "--listen", "127.0.0.1:0", "--data", data];
+    check(&second, 1, "the coordinator did not start");
+    assert_eq!(serving.stop(), Some(0));
+}
+
+#[test]
+fn what_cannot_start_says_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let data = data.to_str().unwrap();
+    let serve = |more: &[&'static str]| [&["serve", "--data", data], more].concat();
+    check(&serve(&["--listen", "0.0.0.0:0"]), 2, "--insecure");
+    check(&serve(&["--listen", "here"]), 2, "127.0.0.1:7700");
+    check(&serve(&["--set", "calls.timeout=1"]), 2, "did you mean calls.timeout_ms?");
+    check(&serve(&["--set", "calls.timeout_ms=soon"]), 2, "whole number");
+    check(&serve(&["--destination", "stock"]), 2, "NAME=URL");
+    check(&serve(&["--config", "/nowhere/wholly.toml"]), 2, "/nowhere/wholly.toml");
+    assert!(!Path::new(data).exists(), "a wrong configuration touches no file");
+    check(&["serve", "--data", "/dev/null/x"], 1, "the coordinator did not start");
+    check(&["tx", "list", "--url", "http://127.0.0.1:1"], 3, "start it with `wholly serve`");
+    check(&["tx", "show", "a b"], 2, "nobody was asked");
+    check(&["shop-books", data], 1, "the books cannot be read");
+    check(&["shop-service", "stock", "--data", data], 2, "say --coordinator URL");
+    let output = wholly().env("WHOLLY_LOG", "wholly=loud").args(["status"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
+fn schemas_are_printed_and_applied() {
+    check(&["schema", "print", "sqlite"], 0, "wholly_barrier (");
+    check(&["schema", "print", "postgres"], 0, "wholly_barrier (");
+    check(&["schema", "print", "oracle"], 2, "possible values: sqlite, postgres");
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}?mode=rwc", folder.path().join("a.db").display());
+    check(&["schema", "apply", &url], 0, "the tables are there");
+    check(&["schema", "apply", &url], 0, "the tables are there");
+    check(&["schema", "apply", "sqlite:///nowhere/a.db"], 1, "wholly schema print");
+    check(&["schema", "apply", "oracle://a"], 2, "no database was touched");
+}
+
+#[test]
+fn a_service_of_the_shop_hears_of_its_coordinator_by_stdin() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = wholly()
+        .args(["shop-service", "stock", "--until-stdin-ends", "--data"])
+        .arg(folder.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    stdout.read_line(&mut line).unwrap();
+    assert!(line.starts_with("bound http://127.0.0.1:"), "{line}");
+    std::io::Write::write_all(&mut stdin, b"http://127.0.0.1:1\n").unwrap();
+    line.clear();
+    stdout.read_line(&mut line).unwrap();
+    assert!(line.starts_with("ready http://127.0.0.1:"), "{line}");
+    assert!(folder.path().join("stock.db").exists());
+    drop(stdin);
+    let mut rest = String::new();
+    stdout.read_to_string(&mut rest).unwrap();
+    assert_eq!((rest.as_str(), child.wait().unwrap().code()), ("", Some(0)));
+}
