@@ -231,7 +231,7 @@ impl Coordinator {
         if process.under_way.is_some() {
             return;
         }
-        match process.log.next() {
+        match process.log.next_op() {
             Some(op) => {
                 let wait = duration_us(&op, stage);
                 process.under_way = Some(op);

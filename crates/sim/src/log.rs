@@ -62,7 +62,7 @@ impl Log {
     }
 
     /// The next operation on the disk.
-    pub fn next(&mut self) -> Option<DiskOp> {
+    pub fn next_op(&mut self) -> Option<DiskOp> {
         match &mut self.state {
             State::Reading(recovery) => recovery.next(),
             State::Used { committer, .. } => committer.next(),

@@ -3,11 +3,11 @@
 //! that survived.
 
 use std::collections::BTreeMap;
-use wholly_core::branch::{Direction, Mode, Op};
+use wholly_core::branch::{Direction, Mode, Op, Resolution};
 use wholly_core::document::{Document, Response};
 use wholly_core::effect::{Call, Content, Draft};
 use wholly_core::ids::{Body, BranchId, Gid, Position};
-use wholly_core::record::{Begun, Cause, Decision, Fact, Outcome, Start};
+use wholly_core::record::{Begun, Cause, ClockMark, Decision, Fact, Outcome, Start};
 use wholly_core::rejection::Rejection;
 use wholly_core::time::Timestamp;
 
@@ -53,6 +53,13 @@ pub enum Evidence<'a> {
         branch: &'a BranchId,
         /// What was asked.
         op: Op,
+    },
+    /// A participant refused a call, for its transaction ended longer ago than anything is kept.
+    Stale {
+        /// Of which transaction.
+        gid: &'a Gid,
+        /// Begun when.
+        begun: Timestamp,
     },
     /// The coordinator came back and found so much.
     Recovered {
@@ -102,6 +109,8 @@ pub enum Ready {
 pub struct Took {
     /// Of which transaction.
     pub gid: Gid,
+    /// Begun when.
+    pub begun: Timestamp,
     /// Of which branch.
     pub branch: BranchId,
     /// What was done.
@@ -173,6 +182,8 @@ pub struct Truth {
     pub answered: bool,
     /// The position at which its registration was appended.
     pub registered: Option<Position>,
+    /// What an operator said of it, in the log that survived.
+    pub resolved: Option<(Position, Resolution)>,
     /// What its calls carried: op, payload, replies.
     pub carried: Vec<(Op, Body, Vec<(BranchId, Body)>)>,
 }
@@ -195,8 +206,12 @@ pub struct Case {
     pub order: Vec<(BranchId, Mode, Body)>,
     /// The decision in the log that survived.
     pub decided: Option<(Position, Decision, Cause)>,
-    /// The end in the log that survived.
-    pub ended: Option<Position>,
+    /// The end in the log that survived, and its wall time.
+    pub ended: Option<(Position, Timestamp)>,
+    /// Begun when.
+    pub begun: Option<Timestamp>,
+    /// Whether somebody holds its capability.
+    pub capability: Option<Timestamp>,
     /// The first final answer that left.
     pub told: Option<Decision>,
     /// The outcome that left.
@@ -214,6 +229,10 @@ pub struct Ledger {
     pub intents: Vec<Intent>,
     /// By gid.
     pub cases: BTreeMap<Gid, Case>,
+    /// Those whose gid was used again since.
+    pub past: Vec<(Gid, Case)>,
+    /// The marks in the log that survived.
+    pub marks: Vec<(Position, ClockMark)>,
     /// The last position in the log that survived.
     pub appended: Position,
     /// The highest position that anything which left had needed.
@@ -272,6 +291,46 @@ impl Ledger {
         self.cases.get(gid)?.branches.get(branch)
     }
 
+    /// The case of one begin of a gid.
+    pub fn case_of(&self, gid: &Gid, begun: Timestamp) -> Option<&Case> {
+        let current = self.cases.get(gid).filter(|case| case.begun == Some(begun));
+        let past = || self.past.iter().find(|(g, c)| g == gid && c.begun == Some(begun));
+        current.or_else(|| past().map(|(_, case)| case))
+    }
+
+    fn case_of_mut(&mut self, gid: &Gid, begun: Timestamp) -> Option<&mut Case> {
+        let current = self.cases.get_mut(gid).filter(|case| case.begun == Some(begun));
+        let past = self.past.iter_mut().find(|(g, c)| g == gid && c.begun == Some(begun));
+        current.or(past.map(|(_, case)| case))
+    }
+
+    /// Whether a case may be forgotten: it ended before the retention time, and the log says so.
+    pub fn may_be_forgotten(&self, case: &Case) -> bool {
+        let (Some(begun), Some((_, ended))) = (case.begun, case.ended) else { return false };
+        self.marks.iter().any(|(_, mark)| begun < mark.limit && ended < mark.ended_before)
+    }
+
+    /// Whether everything of a case's age has ended long ago, as calls say to participants.
+    pub fn is_below_limit(&self, case: &Case) -> bool {
+        let Some(begun) = case.begun.filter(|_| case.ended.is_some()) else { return false };
+        self.marks.iter().any(|(_, mark)| begun < mark.limit)
+    }
+
+    /// Whether a begin is not the one by which the gid is known.
+    pub fn is_taken_by_another(&self, gid: &Gid, begun: Timestamp) -> bool {
+        let known = self.cases.get(gid).filter(|case| case.ended.is_some());
+        known.and_then(|case| case.begun).is_some_and(|known| known != begun)
+    }
+
+    /// A gid is begun: what it named before belongs to the past.
+    fn use_again(&mut self, gid: &Gid, begun: Timestamp) {
+        let known = self.cases.get(gid).and_then(|case| case.begun);
+        if known.is_some_and(|known| known != begun) {
+            let past = self.cases.remove(gid).expect("it is known");
+            self.past.push((gid.clone(), past));
+        }
+    }
+
     fn case_mut(&mut self, gid: &Gid) -> &mut Case {
         if !self.cases.contains_key(gid) {
             self.cases.insert(gid.clone(), Case::default());
@@ -293,8 +352,11 @@ impl Ledger {
             }
             Evidence::Replied { reply, proof, .. } => {
                 self.needed = self.needed.max(proof.needed);
+                if let Ok(Response::Begun { gid, begun, .. }) = reply {
+                    self.case_mut(gid).capability = Some(*begun);
+                }
                 let Some(document) = document(reply) else { return };
-                let case = self.case_mut(&document.gid);
+                let Some(case) = self.case_of_mut(&document.gid, document.begun) else { return };
                 case.told = case.told.or(document.decision);
                 case.told_outcome = case.told_outcome.or(document.outcome);
             }
@@ -310,23 +372,32 @@ impl Ledger {
                 self.case_mut(gid).truth_mut(branch).closed = Some(*why);
             }
             Evidence::Recovered { position, .. } => self.forget_after(*position),
-            Evidence::Illegal { .. } | Evidence::Over(_) | Evidence::Audited { .. } => {}
+            Evidence::Illegal { .. }
+            | Evidence::Stale { .. }
+            | Evidence::Over(_)
+            | Evidence::Audited { .. } => {}
         }
     }
 
     fn learn_draft(&mut self, draft: &Draft) {
         self.appended = draft.position;
-        let Content::Transaction { gid, records, .. } = &draft.content else { return };
         let position = draft.position;
+        let (gid, records) = match &draft.content {
+            Content::Transaction { gid, records, .. } => (gid, records),
+            Content::Mark(mark) => return self.marks.push((position, *mark)),
+        };
+        if let Some(Fact::Begun(begun)) = records.first().map(|record| &record.fact) {
+            self.use_again(gid, begun.begun);
+        }
         let case = self.case_mut(gid);
         for record in records {
             match &record.fact {
-                Fact::Begun(begun) => case.learn_begun(position, begun),
+                Fact::Begun(begun) => case.learn_begun((position, record.at), begun),
                 Fact::Registered(spec) => case.learn_branch(position, spec),
                 Fact::Decided { decision, cause, .. } => {
                     case.decided = Some((position, *decision, *cause));
                 }
-                Fact::Ended { .. } => case.ended = Some(position),
+                Fact::Ended { .. } => case.ended = Some((position, record.at)),
                 Fact::Stuck { .. } | Fact::Parked { .. } => {
                     case.stuck.push((position, Waits::ForOperator));
                 }
@@ -336,7 +407,11 @@ impl Ledger {
                         case.truth_mut(&id).answered = true;
                     }
                 }
-                Fact::Resolved { .. } => {}
+                Fact::Resolved { branch, resolution, .. } => {
+                    if let Some((id, _, _)) = case.order.get(branch.at()).cloned() {
+                        case.truth_mut(&id).resolved = Some((position, *resolution));
+                    }
+                }
             }
         }
     }
@@ -363,12 +438,14 @@ impl Ledger {
     /// What stood in the log after this position is gone.
     fn forget_after(&mut self, position: Position) {
         self.appended = position;
+        self.marks.retain(|(at, _)| *at <= position);
         for case in self.cases.values_mut() {
             case.decided = case.decided.filter(|(at, _, _)| *at <= position);
-            case.ended = case.ended.filter(|at| *at <= position);
+            case.ended = case.ended.filter(|(at, _)| *at <= position);
             case.stuck.retain(|(at, _)| *at <= position);
             for truth in case.branches.values_mut() {
                 truth.registered = truth.registered.filter(|at| *at <= position);
+                truth.resolved = truth.resolved.filter(|(at, _)| *at <= position);
             }
             let branches = &case.branches;
             case.order.retain(|(id, _, _)| {
@@ -386,7 +463,8 @@ impl Case {
         self.branches.get_mut(branch).expect("inserted above")
     }
 
-    fn learn_begun(&mut self, position: Position, begun: &Begun) {
+    fn learn_begun(&mut self, (position, at): (Position, Timestamp), begun: &Begun) {
+        self.begun = Some(begun.begun);
         self.order.clear();
         self.deadline = match &begun.start {
             Start::Open { deadline, .. } => Some(*deadline),
@@ -401,7 +479,7 @@ impl Case {
             }
             Start::Lost => {
                 self.decided = Some((position, Decision::Abort, Cause::Unknown));
-                self.ended = Some(position);
+                self.ended = Some((position, at));
             }
         }
     }

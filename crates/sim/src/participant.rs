@@ -155,6 +155,13 @@ impl Participant {
         }
     }
 
+    /// Clears away, in a small batch, rows that nobody will ask for again.
+    pub fn clear_rows(&mut self, stage: &mut Stage) {
+        if self.barrier.clear(8) > 0 {
+            stage.tally.sight(Sight::RowsCleared);
+        }
+    }
+
     /// One local transaction: the barrier row and the books together.
     fn commit(&mut self, letter: &Rc<Letter>, stage: &mut Stage) -> Option<Answer> {
         let Letter { gid, branch, op, mark, .. } = &**letter;
@@ -215,6 +222,7 @@ impl Participant {
         }
         stage.hear(&Evidence::Took(&Took {
             gid: gid.clone(),
+            begun: letter.mark.begun,
             branch: branch.clone(),
             op: *op,
             payload: payload.clone(),
@@ -248,8 +256,10 @@ impl Participant {
             Answer::Done { .. } => stage.tally.sight(Sight::Duplicate),
             Answer::Refused(refusal) => match refusal.code.as_str() {
                 "hanging" => stage.tally.sight(Sight::Hanging),
-                "illegal_order" | "stale" => {
-                    stage.hear(&Evidence::Illegal { gid, branch, op: *op });
+                "illegal_order" => stage.hear(&Evidence::Illegal { gid, branch, op: *op }),
+                "stale" => {
+                    stage.tally.sight(Sight::Stale);
+                    stage.hear(&Evidence::Stale { gid, begun: letter.mark.begun });
                 }
                 _ => stage.tally.sight(Sight::Duplicate),
             },

@@ -8,7 +8,7 @@ use wholly_core::document::{Arrival, Freshness, Response};
 use wholly_core::effect::{Call, Content, Draft};
 use wholly_core::ids::{CallId, Gid};
 use wholly_core::input::{Request, Wait};
-use wholly_core::record::{Cause, Decision, Fact, Start};
+use wholly_core::record::{Cause, Decision, Fact, Outcome, Start};
 use wholly_core::rejection::Rejection;
 
 /// What a draft shows.
@@ -45,11 +45,14 @@ pub(crate) fn of_draft(
             Fact::Stuck { reason: StuckReason::Refused { .. }, .. } => tally.sight(Sight::Stuck),
             Fact::Parked { .. } => tally.sight(Sight::Parked),
             Fact::Retried { .. } => tally.sight(Sight::Retried),
+            Fact::Resolved { .. } => tally.sight(Sight::Resolved),
+            Fact::Begun(begun) if ledger.is_taken_by_another(gid, begun.begun) => {
+                tally.sight(Sight::GidUsedAgain);
+            }
             Fact::Begun(_)
             | Fact::Registered(_)
             | Fact::Answered { .. }
             | Fact::Stuck { .. }
-            | Fact::Resolved { .. }
             | Fact::Ended { .. } => {}
         }
     }
@@ -95,11 +98,14 @@ pub(crate) fn of_reply(request: &Request, reply: &Result<Response, Rejection>, t
             if *arrival == Arrival::NotYet {
                 tally.sight(Sight::WaitOver);
             }
-            match request {
-                Request::Get { wait: Wait::Ended { .. }, .. } if *arrival == Arrival::Arrived => {
-                    tally.sight(Sight::WaitedForEnd);
-                }
-                _other => {}
+            let waited = matches!(request, Request::Get { wait: Wait::Ended { .. }, .. });
+            if waited && *arrival == Arrival::Arrived {
+                tally.sight(Sight::WaitedForEnd);
+            }
+            match document.outcome {
+                Some(Outcome::Mixed) => tally.sight(Sight::Mixed),
+                Some(Outcome::Hazard) => tally.sight(Sight::Hazard),
+                Some(Outcome::AsDecided) | None => {}
             }
         }
         Ok(_) => {}
@@ -115,6 +121,8 @@ fn of_rejection(rejection: &Rejection, tally: &mut Tally) {
         Rejection::Decided { .. } => tally.sight(Sight::TooLate),
         Rejection::OutcomeForgotten { .. } => tally.sight(Sight::Forgotten),
         Rejection::Starting => tally.sight(Sight::Starting),
+        Rejection::OpenFull => tally.sight(Sight::OpenFull),
+        Rejection::WaitersFull => tally.sight(Sight::WaitersFull),
         Rejection::GidUnknown { .. }
         | Rejection::BranchUnknown { .. }
         | Rejection::BranchContradicted { .. }
@@ -125,9 +133,7 @@ fn of_rejection(rejection: &Rejection, tally: &mut Tally) {
         | Rejection::NotStuck { .. }
         | Rejection::AlreadyEnded { .. }
         | Rejection::WrongPhase { .. }
-        | Rejection::OpenFull
         | Rejection::LogFull
-        | Rejection::WaitersFull
         | Rejection::Draining => {}
     }
 }

@@ -170,6 +170,22 @@ counted! {
         LookedUp => "looked up in the store",
         /// An initiator called a branch by itself.
         InitiatorCalled => "initiator called by itself",
+        /// As many were open as may.
+        OpenFull => "open full",
+        /// As many waited as may.
+        WaitersFull => "waiters full",
+        /// An operator said how a branch stands.
+        Resolved => "operator resolved",
+        /// A branch is known to differ from the decision.
+        Mixed => "mixed outcome",
+        /// A branch cannot be known.
+        Hazard => "hazard",
+        /// A gid was used again after the retention time.
+        GidUsedAgain => "gid used again",
+        /// A call of a transaction that ended long ago was refused.
+        Stale => "stale call refused",
+        /// A participant cleared rows that nobody will ask for again.
+        RowsCleared => "barrier rows cleared",
         /// An ended transaction was forgotten, and said so.
         Forgotten => "outcome forgotten",
     }

@@ -343,7 +343,14 @@ fn limits(chance: &mut Chance) -> Limits {
         clock_jump_grace_ms: chance.within(100, 500),
         ramp_ms: chance.within(1, 100),
         wait_ms_max: 400,
+        calls_max: *chance.pick(&[4, 64, 1_024]),
         destination_calls_max: *chance.pick(&[2, 16, 256]),
+        transaction_waiters_max: *chance.pick(&[2, 16]),
+        open_max: *chance.pick(&[16, 1_000_000, 1_000_000, 1_000_000]),
+        retention_ms: match chance.below(3) {
+            0 => chance.within(100, 1_500),
+            _ => Limits::default().retention_ms,
+        },
         ..Limits::default()
     }
 }
@@ -489,6 +496,7 @@ impl World {
         let stage = &mut self.stage;
         for participant in &mut self.participants {
             let number = participant.number();
+            participant.clear_rows(stage);
             if participant.is_up() && stage.strikes(Fault::ParticipantCrashed) {
                 stage.note([8, 1, number as u64], || format!("world part {number} crashes"));
                 participant.crash();
@@ -555,19 +563,21 @@ impl World {
 /// Casts the clients and says when the last of them begins.
 fn seat(order: Order, stage: &mut Stage) -> (Vec<Seat>, u64) {
     let mut seats = vec![Seat {
-        client: Box::new(workloads::operator::Operator::default()),
+        client: Box::new(workloads::operator::Operator),
         presence: Presence::Here,
         next: 0,
     }];
     stage.after(1_000, Event::ClientGoes(0));
     let gap_us = stage.chance.within(500, 40_000);
     let mut start_us = 1_000;
+    let mut last_us = start_us;
     for number in 0..order.transactions {
         start_us += stage.chance.below(2 * gap_us + 1);
         for (wait_us, client) in workloads::cast(number, stage) {
+            last_us = last_us.max(start_us + wait_us);
             stage.after(start_us + wait_us, Event::ClientGoes(seats.len()));
             seats.push(Seat { client, presence: Presence::Here, next: 0 });
         }
     }
-    (seats, start_us)
+    (seats, last_us)
 }

@@ -2,28 +2,38 @@
 
 use super::Judgement;
 use crate::model::{Case, Evidence, Form, Ledger, Truth, document};
-use wholly_core::branch::{Branch, Mode, Op, Share};
+use wholly_core::branch::{Branch, Mode, Op, Resolution, Second, Share};
 use wholly_core::document::Document;
 use wholly_core::ids::Gid;
 use wholly_core::record::{Decision, Outcome};
 
 pub(super) fn judge(ledger: &Ledger, evidence: &Evidence<'_>) -> Judgement {
     match evidence {
-        Evidence::Audited { gid, reply } => match (ledger.case(gid), document(reply)) {
-            (Some(case), Some(document)) => {
-                whole(ledger, case, document).map_err(|what| format!("{gid} {what}"))
+        Evidence::Audited { gid, reply } => {
+            let Some(case) = ledger.case(gid) else { return Ok(()) };
+            whole_in_the_books(ledger, case).map_err(|what| format!("{gid} {what}"))?;
+            match document(reply) {
+                Some(document) => {
+                    whole(ledger, case, document).map_err(|what| format!("{gid} {what}"))
+                }
+                None if ledger.may_be_forgotten(case) => Ok(()),
+                None => nothing_happened(gid, case),
             }
-            (Some(case), None) => nothing_happened(gid, case),
-            (None, _) => Ok(()),
-        },
+        }
+        Evidence::Over(_) => {
+            for (gid, case) in &ledger.past {
+                whole_in_the_books(ledger, case).map_err(|what| format!("{gid} {what}"))?;
+            }
+            Ok(())
+        }
         Evidence::Appended(_)
         | Evidence::Called { .. }
         | Evidence::Replied { .. }
         | Evidence::Took(_)
         | Evidence::Closed { .. }
         | Evidence::Illegal { .. }
-        | Evidence::Recovered { .. }
-        | Evidence::Over(_) => Ok(()),
+        | Evidence::Stale { .. }
+        | Evidence::Recovered { .. } => Ok(()),
     }
 }
 
@@ -35,11 +45,32 @@ fn nothing_happened(gid: &Gid, case: &Case) -> Judgement {
     }
 }
 
-fn whole(ledger: &Ledger, case: &Case, document: &Document) -> Judgement {
-    if document.outcome != Some(Outcome::AsDecided) {
-        return Err(format!("ended {:?} though no participant broke its word", document.outcome));
+/// Measured by what was told and by the participants' books alone.
+fn whole_in_the_books(ledger: &Ledger, case: &Case) -> Judgement {
+    let decision = case.told.or(case.decided.map(|(_, decision, _)| decision));
+    for (id, truth) in &case.branches {
+        let payload = truth.first.as_ref();
+        let wanted = payload.and_then(|payload| ledger.wanted(payload));
+        let Some((intent, wanted)) = wanted.filter(|_| truth.resolved.is_none()) else { continue };
+        let right = match (decision, intent.form, wanted.mode) {
+            (Some(Decision::Abort) | None, _, _) => !truth.stands(),
+            (Some(Decision::Commit), Form::Plan, _) => truth.stands(),
+            (Some(Decision::Commit), Form::Open, Mode::Tcc) => truth.second.is_some(),
+            (Some(Decision::Commit), Form::Open, Mode::Saga) => true,
+        };
+        if !right {
+            return Err(format!("was decided {decision:?}; {id} stands: {}", truth.stands()));
+        }
     }
+    Ok(())
+}
+
+fn whole(ledger: &Ledger, case: &Case, document: &Document) -> Judgement {
     let decision = document.decision.ok_or("has ended without a decision")?;
+    let outcome = outcome(decision, document);
+    if document.outcome != Some(outcome) {
+        return Err(format!("ended {:?}, where {outcome:?} is known", document.outcome));
+    }
     for branch in &document.branches {
         let truth = case.branches.get(&branch.spec.id).cloned().unwrap_or_default();
         branch_is_whole(decision, branch, &truth)
@@ -54,12 +85,40 @@ fn whole(ledger: &Ledger, case: &Case, document: &Document) -> Judgement {
     complete(ledger, document, decision)
 }
 
-fn branch_is_whole(decision: Decision, branch: &Branch, truth: &Truth) -> Judgement {
-    let share = match decision {
+fn share(decision: Decision, branch: &Branch) -> Share {
+    match decision {
         Decision::Commit => branch.share,
         Decision::Abort => Share::Out,
-    };
-    match (share, branch.spec.mode) {
+    }
+}
+
+/// As decided, unless an operator had to say otherwise.
+fn outcome(decision: Decision, document: &Document) -> Outcome {
+    let mut outcome = Outcome::AsDecided;
+    for branch in &document.branches {
+        let Second::Resolved(resolution) = branch.second else { continue };
+        let differs = match (resolution, share(decision, branch)) {
+            (Resolution::Unknown, _) => {
+                outcome = if outcome == Outcome::Mixed { outcome } else { Outcome::Hazard };
+                continue;
+            }
+            (Resolution::Applied, Share::In) => false,
+            (Resolution::NotApplied, Share::In) => true,
+            (Resolution::Applied, Share::Out | Share::Untouched) => true,
+            (Resolution::NotApplied, Share::Out | Share::Untouched) => false,
+        };
+        if differs {
+            outcome = Outcome::Mixed;
+        }
+    }
+    outcome
+}
+
+fn branch_is_whole(decision: Decision, branch: &Branch, truth: &Truth) -> Judgement {
+    if let Second::Resolved(_) = branch.second {
+        return Ok(());
+    }
+    match (share(decision, branch), branch.spec.mode) {
         (Share::In, Mode::Tcc) => match (truth.first.is_some(), truth.second) {
             (true, Some(Op::Confirm)) => Ok(()),
             (tried, second) => Err(format!("is tried: {tried}, then {second:?}")),

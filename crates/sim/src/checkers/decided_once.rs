@@ -1,19 +1,23 @@
 //! Decided once: a decision never changes or disappears, through any crash.
 
 use super::Judgement;
-use crate::model::{Evidence, Ledger, document};
+use crate::model::{Case, Evidence, Ledger, document};
 use wholly_core::effect::{Content, Draft};
 use wholly_core::ids::Gid;
 use wholly_core::record::{Decision, Fact, Start};
+use wholly_core::time::Timestamp;
 
 pub(super) fn judge(ledger: &Ledger, evidence: &Evidence<'_>) -> Judgement {
     match evidence {
         Evidence::Appended(draft) => appended(ledger, draft),
         Evidence::Replied { reply, .. } => match document(reply) {
-            Some(document) => match document.decision {
-                Some(decision) => same(ledger, &document.gid, decision),
-                None => not_undecided(ledger, &document.gid),
-            },
+            Some(document) => {
+                let case = ledger.case_of(&document.gid, document.begun);
+                match document.decision {
+                    Some(decision) => same(&document.gid, case, decision),
+                    None => not_undecided(&document.gid, case),
+                }
+            }
             None => Ok(()),
         },
         Evidence::Recovered { .. }
@@ -21,6 +25,7 @@ pub(super) fn judge(ledger: &Ledger, evidence: &Evidence<'_>) -> Judgement {
         | Evidence::Took(_)
         | Evidence::Closed { .. }
         | Evidence::Illegal { .. }
+        | Evidence::Stale { .. }
         | Evidence::Over(_)
         | Evidence::Audited { .. } => Ok(()),
     }
@@ -28,17 +33,27 @@ pub(super) fn judge(ledger: &Ledger, evidence: &Evidence<'_>) -> Judgement {
 
 fn appended(ledger: &Ledger, draft: &Draft) -> Judgement {
     let Content::Transaction { gid, records, .. } = &draft.content else { return Ok(()) };
+    let case = match records.first().map(|record| &record.fact) {
+        Some(Fact::Begun(begun)) => ledger.case_of(gid, begun.begun),
+        Some(_) | None => ledger.case(gid),
+    };
     for record in records {
         match &record.fact {
             Fact::Decided { decision, .. } => {
-                same(ledger, gid, *decision)?;
-                if ledger.case(gid).is_some_and(|case| case.decided.is_some()) {
+                same(gid, case, *decision)?;
+                if case.is_some_and(|case| case.decided.is_some()) {
                     return Err(format!("{gid} was decided a second time"));
                 }
             }
             Fact::Begun(begun) => match begun.start {
-                Start::Lost => same(ledger, gid, Decision::Abort)?,
-                Start::Open { .. } | Start::Plan { .. } => begun_once(ledger, gid)?,
+                Start::Lost => {
+                    same(gid, ledger.case_of(gid, begun.begun), Decision::Abort)?;
+                    begun_once(ledger, gid)?;
+                }
+                Start::Open { .. } | Start::Plan { .. } => {
+                    begun_once(ledger, gid)?;
+                    never_given_twice(ledger, gid, begun.begun)?;
+                }
             },
             Fact::Registered(_)
             | Fact::Answered { .. }
@@ -52,16 +67,28 @@ fn appended(ledger: &Ledger, draft: &Draft) -> Judgement {
     Ok(())
 }
 
+/// A gid is begun when nothing is known of it, or when what was known may be forgotten.
 fn begun_once(ledger: &Ledger, gid: &Gid) -> Judgement {
-    match ledger.case(gid) {
-        Some(case) if case.told.is_some() => Err(format!("{gid} was told decided, then begun")),
-        Some(case) if case.decided.is_some() => Err(format!("{gid} was decided, then begun")),
-        Some(_) | None => Ok(()),
+    let Some(case) = ledger.case(gid) else { return Ok(()) };
+    let settled = case.told.is_some() || case.decided.is_some() || !case.order.is_empty();
+    match settled && !ledger.may_be_forgotten(case) {
+        true => Err(format!("{gid} is known, told {:?}, yet begun", case.told)),
+        false => Ok(()),
     }
 }
 
-fn same(ledger: &Ledger, gid: &Gid, decision: Decision) -> Judgement {
-    match ledger.case(gid).and_then(|case| case.told) {
+/// No begin has the time of another for which somebody holds a capability.
+fn never_given_twice(ledger: &Ledger, gid: &Gid, begun: Timestamp) -> Judgement {
+    let past = ledger.past.iter().filter(|(known, _)| known == gid).map(|(_, case)| case);
+    let mut cases = ledger.case(gid).into_iter().chain(past);
+    match cases.any(|case| case.capability == Some(begun)) {
+        true => Err(format!("{gid} was begun at {begun} a second time")),
+        false => Ok(()),
+    }
+}
+
+fn same(gid: &Gid, case: Option<&Case>, decision: Decision) -> Judgement {
+    match case.and_then(|case| case.told) {
         Some(told) if told != decision => {
             Err(format!("{gid} was told {told:?}, and is {decision:?}"))
         }
@@ -69,8 +96,8 @@ fn same(ledger: &Ledger, gid: &Gid, decision: Decision) -> Judgement {
     }
 }
 
-fn not_undecided(ledger: &Ledger, gid: &Gid) -> Judgement {
-    match ledger.case(gid).and_then(|case| case.told) {
+fn not_undecided(gid: &Gid, case: Option<&Case>) -> Judgement {
+    match case.and_then(|case| case.told) {
         Some(told) => Err(format!("{gid} was told {told:?}, and is undecided")),
         None => Ok(()),
     }

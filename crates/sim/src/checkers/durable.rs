@@ -15,13 +15,15 @@ pub(super) fn judge(ledger: &Ledger, evidence: &Evidence<'_>) -> Judgement {
         Evidence::Replied { reply, proof, platter, .. } => {
             proven(*proof, *platter)?;
             let Some(document) = document(reply) else { return Ok(()) };
-            let Some(case) = ledger.case(&document.gid) else { return Ok(()) };
+            let Some(case) = ledger.case_of(&document.gid, document.begun) else {
+                return Err(format!("{} was told of a begin nobody made", document.gid));
+            };
             if document.decision.is_some() {
                 let at = case.decided.map(|(at, _, _)| at);
                 on_platter("a decision was told", at, *platter)?;
             }
             if document.outcome.is_some() {
-                on_platter("an end was told", case.ended, *platter)?;
+                on_platter("an end was told", case.ended.map(|(at, _)| at), *platter)?;
             }
             Ok(())
         }
@@ -39,6 +41,7 @@ pub(super) fn judge(ledger: &Ledger, evidence: &Evidence<'_>) -> Judgement {
         | Evidence::Took(_)
         | Evidence::Closed { .. }
         | Evidence::Illegal { .. }
+        | Evidence::Stale { .. }
         | Evidence::Over(_)
         | Evidence::Audited { .. } => Ok(()),
     }

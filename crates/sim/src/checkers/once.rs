@@ -16,6 +16,10 @@ pub(super) fn judge(ledger: &Ledger, evidence: &Evidence<'_>) -> Judgement {
         Evidence::Illegal { gid, branch, op } => {
             Err(format!("{op:?} of {gid} {branch} came in an order that nobody may send"))
         }
+        Evidence::Stale { gid, begun } => match ledger.case_of(gid, *begun) {
+            Some(case) if ledger.is_below_limit(case) => Ok(()),
+            Some(_) | None => Err(format!("a call of {gid} was refused as stale, and is not")),
+        },
         Evidence::Appended(_)
         | Evidence::Called { .. }
         | Evidence::Replied { .. }
@@ -26,6 +30,11 @@ pub(super) fn judge(ledger: &Ledger, evidence: &Evidence<'_>) -> Judgement {
 }
 
 fn took_once(ledger: &Ledger, took: &Took) -> Judgement {
+    let known = ledger.case(&took.gid).and_then(|case| case.begun);
+    if known != Some(took.begun) {
+        let Took { gid, branch, begun, .. } = took;
+        return Err(format!("{gid} {branch} took effect for a begin of {begun}, not {known:?}"));
+    }
     let Took { gid, branch, op, .. } = took;
     let truth = ledger.truth(gid, branch);
     let (first, second, closed) = match truth {

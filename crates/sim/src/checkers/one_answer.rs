@@ -21,8 +21,10 @@ pub(super) fn judge(ledger: &Ledger, evidence: &Evidence<'_>) -> Judgement {
         Evidence::Audited { gid, reply } => match reply {
             Ok(_) => Ok(()),
             Err(rejection) => match ledger.case(gid).and_then(|case| case.told) {
-                Some(told) => Err(format!("{gid} was told {told:?}, in the end {rejection:?}")),
-                None => Ok(()),
+                Some(told) if !is_forgotten(ledger, gid) => {
+                    Err(format!("{gid} was told {told:?}, in the end {rejection:?}"))
+                }
+                Some(_) | None => Ok(()),
             },
         },
         Evidence::Appended(_)
@@ -30,6 +32,7 @@ pub(super) fn judge(ledger: &Ledger, evidence: &Evidence<'_>) -> Judgement {
         | Evidence::Took(_)
         | Evidence::Closed { .. }
         | Evidence::Illegal { .. }
+        | Evidence::Stale { .. }
         | Evidence::Recovered { .. }
         | Evidence::Over(_) => Ok(()),
     }
@@ -56,6 +59,9 @@ fn known_stays_known(
 ) -> Judgement {
     let Some(gid) = gid_of(request) else { return Ok(()) };
     let Some(told) = ledger.case(gid).and_then(|case| case.told) else { return Ok(()) };
+    if is_forgotten(ledger, gid) {
+        return Ok(());
+    }
     match reply {
         Err(Rejection::GidUnknown { .. } | Rejection::OutcomeForgotten { .. }) => {
             Err(format!("{gid} was told {told:?}, then unknown"))
@@ -69,9 +75,14 @@ fn known_stays_known(
     }
 }
 
+fn is_forgotten(ledger: &Ledger, gid: &Gid) -> bool {
+    ledger.case(gid).is_some_and(|case| ledger.may_be_forgotten(case))
+}
+
 fn outcome_stays(ledger: &Ledger, reply: &Result<Response, Rejection>) -> Judgement {
     let Some(document) = crate::model::document(reply) else { return Ok(()) };
-    let told = ledger.case(&document.gid).and_then(|case| case.told_outcome);
+    let case = ledger.case_of(&document.gid, document.begun);
+    let told = case.and_then(|case| case.told_outcome);
     match (told, document.outcome) {
         (Some(told), outcome) if Some(told) != outcome => {
             Err(format!("{} ended {told:?}, then {outcome:?}", document.gid))

@@ -2,9 +2,10 @@
 //! nothing is called that nobody wanted, or too early.
 
 use super::Judgement;
-use crate::model::{Case, Evidence, Form, Intent, Ledger, Took, purpose};
+use crate::model::{Case, Evidence, Form, Intent, Ledger, Took, Truth, purpose};
 use wholly_core::branch::{Direction, Mode, Op};
 use wholly_core::effect::Call;
+use wholly_core::ids::BranchId;
 use wholly_core::record::Decision;
 
 pub(super) fn judge(ledger: &Ledger, evidence: &Evidence<'_>) -> Judgement {
@@ -19,6 +20,7 @@ pub(super) fn judge(ledger: &Ledger, evidence: &Evidence<'_>) -> Judgement {
         | Evidence::Replied { .. }
         | Evidence::Closed { .. }
         | Evidence::Illegal { .. }
+        | Evidence::Stale { .. }
         | Evidence::Recovered { .. }
         | Evidence::Over(_)
         | Evidence::Audited { .. } => Ok(()),
@@ -61,13 +63,16 @@ fn after_its_predecessors(ledger: &Ledger, case: &Case, call: &Call) -> Judgemen
     let Some((intent, wanted)) = ledger.wanted(&call.payload) else { return Ok(()) };
     for ordinal in &wanted.after {
         let earlier = &intent.branches[*ordinal].id;
-        if case.branches.get(earlier).is_none_or(|truth| truth.first.is_none()) {
+        if case.branches.get(earlier).is_none_or(|t| t.first.is_none() && t.resolved.is_none()) {
             return Err(format!("{} {} left before {earlier}", call.gid, call.branch));
         }
     }
-    let read: Vec<_> = wanted.reads.iter().map(|at| &intent.branches[*at].id).collect();
+    // Of a step that an operator had to resolve there may be no reply.
+    let resolved = |id: &BranchId| case.branches.get(id).is_some_and(|t| t.resolved.is_some());
+    let reads = wanted.reads.iter().map(|at| &intent.branches[*at].id);
+    let read: Vec<_> = reads.filter(|id| !resolved(id)).collect();
     let handed: Vec<_> = call.replies.iter().map(|(id, _)| id).collect();
-    let complete = read.len() == handed.len() && read.iter().all(|id| handed.contains(id));
+    let complete = read.iter().all(|id| handed.contains(id));
     match complete {
         true => Ok(()),
         false => Err(format!("{} {} reads {read:?}, was handed {handed:?}", call.gid, call.branch)),
@@ -88,7 +93,7 @@ fn compensated_in_order(ledger: &Ledger, took: &Took) -> Judgement {
     match intent.form {
         Form::Plan => {
             for (later, wanted) in intent.branches.iter().enumerate() {
-                let open = case.branches.get(&wanted.id).is_some_and(|truth| truth.stands());
+                let open = case.branches.get(&wanted.id).is_some_and(must_go_first);
                 if open && follows(intent, later, ordinal) {
                     return Err(format!(
                         "{} {} was compensated before {}",
@@ -104,7 +109,7 @@ fn compensated_in_order(ledger: &Ledger, took: &Took) -> Judgement {
             let place = case.order.iter().position(|(id, _, _)| *id == took.branch);
             for (id, mode, payload) in case.order.iter().skip(place.map_or(0, |at| at + 1)) {
                 let there = ledger.wanted(payload).map(|(_, wanted)| wanted.participant);
-                let open = case.branches.get(id).is_some_and(|truth| truth.stands());
+                let open = case.branches.get(id).is_some_and(must_go_first);
                 if open && *mode == Mode::Saga && there == Some(took.participant) {
                     return Err(format!(
                         "{} {} was compensated before {id}, registered later",
@@ -115,6 +120,11 @@ fn compensated_in_order(ledger: &Ledger, took: &Took) -> Judgement {
             Ok(())
         }
     }
+}
+
+/// Its effect stands, and no operator has said otherwise.
+fn must_go_first(truth: &Truth) -> bool {
+    truth.stands() && truth.resolved.is_none()
 }
 
 fn is_aborted(case: &Case) -> bool {

@@ -16,7 +16,8 @@ pub(super) fn judge(ledger: &Ledger, evidence: &Evidence<'_>) -> Judgement {
             if let (Request::Register(register), Ok(Response::Registered { branch, answer, .. })) =
                 (request, reply)
             {
-                let truth = ledger.truth(&register.gid, branch);
+                let case = ledger.case_of(&register.gid, register.begun);
+                let truth = case.and_then(|case| case.branches.get(branch));
                 try_answer(branch, answer, truth)?;
             }
             match document(reply) {
@@ -29,6 +30,7 @@ pub(super) fn judge(ledger: &Ledger, evidence: &Evidence<'_>) -> Judgement {
         | Evidence::Took(_)
         | Evidence::Closed { .. }
         | Evidence::Illegal { .. }
+        | Evidence::Stale { .. }
         | Evidence::Recovered { .. }
         | Evidence::Over(_)
         | Evidence::Audited { .. } => Ok(()),
@@ -57,7 +59,8 @@ fn stands(truth: Option<&Truth>) -> bool {
 
 /// What a document says of its branches is so in the participants' books.
 fn claims(ledger: &Ledger, document: &Document) -> Judgement {
-    let Some(case) = ledger.case(&document.gid) else { return Ok(()) };
+    let case = ledger.case_of(&document.gid, document.begun);
+    let Some(case) = case else { return Ok(()) };
     for branch in &document.branches {
         branch_claim(case, document, branch)
             .map_err(|what| format!("{} {}: {what}", document.gid, branch.spec.id))?;

@@ -236,8 +236,8 @@ impl Initiator {
         }
         self.decided = true;
         self.own_tries = 0;
-        let unknown = self.progress.iter().any(|p| *p == Progress::Unknown);
-        let refused = self.progress.iter().any(|p| *p == Progress::Refused);
+        let unknown = self.progress.contains(&Progress::Unknown);
+        let refused = self.progress.contains(&Progress::Refused);
         match (self.script.ending, self.script.temper) {
             (Ending::Silence, _) => desk.leave(),
             (Ending::Abort, _) => self.abort(desk),

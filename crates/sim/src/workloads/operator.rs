@@ -1,6 +1,7 @@
 //! Operator: retries what is stuck, and sometimes parks or aborts what is not.
 
 use crate::client::{Client, Desk, Heard, principal};
+use wholly_core::branch::Resolution;
 use wholly_core::ids::{Gid, Text};
 use wholly_core::input::{Action, Operate, Request};
 
@@ -27,7 +28,11 @@ impl Operator {
         desk.timer(ROUND_US);
         let stuck: Vec<Gid> = desk.stage.court.ledger.stuck().take(8).cloned().collect();
         for gid in stuck {
-            self.operate(gid, Action::Retry { branch: None }, desk);
+            let action = match desk.stage.chance.below(12) {
+                0 => self.resolve(&gid, desk),
+                _ => Action::Retry { branch: None },
+            };
+            self.operate(gid, action, desk);
         }
         let meddles = match desk.stage.season {
             crate::world::Season::Faults => desk.stage.chance.below(40) == 0,
@@ -46,6 +51,22 @@ impl Operator {
             _ => Action::Abort,
         };
         self.operate(gid, action, desk);
+    }
+
+    /// Looks into the participant's books and says what is there, or that it cannot be known.
+    fn resolve(&self, gid: &Gid, desk: &mut Desk<'_>) -> Action {
+        let Some(case) = desk.stage.court.ledger.case(gid).filter(|c| !c.order.is_empty()) else {
+            return Action::Retry { branch: None };
+        };
+        let place = desk.stage.chance.below(case.order.len() as u64) as usize;
+        let (branch, _, _) = case.order[place].clone();
+        let stands = case.branches.get(&branch).is_some_and(|truth| truth.stands());
+        let resolution = match (desk.stage.chance.below(4), stands) {
+            (0, _) => Resolution::Unknown,
+            (_, true) => Resolution::Applied,
+            (_, false) => Resolution::NotApplied,
+        };
+        Action::Resolve { branch, resolution }
     }
 
     fn operate(&self, gid: Gid, action: Action, desk: &mut Desk<'_>) {

@@ -10,14 +10,18 @@ use wholly_core::branch::Mode;
 use wholly_core::ids::Digest;
 use wholly_core::input::GidSource;
 
+/// A retention time that passes within a run.
+const SHORT_MS: u64 = 10_000;
+
 /// Two clients, the second a little later.
 pub fn cast(number: u64, stage: &mut Stage) -> Cast {
     let wait = stage.chance.within(0, 30_000);
-    match stage.chance.below(5) {
+    match stage.chance.below(6) {
         0 => one_key(number, wait, stage),
         1 => one_key_two_bodies(number, wait, stage),
         2 => one_gid(number, wait, stage),
         3 => two_plans(number, wait, stage),
+        4 => after_retention(number, stage),
         _ => one_plan(number, wait, stage),
     }
 }
@@ -68,6 +72,19 @@ fn two_plans(number: u64, wait: u64, stage: &mut Stage) -> Cast {
         (script.gid, script.source) = (Some(gid.clone()), GidSource::Client);
     }
     vec![(0, Box::new(Submitter::new(script))), (wait, Box::new(Submitter::new(other)))]
+}
+
+/// One gid, used again when the first use has been forgotten, or so its second user hopes.
+fn after_retention(number: u64, stage: &mut Stage) -> Cast {
+    let retention_us = match stage.limits.retention_ms < SHORT_MS {
+        true => stage.limits.retention_ms * 1_000,
+        false => 15_000,
+    };
+    let wait = stage.chance.within(retention_us, 2 * retention_us);
+    match stage.chance.below(2) {
+        0 => one_gid(number, wait, stage),
+        _ => two_plans(number, wait, stage),
+    }
 }
 
 /// One plan from two processes, one of which may abort it.
