@@ -63,8 +63,9 @@ pub(crate) async fn run() -> Result<(), Complaint> {
 
 /// The books in a line. A saga under way has happened by half, which is no mistake yet.
 async fn books(world: &World) -> Result<String, Complaint> {
-    let books = world.books().await?;
+    // Asked first: what ends meanwhile is whole by the time the books are read.
     let under_way = tx::matching(&world.url(), &Filter::default()).await?;
+    let books = world.books().await?;
     let is_under_way = |order: &&String| under_way.contains(&format!("order-{order}"));
     let halves = books.torn.iter().filter(is_under_way).count();
     let (whole, nothing) = (books.whole.len(), books.nothing.len());
