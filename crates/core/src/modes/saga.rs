@@ -79,12 +79,13 @@ pub fn held_back(transaction: &Transaction) -> Vec<bool> {
 
 fn hold_for_earlier(branches: &[Branch], held: &mut [bool]) {
     for (at, branch) in branches.iter().enumerate() {
-        held[at] = branch
-            .spec
-            .after
-            .iter()
-            .any(|earlier| !matches!(branches[earlier.at()].first, First::Done { .. }));
+        held[at] = branch.spec.after.iter().any(|earlier| !is_over(&branches[earlier.at()]));
     }
+}
+
+/// Whether a step lets those after it go on: it is done, or an operator has said how it stands.
+fn is_over(branch: &Branch) -> bool {
+    matches!(branch.first, First::Done { .. }) || matches!(branch.second, Second::Resolved(_))
 }
 
 fn hold_for_later(branches: &[Branch], decision: Decision, held: &mut [bool]) {
