@@ -25,7 +25,7 @@ impl Access {
     pub fn new(listen: SocketAddr, hosts: &[String]) -> Access {
         Access {
             listen: listen.ip(),
-            hosts: hosts.iter().map(|host| host.to_ascii_lowercase()).collect(),
+            hosts: hosts.to_vec(),
             anonymous: Principal::new(ANONYMOUS).expect("a valid name"),
         }
     }
@@ -71,7 +71,9 @@ impl Access {
         let Some(name) = name_of(host) else {
             return false;
         };
-        if self.hosts.iter().any(|known| known.eq_ignore_ascii_case(name) || known == host) {
+        let is =
+            |known: &String| known.eq_ignore_ascii_case(name) || known.eq_ignore_ascii_case(host);
+        if self.hosts.iter().any(is) {
             return true;
         }
         match name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {

@@ -3,6 +3,7 @@
 
 mod bounds;
 mod client;
+mod described;
 mod lifecycle;
 mod operators;
 mod pages;

@@ -1,5 +1,6 @@
 //! A coordinator on a free port, a participant, and a client that writes and reads bytes.
 
+use crate::described;
 use serde_json::Value;
 use std::net::SocketAddr;
 use tempfile::TempDir;
@@ -70,7 +71,7 @@ impl World {
         self.running.addr
     }
 
-    /// `POST /path` with a JSON body and further headers.
+    /// `POST /path` with a JSON body and further headers. What is answered is as described.
     pub(crate) async fn ask(&self, line: &str, headers: &[(&str, &str)], body: &str) -> Heard {
         let mut request = format!("{line} HTTP/1.1\r\nhost: localhost\r\n");
         if !body.is_empty() {
@@ -82,7 +83,11 @@ impl World {
         }
         request.push_str("\r\n");
         request.push_str(body);
-        self.send(request.as_bytes()).await
+        let heard = self.send(request.as_bytes()).await;
+        if !heard.body.is_empty() {
+            described::check(line, &heard);
+        }
+        heard
     }
 
     pub(crate) async fn get(&self, path: &str) -> Heard {

@@ -501,3 +501,51 @@ fn paths_are_those_of_the_usage_page() {
         "/v1/transactions/order-1/operator-abort"
     );
 }
+
+/// A generator of bits that repeats by its seed (Marsaglia's xorshift, 2003).
+fn next(state: &mut u64) -> usize {
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    usize::try_from(*state >> 33).unwrap()
+}
+
+#[test]
+fn mutilated_bodies_are_refused_or_taken_and_never_break_anything() {
+    let pieces = [
+        "\"",
+        "{",
+        "}",
+        "[",
+        "]",
+        ",",
+        ":",
+        "null",
+        "-1",
+        "1e400",
+        "\\u0000",
+        "\\ud800",
+        " ",
+        "true",
+        "\"to\"",
+        "\"after\":[[",
+        "9".repeat(400).leak(),
+    ];
+    for seed in 1..=4_000_u64 {
+        let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        for whole in [BEGIN, PLAN, BRANCH] {
+            let mut body = whole.to_string();
+            for _ in 0..=next(&mut state) % 4 {
+                let at = next(&mut state) % (body.len() + 1);
+                let end = (at + next(&mut state) % 6).min(body.len());
+                body.replace_range(at..end, pieces[next(&mut state) % pieces.len()]);
+            }
+            for kind in ["begin", "submit", "branch", "commit", "abort", "resolve"] {
+                let heard = hear(kind, &body);
+                let code = heard.split(':').next().unwrap();
+                let known = code == "taken" || crate::problem::row(code).is_some();
+                assert!(known, "seed {seed}: {kind} {body}: {heard}");
+            }
+        }
+    }
+}

@@ -21,9 +21,13 @@ pub(super) type Answer = Response<Full<Bytes>>;
 /// When to ask again, in seconds, where a code says later.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
 
+/// Most documents fit without growing.
+const ANSWER_BYTES: usize = 1_024;
+
 /// An answer in JSON.
 pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Answer {
-    let bytes = serde_json::to_vec(body).expect("answers of v1 are JSON");
+    let mut bytes = Vec::with_capacity(ANSWER_BYTES);
+    serde_json::to_writer(&mut bytes, body).expect("answers of v1 are JSON");
     with(status, "application/json", bytes.into())
 }
 
