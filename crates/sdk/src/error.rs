@@ -198,7 +198,8 @@ mod tests {
     }
 
     fn confirms() -> Result<(), Failure> {
-        Err("the row is gone").map_err(Failure::new)?
+        let told: Result<(), &str> = Err("the row is gone");
+        told.map_err(Failure::new)
     }
 
     #[test]

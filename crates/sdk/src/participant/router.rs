@@ -50,14 +50,12 @@ where
     Router::new().route(
         &route,
         post(move |Path(operation): Path<String>, request: Request| async move {
-            match serve(&table, &operation, request).await {
-                Ok(response) | Err(response) => response,
-            }
+            serve(&table, &operation, request).await.unwrap_or_else(NoAnswer::into_response)
         }),
     )
 }
 
-async fn serve(table: &Table, path: &str, request: Request) -> Result<Response, Response> {
+async fn serve(table: &Table, path: &str, request: Request) -> Result<Response, NoAnswer> {
     let (head, body) = request.into_parts();
     let headers = read_headers(&head.headers)?;
     let asked = headers.asked.clone();
@@ -67,26 +65,26 @@ async fn serve(table: &Table, path: &str, request: Request) -> Result<Response, 
     }
     let Some(service) = table.get(path) else {
         let detail = format!("nobody here offers {path}");
-        return Err(match unoffered(asked.op, &detail) {
+        return match unoffered(asked.op, &detail) {
             Answer::Unknown { .. } => {
-                no_answer(StatusCode::NOT_FOUND, "operation_unknown", &detail)
+                Err(no_answer(StatusCode::NOT_FOUND, "operation_unknown", &detail))
             }
             answer @ (Answer::Done { .. } | Answer::Refused(_) | Answer::Working) => {
-                respond(asked, answer)
+                Ok(respond(asked, answer))
             }
-        });
+        };
     };
     let call = read_call(headers, body).await?;
     Ok(respond(asked, service.answer(call).await))
 }
 
-fn read_headers(headers: &HeaderMap) -> Result<CallHeaders, Response> {
+fn read_headers(headers: &HeaderMap) -> Result<CallHeaders, NoAnswer> {
     let value = |name| headers.get(name).and_then(|value| value.to_str().ok());
     CallHeaders::parse(value)
         .map_err(|error| no_answer(StatusCode::BAD_REQUEST, "call_invalid", &error.to_string()))
 }
 
-async fn read_call(headers: CallHeaders, body: HttpBody) -> Result<Call, Response> {
+async fn read_call(headers: CallHeaders, body: HttpBody) -> Result<Call, NoAnswer> {
     let timeout = Duration::from_millis(headers.timeout_ms.min(TIMEOUT_MS_MAX));
     let deadline = Instant::now() + timeout;
     let arriving = timeout.min(Duration::from_millis(BODY_MS_MAX));
@@ -151,7 +149,8 @@ fn respond(asked: Asked, answer: Answer) -> Response {
         }
         Answer::Working => (AnswerWord::Working, Kept::NotKept, StatusCode::TOO_EARLY, Vec::new()),
         Answer::Unknown { detail } => {
-            return no_answer(StatusCode::INTERNAL_SERVER_ERROR, "unknown", detail.as_str());
+            let status = StatusCode::INTERNAL_SERVER_ERROR;
+            return no_answer(status, "unknown", detail.as_str()).into_response();
         }
     };
     let header = AnswerHeader { word, asked, kept }.to_string();
@@ -162,8 +161,20 @@ fn respond(asked: Asked, answer: Answer) -> Response {
 }
 
 /// A response that is no answer: without its header, it proves nothing, and the call comes again.
-fn no_answer(status: StatusCode, code: &str, detail: &str) -> Response {
-    json(status, problem(code, Text::cut(detail).as_str()))
+struct NoAnswer {
+    status: StatusCode,
+    code: &'static str,
+    detail: Text,
+}
+
+impl NoAnswer {
+    fn into_response(self) -> Response {
+        json(self.status, problem(self.code, self.detail.as_str()))
+    }
+}
+
+fn no_answer(status: StatusCode, code: &'static str, detail: &str) -> NoAnswer {
+    NoAnswer { status, code, detail: Text::cut(detail) }
 }
 
 fn problem(code: &str, detail: &str) -> Vec<u8> {

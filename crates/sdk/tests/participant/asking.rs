@@ -5,6 +5,7 @@ use axum::body::Body;
 use axum::response::Response;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
+use std::time::Duration;
 use tower_service::Service as _;
 use wholly_core::branch::{Answer, Kept, Op, Refusal};
 use wholly_core::effect::Mark;
@@ -25,6 +26,9 @@ pub(crate) fn branch(text: &str) -> BranchId {
 pub(crate) fn mark(origin: &str, begun: u64, limit: u64) -> Mark {
     Mark { origin: Origin::new(origin).unwrap(), begun: Timestamp(begun), limit: Timestamp(limit) }
 }
+
+/// Far longer than any call here takes.
+const HUNG: Duration = Duration::from_secs(60);
 
 /// A call before it is sent.
 #[derive(Clone, Debug)]
@@ -57,7 +61,9 @@ impl Ask {
 
     /// What the coordinator takes the response for.
     pub(crate) async fn of(&self, router: &Router) -> Answer {
-        let response = send(router, self.request()).await;
+        // Hung is failed; a test that hangs says less.
+        let sent = tokio::time::timeout(HUNG, send(router, self.request()));
+        let response = sent.await.expect("an answer, be it that it is busy");
         let (head, body) = read(response).await;
         let Some(header) = head.headers.get(ANSWER) else {
             assert!(head.status.is_client_error() || head.status.is_server_error());

@@ -4,6 +4,7 @@ use crate::world::Bed;
 use serde::{Deserialize, Serialize};
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::sync::Semaphore;
 use wholly::participant::Connection;
 use wholly::{Failure, NotDone, Operation, Saga, Tcc, refuse};
@@ -30,8 +31,9 @@ pub(crate) struct LockNow {
 
 /// The stock, its handlers held at a gate when told to wait.
 pub(crate) struct Stock<D> {
-    pub(crate) gate: Gate,
-    pub(crate) database: PhantomData<fn() -> D>,
+    gate: Gate,
+    runs: AtomicU32,
+    database: PhantomData<fn() -> D>,
 }
 
 /// Where handlers report and wait.
@@ -64,13 +66,19 @@ impl Gate {
 
 impl<D: Bed> Stock<D> {
     pub(crate) fn new(gate: &Gate) -> Self {
-        Stock { gate: gate.clone(), database: PhantomData }
+        Stock { gate: gate.clone(), runs: AtomicU32::new(0), database: PhantomData }
     }
 
     async fn first(&self, act: &str, db: &mut Connection<D>) -> Result<String, NotDone> {
         let call = wholly::call();
         let key = (call.gid(), call.branch());
         D::effect(db, key, "first").await?;
+        if let Some(times) = act.strip_prefix("again ") {
+            let runs = self.runs.fetch_add(1, Ordering::Relaxed);
+            if runs < times.parse::<u32>()? {
+                return Err(D::busy(db).await.into());
+            }
+        }
         match act {
             "wait" => self.gate.pass().await,
             "refuse" => refuse!("out_of_stock", "{} is out of stock", call.gid()),

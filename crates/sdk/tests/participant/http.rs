@@ -81,10 +81,9 @@ async fn calls_in_any_order_have_one_effect<D: Bed>(isolation: Isolation) {
     let refused = [(Try, no, out), (Try, no, out), (Cancel, no, "done kept"), (Try, no, out)];
     stand.check("refused", &refused, &[]).await;
     stand.check("refused", &[(Inspect, no, "done {\"state\":\"refused\"}")], &[]).await;
-    match stand.ask(Op::Try, "refused", "refuse").await {
-        Answer::Refused(refusal) => assert_eq!(refusal.detail.as_str(), "refused is out of stock"),
-        other => panic!("answered {other:?}"),
-    }
+    let again = stand.ask(Op::Try, "refused", "refuse").await;
+    let Answer::Refused(refusal) = again else { panic!("answered {again:?}") };
+    assert_eq!(refusal.detail.as_str(), "refused is out of stock");
 }
 
 async fn failed_work_leaves_nothing<D: Bed>(isolation: Isolation) {
@@ -154,13 +153,17 @@ async fn a_broken_connection_stops_nothing<D: Bed>(isolation: Isolation) {
     connection.write_all(text.as_bytes()).await.unwrap();
     stand.gate.entered().await;
     drop(connection);
-    assert_eq!(words(&ask.of(&stand.router).await), "working", "the first copy is at it");
+    tokio::select! {
+        answer = ask.of(&stand.router) => assert_eq!(words(&answer), "working"),
+        () = stand.gate.entered() => panic!("a second copy runs beside the first"),
+    }
     serving.abort();
     assert!(serving.await.unwrap_err().is_cancelled(), "the server is gone");
     stand.gate.open();
     let answer = ask.until_answered(&stand.router).await;
     assert_eq!(words(&answer), "done {\"warehouse\":\"first of wait\"} kept");
     assert_eq!(stand.effects("g").await, ["first"]);
+    assert!(stand.gate.entered.try_acquire().is_err(), "the handler ran once");
 }
 
 async fn no_more_at_once_than_connections<D: Bed>(isolation: Isolation) {
@@ -302,10 +305,9 @@ async fn a_mark_beyond_its_own_limit_is_stale() {
 async fn without_its_tables_a_service_says_what_to_do() {
     let stand = stand().await;
     sqlx::raw_sql("DROP TABLE wholly_barrier").execute(&stand.world.pool).await.unwrap();
-    match stand.ask(Op::Try, "g", "a").await {
-        Answer::Unknown { detail } => assert!(detail.as_str().contains("wholly schema apply")),
-        other => panic!("answered {other:?}"),
-    }
+    let answer = stand.ask(Op::Try, "g", "a").await;
+    let Answer::Unknown { detail } = answer else { panic!("answered {answer:?}") };
+    assert!(detail.as_str().contains("wholly schema apply"));
 }
 
 #[tokio::test]

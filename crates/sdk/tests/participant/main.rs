@@ -1,5 +1,6 @@
 //! Participants against real databases: the barrier's SQL equals its rules, and no order, copy or
 //! crash of calls has a second effect.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
 mod asking;
 mod clearing;
@@ -8,4 +9,6 @@ mod http;
 mod outside;
 mod races;
 mod same_as_core;
+mod schema;
+mod transient;
 mod world;

@@ -43,6 +43,9 @@ pub(crate) trait Bed: BarrierDatabase {
         text: &'static str,
     ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 
+    /// An error of the database that asks to do the local transaction again.
+    fn busy(db: &mut Self::Connection) -> impl Future<Output = sqlx::Error> + Send;
+
     /// A count.
     fn count(pool: &Pool<Self>, text: &'static str) -> impl Future<Output = i64> + Send;
 }
@@ -110,6 +113,11 @@ impl Bed for sqlx::Sqlite {
         World { pool, _folder: Some(folder) }
     }
 
+    /// A real one needs a second writer and patience; the code is what counts.
+    async fn busy(_: &mut Self::Connection) -> sqlx::Error {
+        said("517")
+    }
+
     statements!(sqlx::Sqlite);
 }
 
@@ -141,6 +149,11 @@ impl Bed for sqlx::Postgres {
         sqlx::raw_sql(sqlx::AssertSqlSafe(tables)).execute(&pool).await.unwrap();
         wholly::Service::new("books", pool.clone()).migrate().await.unwrap();
         World { pool, _folder: None }
+    }
+
+    async fn busy(db: &mut Self::Connection) -> sqlx::Error {
+        let raise = "DO $$ BEGIN RAISE EXCEPTION 'again' USING ERRCODE = '40001'; END $$";
+        sqlx::raw_sql(raise).execute(db).await.unwrap_err()
     }
 
     statements!(sqlx::Postgres);
@@ -179,3 +192,45 @@ macro_rules! everywhere {
     };
 }
 pub(crate) use everywhere;
+
+/// An error of a database with this code.
+pub(crate) fn said(code: &'static str) -> sqlx::Error {
+    sqlx::Error::Database(Box::new(Said(code)))
+}
+
+#[derive(Debug)]
+struct Said(&'static str);
+
+impl std::fmt::Display for Said {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "code {}", self.0)
+    }
+}
+
+impl std::error::Error for Said {}
+
+impl sqlx::error::DatabaseError for Said {
+    fn message(&self) -> &str {
+        self.0
+    }
+
+    fn code(&self) -> Option<std::borrow::Cow<'_, str>> {
+        Some(self.0.into())
+    }
+
+    fn as_error(&self) -> &(dyn std::error::Error + Send + Sync + 'static) {
+        self
+    }
+
+    fn as_error_mut(&mut self) -> &mut (dyn std::error::Error + Send + Sync + 'static) {
+        self
+    }
+
+    fn into_error(self: Box<Self>) -> Box<dyn std::error::Error + Send + Sync + 'static> {
+        self
+    }
+
+    fn kind(&self) -> sqlx::error::ErrorKind {
+        sqlx::error::ErrorKind::Other
+    }
+}
