@@ -73,7 +73,7 @@ pub async fn serve<C: Coordinator>(
 }
 
 /// Accepts one connection once there is room for it.
-pub(super) async fn accept(
+async fn accept(
     listener: &TcpListener,
     room: &Arc<Semaphore>,
 ) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {

@@ -280,14 +280,3 @@ fn default_limits_are_those_of_the_design() {
     let limits = RequestLimits::default();
     assert_eq!((limits.body_bytes_max, limits.header_bytes_max), (1_048_576, 16_384));
 }
-
-#[tokio::test]
-async fn an_accepted_socket_sends_at_once() {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let socket = tokio::net::TcpSocket::new_v4().unwrap();
-    let client = socket.connect(listener.local_addr().unwrap()).await.unwrap();
-    let room = std::sync::Arc::new(tokio::sync::Semaphore::new(1));
-    let (accepted, _permit) = super::serve::accept(&listener, &room).await.unwrap();
-    assert!(accepted.nodelay().unwrap(), "Nagle's algorithm costs 40 ms an answer");
-    drop(client);
-}
