@@ -5,6 +5,7 @@ use crate::client::{Asked, words_of, words_of_reply};
 use crate::disk::SimDisk;
 use crate::log::Log;
 use crate::model::{Evidence, Ready, Remains};
+use crate::mutants::{Bug, is_on};
 use crate::network::{Letter, Sender};
 use crate::sights;
 use crate::tally::{Fault, Sight};
@@ -12,11 +13,12 @@ use crate::trace::number_of;
 use crate::world::{AUDITOR, Event, Season, Stage};
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use wholly_core::barrier;
 use wholly_core::branch::Answer;
 use wholly_core::document::Response;
 use wholly_core::driver::Driver;
 use wholly_core::effect::{Call, Content, Draft, Effect, Proof};
-use wholly_core::ids::{CallId, Gid, Origin, Position, RequestId, Text};
+use wholly_core::ids::{Body, CallId, Gid, Origin, Position, RequestId, Text};
 use wholly_core::input::{GidSource, Input, Request};
 use wholly_core::limits::Limits;
 use wholly_core::rejection::Rejection;
@@ -347,7 +349,14 @@ impl Coordinator {
     /// A call's time is over.
     pub fn times_out(&mut self, (life, call): (u32, CallId), stage: &mut Stage) {
         let detail = Text::cut("timeout");
-        self.answered((life, call), Answer::Unknown { detail }, stage);
+        let answer = if is_on(Bug::TimeoutIsRefusal) {
+            barrier::hanging()
+        } else if is_on(Bug::TimeoutIsDone) {
+            barrier::done(Body::default())
+        } else {
+            Answer::Unknown { detail }
+        };
+        self.answered((life, call), answer, stage);
     }
 
     /// What the store knew of a gid arrives.

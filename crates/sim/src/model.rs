@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use wholly_core::branch::{Direction, Mode, Op, Resolution};
 use wholly_core::document::{Document, Response};
 use wholly_core::effect::{Call, Content, Draft};
-use wholly_core::ids::{Body, BranchId, Gid, Position};
+use wholly_core::ids::{Body, BranchId, BranchIndex, Gid, Position};
 use wholly_core::record::{Begun, Cause, ClockMark, Decision, Fact, Outcome, Start};
 use wholly_core::rejection::Rejection;
 use wholly_core::time::Timestamp;
@@ -182,6 +182,8 @@ pub struct Truth {
     pub answered: bool,
     /// The position at which its registration was appended.
     pub registered: Option<Position>,
+    /// When it came to wait for an operator, and when it no more did.
+    pub waits: Vec<(Position, Waits)>,
     /// What an operator said of it, in the log that survived.
     pub resolved: Option<(Position, Resolution)>,
     /// What its calls carried: op, payload, replies.
@@ -210,6 +212,8 @@ pub struct Case {
     pub ended: Option<(Position, Timestamp)>,
     /// Begun when.
     pub begun: Option<Timestamp>,
+    /// When an operator parked it, and when one retried it.
+    pub parked: Vec<(Position, Waits)>,
     /// Whether somebody holds its capability.
     pub capability: Option<Timestamp>,
     /// The first final answer that left.
@@ -218,8 +222,6 @@ pub struct Case {
     pub told_outcome: Option<Outcome>,
     /// When it is aborted or turns back by itself.
     pub deadline: Option<Timestamp>,
-    /// When branches came to wait for an operator, and when they no more did.
-    pub stuck: Vec<(Position, Waits)>,
 }
 
 /// Everything known.
@@ -237,6 +239,10 @@ pub struct Ledger {
     pub appended: Position,
     /// The highest position that anything which left had needed.
     pub needed: Position,
+    /// The latest begin ever given, lost ones included.
+    pub begun_max: Timestamp,
+    /// The same at the last start of the coordinator.
+    pub begun_before: Timestamp,
 }
 
 /// Bytes of a payload: intent, ordinal, filling.
@@ -388,6 +394,7 @@ impl Ledger {
         };
         if let Some(Fact::Begun(begun)) = records.first().map(|record| &record.fact) {
             self.use_again(gid, begun.begun);
+            self.begun_max = self.begun_max.max(begun.begun);
         }
         let case = self.case_mut(gid);
         for record in records {
@@ -398,10 +405,14 @@ impl Ledger {
                     case.decided = Some((position, *decision, *cause));
                 }
                 Fact::Ended { .. } => case.ended = Some((position, record.at)),
-                Fact::Stuck { .. } | Fact::Parked { .. } => {
-                    case.stuck.push((position, Waits::ForOperator));
+                Fact::Stuck { branch, .. } => {
+                    case.wait([*branch].into_iter(), (position, Waits::ForOperator));
                 }
-                Fact::Retried { .. } => case.stuck.push((position, Waits::ForNobody)),
+                Fact::Parked { .. } => case.parked.push((position, Waits::ForOperator)),
+                Fact::Retried { branches, .. } => {
+                    case.parked.push((position, Waits::ForNobody));
+                    case.wait(branches.iter().copied(), (position, Waits::ForNobody));
+                }
                 Fact::Answered { branch, .. } => {
                     if let Some((id, _, _)) = case.order.get(branch.at()).cloned() {
                         case.truth_mut(&id).answered = true;
@@ -409,7 +420,9 @@ impl Ledger {
                 }
                 Fact::Resolved { branch, resolution, .. } => {
                     if let Some((id, _, _)) = case.order.get(branch.at()).cloned() {
-                        case.truth_mut(&id).resolved = Some((position, *resolution));
+                        let truth = case.truth_mut(&id);
+                        truth.resolved = Some((position, *resolution));
+                        truth.waits.push((position, Waits::ForNobody));
                     }
                 }
             }
@@ -430,7 +443,11 @@ impl Ledger {
 
     /// Gids of which a branch waits for an operator.
     pub fn stuck(&self) -> impl Iterator<Item = &Gid> {
-        let waits = |case: &Case| case.stuck.last().is_some_and(|(_, w)| *w == Waits::ForOperator);
+        let parked = |case: &Case| case.parked.last().map(|(_, waits)| *waits);
+        let waits = move |case: &Case| {
+            let stuck = case.branches.values().any(Truth::waits_for_operator);
+            stuck || parked(case) == Some(Waits::ForOperator)
+        };
         let stuck = self.cases.iter().filter(move |(_, case)| waits(case) && case.ended.is_none());
         stuck.map(|(gid, _)| gid)
     }
@@ -438,13 +455,15 @@ impl Ledger {
     /// What stood in the log after this position is gone.
     fn forget_after(&mut self, position: Position) {
         self.appended = position;
+        self.begun_before = self.begun_max;
         self.marks.retain(|(at, _)| *at <= position);
         for case in self.cases.values_mut() {
             case.decided = case.decided.filter(|(at, _, _)| *at <= position);
             case.ended = case.ended.filter(|(at, _)| *at <= position);
-            case.stuck.retain(|(at, _)| *at <= position);
+            case.parked.retain(|(at, _)| *at <= position);
             for truth in case.branches.values_mut() {
                 truth.registered = truth.registered.filter(|at| *at <= position);
+                truth.waits.retain(|(at, _)| *at <= position);
                 truth.resolved = truth.resolved.filter(|(at, _)| *at <= position);
             }
             let branches = &case.branches;
@@ -461,6 +480,14 @@ impl Case {
             self.branches.insert(branch.clone(), Truth::default());
         }
         self.branches.get_mut(branch).expect("inserted above")
+    }
+
+    fn wait(&mut self, of: impl Iterator<Item = BranchIndex>, waits: (Position, Waits)) {
+        for index in of {
+            if let Some((id, _, _)) = self.order.get(index.at()).cloned() {
+                self.truth_mut(&id).waits.push(waits);
+            }
+        }
     }
 
     fn learn_begun(&mut self, (position, at): (Position, Timestamp), begun: &Begun) {
@@ -491,6 +518,11 @@ impl Case {
 }
 
 impl Truth {
+    /// Whether nobody may call it before an operator acts.
+    pub fn waits_for_operator(&self) -> bool {
+        self.waits.last().is_some_and(|(_, waits)| *waits == Waits::ForOperator)
+    }
+
     /// Whether its effect stands.
     pub fn stands(&self) -> bool {
         self.first.is_some() && !matches!(self.second, Some(Op::Cancel | Op::Compensate))

@@ -10,6 +10,12 @@ pub enum Bug {
     RefusalRolledBackWithItsRow = 2,
     /// The row is written after the effect, in another local transaction.
     RowAfterEffect = 3,
+    /// A call whose time is over counts as refused for good.
+    TimeoutIsRefusal = 4,
+    /// A call whose time is over counts as done.
+    TimeoutIsDone = 5,
+    /// A participant goes by its rows alone and never minds how old a call is.
+    MarkIgnored = 6,
 }
 
 #[cfg(feature = "mutants")]
@@ -44,6 +50,9 @@ mod switched {
         ("barrier-without-tombstone", Home::Here(Bug::BarrierWithoutTombstone)),
         ("refusal-rolled-back", Home::Here(Bug::RefusalRolledBackWithItsRow)),
         ("row-after-effect", Home::Here(Bug::RowAfterEffect)),
+        ("timeout-is-refusal", Home::Here(Bug::TimeoutIsRefusal)),
+        ("timeout-is-done", Home::Here(Bug::TimeoutIsDone)),
+        ("mark-ignored", Home::Here(Bug::MarkIgnored)),
     ];
 
     /// The names of all mutants.

@@ -10,7 +10,9 @@ use crate::world::{Event, Stage};
 use std::rc::Rc;
 use wholly_core::barrier::{Barrier, Verdict, done, refused};
 use wholly_core::branch::{Answer, Direction, Kept, Op, Refusal};
+use wholly_core::effect::Mark;
 use wholly_core::ids::{Body, Code, Text};
+use wholly_core::time::Timestamp;
 
 /// Whether a participant gives the same answer again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -168,6 +170,10 @@ impl Participant {
         if self.forgets_tombstone(letter) {
             return Some(done(Body::default()));
         }
+        let mark = match is_on(Bug::MarkIgnored) {
+            true => &Mark { begun: Timestamp(u64::MAX), limit: Timestamp(0), ..mark.clone() },
+            false => mark,
+        };
         match self.barrier.meet(gid, branch, *op, mark) {
             Verdict::Run => self.run(letter, stage),
             Verdict::Follow { next, .. } => {

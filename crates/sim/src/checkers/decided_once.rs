@@ -53,6 +53,10 @@ fn appended(ledger: &Ledger, draft: &Draft) -> Judgement {
                 Start::Open { .. } | Start::Plan { .. } => {
                     begun_once(ledger, gid)?;
                     never_given_twice(ledger, gid, begun.begun)?;
+                    if begun.begun <= ledger.begun_before {
+                        let before = ledger.begun_before;
+                        return Err(format!("{gid} begun at {}, after {before}", begun.begun));
+                    }
                 }
             },
             Fact::Registered(_)

@@ -4,6 +4,7 @@ mod atomic;
 mod decided_once;
 mod durable;
 mod ends;
+mod mark;
 mod once;
 mod one_answer;
 mod turn;
@@ -33,6 +34,7 @@ const CHECKERS: &[Checker] = &[
     ("once", once::judge),
     ("unknown is neither", unknown_is_neither::judge),
     ("the turn", turn::judge),
+    ("the mark", mark::judge),
     ("atomic", atomic::judge),
     ("it ends", ends::judge),
 ];

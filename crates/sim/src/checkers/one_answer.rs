@@ -7,6 +7,7 @@ use wholly_core::ids::Gid;
 use wholly_core::input::{Request, Wait};
 use wholly_core::record::{Decision, PhaseName};
 use wholly_core::rejection::Rejection;
+use wholly_core::time::Timestamp;
 
 pub(super) fn judge(ledger: &Ledger, evidence: &Evidence<'_>) -> Judgement {
     match evidence {
@@ -14,6 +15,7 @@ pub(super) fn judge(ledger: &Ledger, evidence: &Evidence<'_>) -> Judgement {
             known_stays_known(ledger, request, reply)?;
             outcome_stays(ledger, reply)?;
             match reply {
+                Ok(Response::Begun { gid, begun, .. }) => same_begin(ledger, gid, *begun),
                 Ok(response) => good_answer(request, response),
                 Err(_) => Ok(()),
             }
@@ -88,6 +90,14 @@ fn outcome_stays(ledger: &Ledger, reply: &Result<Response, Rejection>) -> Judgem
             Err(format!("{} ended {told:?}, then {outcome:?}", document.gid))
         }
         (Some(_) | None, _) => Ok(()),
+    }
+}
+
+/// The capability is of the begin that the log knows.
+fn same_begin(ledger: &Ledger, gid: &Gid, begun: Timestamp) -> Judgement {
+    match ledger.case(gid).and_then(|case| case.begun) {
+        Some(known) if known == begun => Ok(()),
+        known => Err(format!("{gid} was begun at {known:?}, and {begun} was answered")),
     }
 }
 

@@ -36,6 +36,9 @@ fn called(ledger: &Ledger, call: &Call) -> Judgement {
         return Err(format!("{op:?} of {gid} {branch} with the payload of {}", wanted.id));
     }
     let Some(case) = ledger.case(gid) else { return Ok(()) };
+    if case.branches.get(branch).is_some_and(Truth::waits_for_operator) {
+        return Err(format!("{op:?} of {gid} {branch} left, and it waits for an operator"));
+    }
     let decided = case.decided.map(|(_, decision, _)| decision);
     let fits = match (op, wanted.mode, decided) {
         (Op::Try, Mode::Tcc, None) => true,

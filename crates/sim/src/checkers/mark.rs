@@ -1,0 +1,37 @@
+//! The mark: what a call says of its age is so, and what it says is over has ended durably.
+
+use super::Judgement;
+use crate::model::{Case, Evidence, Ledger};
+use wholly_core::effect::Call;
+use wholly_core::ids::Position;
+
+pub(super) fn judge(ledger: &Ledger, evidence: &Evidence<'_>) -> Judgement {
+    match evidence {
+        Evidence::Called { call, platter } => marked(ledger, call, *platter),
+        Evidence::Appended(_)
+        | Evidence::Replied { .. }
+        | Evidence::Took(_)
+        | Evidence::Closed { .. }
+        | Evidence::Illegal { .. }
+        | Evidence::Stale { .. }
+        | Evidence::Recovered { .. }
+        | Evidence::Over(_)
+        | Evidence::Audited { .. } => Ok(()),
+    }
+}
+
+fn marked(ledger: &Ledger, call: &Call, platter: Position) -> Judgement {
+    let limit = call.mark.limit;
+    let known = ledger.case(&call.gid).and_then(|case| case.begun);
+    if known != Some(call.mark.begun) {
+        return Err(format!("{} begun at {known:?} is marked {}", call.gid, call.mark.begun));
+    }
+    let is_over = |case: &Case| case.ended.is_some_and(|(at, _)| at <= platter);
+    let known = |case: &Case| !case.order.is_empty() || case.decided.is_some();
+    let below = |case: &Case| case.begun.is_some_and(|begun| begun < limit);
+    let mut cases = ledger.cases.iter();
+    match cases.find(|(_, case)| below(case) && known(case) && !is_over(case)) {
+        Some((gid, _)) => Err(format!("a call says that all before {limit} is over; {gid} is not")),
+        None => Ok(()),
+    }
+}
