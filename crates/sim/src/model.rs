@@ -169,6 +169,9 @@ pub struct Wanted {
     pub direction: Direction,
 }
 
+/// What a call carried: op, payload, replies of earlier steps.
+pub type Carried = (Op, Body, Vec<(BranchId, Body)>);
+
 /// What is known of one branch.
 #[derive(Clone, Debug, Default)]
 pub struct Truth {
@@ -187,7 +190,7 @@ pub struct Truth {
     /// What an operator said of it, in the log that survived.
     pub resolved: Option<(Position, Resolution)>,
     /// What its calls carried: op, payload, replies.
-    pub carried: Vec<(Op, Body, Vec<(BranchId, Body)>)>,
+    pub carried: Vec<Carried>,
 }
 
 /// Whether a branch waits for an operator.
