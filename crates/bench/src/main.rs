@@ -150,8 +150,8 @@ impl Counters {
     async fn read(server: &process::Server) -> Result<Counters, Broken> {
         Ok(Counters {
             cpu_seconds: server.cpu_seconds()?,
-            syncs: server.metric("wholly_flushes_total").await?,
-            log_bytes: server.metric("wholly_log_written_bytes_total").await?,
+            syncs: server.metric("wholly_log_flushes_total").await?,
+            log_bytes: server.metric("wholly_log_batch_bytes_total").await?,
         })
     }
 

@@ -9,8 +9,6 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
-/// Longest a coordinator may take until it serves, in this benchmark.
-const SERVING_MAX: Duration = Duration::from_secs(60);
 /// Clock ticks per second in /proc, fixed by the kernel's interface for user programs.
 const TICKS_PER_SECOND: f64 = 100.0;
 
@@ -32,71 +30,51 @@ pub(crate) struct Coordinator {
 }
 
 impl Coordinator {
-    /// Starts it and waits until it serves; says how long that took.
+    /// Starts it and waits until it says that it serves; says how long that took.
     pub(crate) async fn start(&self) -> Result<(Server, Duration), Broken> {
-        let address = free_address()?;
         let start = Instant::now();
-        let child = Command::new(&self.program)
-            .arg("serve")
-            .arg("--data")
+        let mut command = Command::new(&self.program);
+        command
+            .args(["serve", "--listen", "127.0.0.1:0", "--data"])
             .arg(&self.data)
-            .arg("--listen")
-            .arg(address.to_string())
             .args(["a", "b"].iter().flat_map(|name| {
                 ["--destination".to_owned(), format!("{name}=http://{}", self.participants)]
             }))
-            .env("WHOLLY_LOG", "warn")
-            .stdin(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(|e| Broken(format!("start {}: {e}", self.program.display())))?;
-        let server = Server { child, address };
-        loop {
-            if is_ready(address).await {
-                return Ok((server, start.elapsed()));
-            }
-            if start.elapsed() > SERVING_MAX {
-                return Err(Broken("the coordinator does not serve".into()));
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+            .env("WHOLLY_LOG", "warn");
+        let server = spawn(command, |line| line.strip_prefix("ready http://")).await?;
+        Ok((server, start.elapsed()))
     }
-}
-
-async fn is_ready(address: SocketAddr) -> bool {
-    let Ok(mut client) = Client::connect(address).await else { return false };
-    let answer = client.send("GET", "/readyz", &[], Bytes::new()).await;
-    matches!(answer, Ok((status, _)) if status == 200)
 }
 
 /// Starts the floor: this program again.
 pub(crate) async fn start_floor(folder: &Path, participants: SocketAddr) -> Result<Server, Broken> {
     let program = std::env::current_exe().map_err(|e| Broken(format!("own path: {e}")))?;
-    let mut child = Command::new(program)
-        .arg("--floor")
-        .arg(folder)
-        .arg("--participants")
-        .arg(participants.to_string())
+    let mut command = Command::new(program);
+    command.arg("--floor").arg(folder).arg("--participants").arg(participants.to_string());
+    spawn(command, Some).await
+}
+
+/// Starts a server and reads its address from the line in which it says so.
+async fn spawn(
+    mut command: Command,
+    address: impl Fn(&str) -> Option<&str>,
+) -> Result<Server, Broken> {
+    let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
-        .map_err(|e| Broken(format!("start the floor: {e}")))?;
-    let output = child.stdout.take().ok_or_else(|| Broken("the floor has no output".into()))?;
-    let mut line = String::new();
-    BufReader::new(output)
-        .read_line(&mut line)
-        .await
-        .map_err(|e| Broken(format!("the floor's address: {e}")))?;
-    let address =
-        line.trim().parse().map_err(|e| Broken(format!("the floor's address {line:?}: {e}")))?;
-    Ok(Server { child, address })
-}
-
-fn free_address() -> Result<SocketAddr, Broken> {
-    std::net::TcpListener::bind(("127.0.0.1", 0))
-        .and_then(|listener| listener.local_addr())
-        .map_err(|e| Broken(format!("a free port: {e}")))
+        .map_err(|e| Broken(format!("{command:?}: {e}")))?;
+    let output = child.stdout.take().ok_or_else(|| Broken("a server has no output".into()))?;
+    let mut lines = BufReader::new(output).lines();
+    loop {
+        let line = lines.next_line().await.map_err(|e| Broken(format!("its output: {e}")))?;
+        let line = line.ok_or_else(|| Broken(format!("{command:?} ended before it served")))?;
+        if let Some(text) = address(line.trim()) {
+            let address = text.parse().map_err(|e| Broken(format!("address {text:?}: {e}")))?;
+            return Ok(Server { child, address });
+        }
+    }
 }
 
 impl Server {
