@@ -23,6 +23,7 @@ use wholly_wire::v1::request;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest the coordinator is asked to wait at once; a longer wait is asked for again.
 pub(crate) const WAIT_MAX: Duration = Duration::from_secs(20);
+const GID_UNKNOWN: &str = "gid_unknown";
 /// First and longest wait between two sendings of a request that had no answer.
 const BACKOFF_MS: u64 = 20;
 const BACKOFF_MS_MAX: u64 = 1_000;
@@ -233,8 +234,10 @@ impl Wholly {
     }
 }
 
+/// That a gid is not known may change, but only by somebody else's begin: the asker is told.
 fn may_repeat(problem: &Problem<'_>) -> bool {
     match problem.retry.known() {
+        Some(Retry::Later | Retry::Now) if problem.code == GID_UNKNOWN => false,
         Some(Retry::Later | Retry::Now) => true,
         Some(Retry::Never) | None => false,
     }
@@ -260,7 +263,7 @@ pub(crate) fn rejected(gid: Option<&Gid>, problem: &Problem<'_>) -> Error {
     let gid = gid.cloned();
     match (problem.code.as_ref(), gid) {
         ("gid_taken", Some(gid)) => Error::AlreadyUsed { gid },
-        ("gid_unknown", Some(gid)) => Error::NotFound { gid },
+        (GID_UNKNOWN, Some(gid)) => Error::NotFound { gid },
         (code, gid) => Error::Rejected {
             code: code.to_owned(),
             detail: problem.detail.clone().into_owned(),
