@@ -79,14 +79,15 @@ const KNOWN: &str = match (cfg!(feature = "sqlite"), cfg!(feature = "postgres"))
 /// Makes the tables in the database of this URL, where they are not.
 pub async fn apply(url: &str) -> Result<(), SchemaError> {
     let scheme = url.split(':').next().unwrap_or_default();
-    let made = match scheme {
+    let made: Option<Result<(), sqlx::Error>> = match scheme {
         #[cfg(feature = "sqlite")]
-        "sqlite" => migrate::<sqlx::Sqlite>(url).await,
+        "sqlite" => Some(migrate::<sqlx::Sqlite>(url).await),
         #[cfg(feature = "postgres")]
-        "postgres" | "postgresql" => migrate::<sqlx::Postgres>(url).await,
-        other => {
-            return Err(SchemaError::Unknown { url: format!("{other}:.."), known: KNOWN });
-        }
+        "postgres" | "postgresql" => Some(migrate::<sqlx::Postgres>(url).await),
+        _ => None,
+    };
+    let Some(made) = made else {
+        return Err(SchemaError::Unknown { url: format!("{scheme}:.."), known: KNOWN });
     };
     // A URL may hold a password: only its scheme is said.
     made.map_err(|source| SchemaError::Database { url: format!("{scheme}:.."), source })

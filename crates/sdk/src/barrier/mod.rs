@@ -10,6 +10,7 @@
 mod limits;
 #[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod sql;
 #[cfg(feature = "sqlite")]
 mod sqlite;
@@ -239,54 +240,4 @@ pub async fn clear<D: BarrierDatabase>(
     let rows = D::clear(&mut tx, origin, CLEAR_ROWS_MAX).await?;
     tx.commit().await?;
     Ok(rows)
-}
-
-/// The columns of a row, as a statement returns them.
-struct Columns {
-    code: i16,
-    reply: Option<Vec<u8>>,
-    refusal: Option<String>,
-    detail: Option<String>,
-}
-
-impl Columns {
-    /// The state before the statement: nought is no row, negative one that was replaced.
-    fn met(self) -> Result<Met, sqlx::Error> {
-        match self.code {
-            0 => Ok(Met::Nothing),
-            code if code < 0 => Ok(Met::Absent),
-            _ => self.state().map(Met::State),
-        }
-    }
-
-    fn state(self) -> Result<State, sqlx::Error> {
-        let reply = Body::new(self.reply.as_deref().unwrap_or_default());
-        match self.code {
-            1 => Ok(State::Tried { reply }),
-            2 => Ok(State::Confirmed { reply }),
-            3 => Ok(State::Cancelled { reply }),
-            4 => Ok(State::NullCancelled),
-            5 => {
-                let code = Code::new(self.refusal.as_deref().unwrap_or_default());
-                Ok(State::Refused {
-                    code: code.map_err(|error| sqlx::Error::Decode(Box::new(error)))?,
-                    detail: Text::cut(self.detail.as_deref().unwrap_or_default()),
-                })
-            }
-            other => Err(sqlx::Error::Decode(
-                format!("wholly_barrier.state is {other}; a later release may have written it")
-                    .into(),
-            )),
-        }
-    }
-}
-
-/// A time as a BIGINT; what lies beyond is as far as it goes.
-fn bigint(time: Timestamp) -> i64 {
-    i64::try_from(time.0).unwrap_or(i64::MAX)
-}
-
-/// A reply as a column: none where it says nothing.
-fn blob(reply: &Body) -> Option<&[u8]> {
-    (!reply.is_empty()).then(|| reply.as_bytes())
 }

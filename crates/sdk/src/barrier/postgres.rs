@@ -1,6 +1,7 @@
 //! The barrier on PostgreSQL.
 
-use super::{Arrival, BarrierDatabase, Columns, Met, Table, Writers, bigint, blob, sql};
+use super::sql::{self, Columns, bigint, blob};
+use super::{Arrival, BarrierDatabase, Met, Table, Writers};
 use crate::schema::{self, Dialect};
 use sqlx::{Postgres, Row};
 use wholly_core::ids::{Body, Code, Origin, Text};

@@ -1,8 +1,13 @@
-//! The barrier's statements; SQLite and PostgreSQL read the same text.
+//! The barrier's statements and what they return; SQLite and PostgreSQL read the same text.
 //!
 //! Parameters: `$1` gid, `$2` branch, `$3` origin, `$4` begun, `$5` the limit seen. A row below
 //! the limit of its own log counts as absent and is replaced; `prev` then holds its former state
 //! negated. A call below the limit that is written down finds no row and writes none.
+
+use super::Met;
+use wholly_core::barrier::State;
+use wholly_core::ids::{Body, Code, Text};
+use wholly_core::time::Timestamp;
 
 /// Whether row `b` counts as absent.
 macro_rules! absent {
@@ -114,3 +119,53 @@ pub(super) const CLEAR: &str = "DELETE FROM wholly_barrier
          WHERE o.origin = $1
            AND o.begun < (SELECT l.limit_ms FROM wholly_barrier_limit l WHERE l.origin = $1)
          ORDER BY o.begun LIMIT $2)";
+
+/// The columns of a row, as a statement returns them.
+pub(super) struct Columns {
+    pub(super) code: i16,
+    pub(super) reply: Option<Vec<u8>>,
+    pub(super) refusal: Option<String>,
+    pub(super) detail: Option<String>,
+}
+
+impl Columns {
+    /// The state before the statement: nought is no row, negative one that was replaced.
+    pub(super) fn met(self) -> Result<Met, sqlx::Error> {
+        match self.code {
+            0 => Ok(Met::Nothing),
+            code if code < 0 => Ok(Met::Absent),
+            _ => self.state().map(Met::State),
+        }
+    }
+
+    fn state(self) -> Result<State, sqlx::Error> {
+        let reply = Body::new(self.reply.as_deref().unwrap_or_default());
+        match self.code {
+            1 => Ok(State::Tried { reply }),
+            2 => Ok(State::Confirmed { reply }),
+            3 => Ok(State::Cancelled { reply }),
+            4 => Ok(State::NullCancelled),
+            5 => {
+                let code = Code::new(self.refusal.as_deref().unwrap_or_default());
+                Ok(State::Refused {
+                    code: code.map_err(|error| sqlx::Error::Decode(Box::new(error)))?,
+                    detail: Text::cut(self.detail.as_deref().unwrap_or_default()),
+                })
+            }
+            other => Err(sqlx::Error::Decode(
+                format!("wholly_barrier.state is {other}; a later release may have written it")
+                    .into(),
+            )),
+        }
+    }
+}
+
+/// A time as a BIGINT; what lies beyond is as far as it goes.
+pub(super) fn bigint(time: Timestamp) -> i64 {
+    i64::try_from(time.0).unwrap_or(i64::MAX)
+}
+
+/// A reply as a column: none where it says nothing.
+pub(super) fn blob(reply: &Body) -> Option<&[u8]> {
+    (!reply.is_empty()).then(|| reply.as_bytes())
+}

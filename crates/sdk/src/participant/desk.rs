@@ -26,11 +26,20 @@ pub(crate) enum Door {
     Outside,
 }
 
+/// What somebody comes for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Errand<'a> {
+    /// To work on a branch, alone.
+    Work(&'a Gid, &'a BranchId),
+    /// To look, beside whoever works.
+    Look,
+}
+
 /// A place at the desk; left by its drop, so by a handler's panic too.
 #[derive(Debug)]
 pub(crate) struct Seat {
     desk: Arc<Desk>,
-    branch: (Gid, BranchId),
+    work: Option<(Gid, BranchId)>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -47,34 +56,38 @@ impl Desk {
     }
 
     /// Takes a place, if there is one and nobody works on this branch.
-    pub(crate) fn enter(self: &Arc<Self>, door: Door, branch: (&Gid, &BranchId)) -> Option<Seat> {
+    pub(crate) fn enter(self: &Arc<Self>, door: Door, errand: Errand<'_>) -> Option<Seat> {
         let permit = self.door(door).try_acquire_owned().ok()?;
-        self.seat(permit, branch)
+        self.seat(permit, errand)
     }
 
     /// Takes a place as soon as there is one.
-    pub(crate) async fn wait(self: &Arc<Self>, door: Door, branch: (&Gid, &BranchId)) -> Seat {
+    pub(crate) async fn wait(self: &Arc<Self>, door: Door, errand: Errand<'_>) -> Seat {
         loop {
             let left = self.left.notified();
             tokio::pin!(left);
             left.as_mut().enable();
             let permit = self.door(door).acquire_owned().await;
             let permit = permit.expect("the semaphore is never closed");
-            match self.seat(permit, branch) {
+            match self.seat(permit, errand) {
                 Some(seat) => return seat,
                 None => left.await,
             }
         }
     }
 
-    fn seat(
-        self: &Arc<Self>,
-        permit: OwnedSemaphorePermit,
-        branch: (&Gid, &BranchId),
-    ) -> Option<Seat> {
-        let branch = (branch.0.clone(), branch.1.clone());
-        let mut busy = self.busy.lock().expect("no holder panics");
-        busy.insert(branch.clone()).then(|| Seat { desk: self.clone(), branch, _permit: permit })
+    fn seat(self: &Arc<Self>, permit: OwnedSemaphorePermit, errand: Errand<'_>) -> Option<Seat> {
+        let work = match errand {
+            Errand::Work(gid, branch) => Some((gid.clone(), branch.clone())),
+            Errand::Look => None,
+        };
+        if let Some(work) = &work {
+            let mut busy = self.busy.lock().expect("no holder panics");
+            if !busy.insert(work.clone()) {
+                return None;
+            }
+        }
+        Some(Seat { desk: self.clone(), work, _permit: permit })
     }
 
     fn door(&self, door: Door) -> Arc<Semaphore> {
@@ -87,8 +100,9 @@ impl Desk {
 
 impl Drop for Seat {
     fn drop(&mut self) {
+        let Some(work) = &self.work else { return };
         if let Ok(mut busy) = self.desk.busy.lock() {
-            busy.remove(&self.branch);
+            busy.remove(work);
         }
         self.desk.left.notify_waiters();
     }
@@ -103,16 +117,18 @@ mod tests {
         let desk = Arc::new(Desk::new(2));
         let (gid, other) = (Gid::new("g").unwrap(), Gid::new("h").unwrap());
         let branch = BranchId::new("b").unwrap();
-        let first = desk.enter(Door::Inside, (&gid, &branch)).unwrap();
-        assert!(desk.enter(Door::Inside, (&gid, &branch)).is_none(), "busy");
-        let second = desk.enter(Door::Inside, (&other, &branch)).unwrap();
+        let first = desk.enter(Door::Inside, Errand::Work(&gid, &branch)).unwrap();
+        assert!(desk.enter(Door::Inside, Errand::Work(&gid, &branch)).is_none(), "busy");
+        assert!(desk.enter(Door::Inside, Errand::Look).is_some(), "a look needs no turn");
+        let second = desk.enter(Door::Inside, Errand::Work(&other, &branch)).unwrap();
         let third = Gid::new("i").unwrap();
-        assert!(desk.enter(Door::Inside, (&third, &branch)).is_none(), "full");
-        assert!(desk.enter(Door::Outside, (&third, &branch)).is_some(), "another door");
+        assert!(desk.enter(Door::Inside, Errand::Work(&third, &branch)).is_none(), "full");
+        assert!(desk.enter(Door::Inside, Errand::Look).is_none(), "full for a look too");
+        assert!(desk.enter(Door::Outside, Errand::Work(&third, &branch)).is_some(), "another door");
         drop(second);
-        assert!(desk.enter(Door::Inside, (&third, &branch)).is_some());
+        assert!(desk.enter(Door::Inside, Errand::Work(&third, &branch)).is_some());
         drop(first);
-        assert!(desk.enter(Door::Inside, (&gid, &branch)).is_some());
+        assert!(desk.enter(Door::Inside, Errand::Work(&gid, &branch)).is_some());
         assert!(desk.busy.lock().unwrap().is_empty());
     }
 
@@ -120,8 +136,8 @@ mod tests {
     async fn whoever_waits_comes_in_when_the_branch_is_left() {
         let desk = Arc::new(Desk::new(2));
         let (gid, branch) = (Gid::new("g").unwrap(), BranchId::new("b").unwrap());
-        let first = desk.enter(Door::Inside, (&gid, &branch)).unwrap();
-        let mut waiting = Box::pin(desk.wait(Door::Inside, (&gid, &branch)));
+        let first = desk.enter(Door::Inside, Errand::Work(&gid, &branch)).unwrap();
+        let mut waiting = Box::pin(desk.wait(Door::Inside, Errand::Work(&gid, &branch)));
         tokio::select! {
             biased;
             _ = &mut waiting => panic!("came in beside another"),

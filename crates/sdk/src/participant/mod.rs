@@ -26,7 +26,8 @@ pub type Connection<D> = <D as sqlx::Database>::Connection;
 /// A participant that reserves, then uses or releases. Write the methods as `async fn`.
 ///
 /// Each runs in one local transaction with the barrier: once, whatever the network repeats,
-/// delays or reorders. A handler that is refused or fails leaves nothing behind.
+/// delays or reorders. A handler that is refused or fails leaves nothing behind. It must not end
+/// the transaction itself; one within it, by `db.begin()`, is a savepoint.
 pub trait Tcc<O: Operation>: Send + Sync + 'static {
     /// Whose local transactions these are: `sqlx::Sqlite` or `sqlx::Postgres`.
     type Database: BarrierDatabase;

@@ -1,7 +1,7 @@
 //! A service: one database, the operations it offers, and how a call of one is carried out.
 
 use super::call::Call;
-use super::desk::{Desk, Door, Seat};
+use super::desk::{Desk, Door, Errand, Seat};
 use super::offered::{Beyond, Boxed, Inside, OfOutside, OfSaga, OfTcc, Offered};
 use super::{Outside, Saga, Tcc};
 use crate::barrier::{self, Arrival, BarrierDatabase, Clearing, Limits, Writers};
@@ -139,13 +139,13 @@ impl<D: BarrierDatabase> Service<D> {
     /// waits for its place. Dropping the future does not stop the work.
     pub(crate) async fn invoke(&self, call: Call) -> Answer {
         let Some(offered) = self.offer(&call) else { return self.not_offered(&call) };
-        let seat = self.desk.wait(door(&offered), (call.gid(), call.branch())).await;
+        let seat = self.desk.wait(door(&offered), errand(&call)).await;
         self.run(offered, call, seat).await
     }
 
     async fn arrive(&self, call: Call) -> Answer {
         let Some(offered) = self.offer(&call) else { return self.not_offered(&call) };
-        match self.desk.enter(door(&offered), (call.gid(), call.branch())) {
+        match self.desk.enter(door(&offered), errand(&call)) {
             Some(seat) => self.run(offered, call, seat).await,
             None => Answer::Working,
         }
@@ -399,6 +399,15 @@ fn door<D: BarrierDatabase>(offered: &Offered<D>) -> Door {
     match offered {
         Offered::Inside(_) => Door::Inside,
         Offered::Beyond(_) => Door::Outside,
+    }
+}
+
+fn errand(call: &Call) -> Errand<'_> {
+    match call.op() {
+        Op::Inspect => Errand::Look,
+        Op::Try | Op::Confirm | Op::Cancel | Op::Action | Op::Compensate => {
+            Errand::Work(call.gid(), call.branch())
+        }
     }
 }
 

@@ -157,6 +157,8 @@ async fn a_broken_connection_stops_nothing<D: Bed>(isolation: Isolation) {
         answer = ask.of(&stand.router) => assert_eq!(words(&answer), "working"),
         () = stand.gate.entered() => panic!("a second copy runs beside the first"),
     }
+    let look = words(&stand.ask(Op::Inspect, "g", "wait").await);
+    assert_eq!(look, "done {\"state\":\"none\"}", "what is not committed is not there");
     serving.abort();
     assert!(serving.await.unwrap_err().is_cancelled(), "the server is gone");
     stand.gate.open();

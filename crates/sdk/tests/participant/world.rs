@@ -2,7 +2,6 @@
 
 use sqlx::{Pool, Row};
 use std::future::Future;
-use std::sync::atomic::{AtomicU32, Ordering};
 use wholly::barrier::BarrierDatabase;
 use wholly_core::ids::{BranchId, Gid};
 
@@ -93,8 +92,6 @@ macro_rules! statements {
     };
 }
 
-static WORLDS: AtomicU32 = AtomicU32::new(0);
-
 impl Bed for sqlx::Sqlite {
     async fn make(isolation: Isolation, connections: u32) -> World<Self> {
         use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
@@ -125,6 +122,8 @@ impl Bed for sqlx::Sqlite {
 impl Bed for sqlx::Postgres {
     async fn make(isolation: Isolation, connections: u32) -> World<Self> {
         use sqlx::postgres::PgConnectOptions;
+        use std::sync::atomic::{AtomicU32, Ordering};
+        static WORLDS: AtomicU32 = AtomicU32::new(0);
         let url = std::env::var("WHOLLY_TEST_POSTGRES").expect(
             "WHOLLY_TEST_POSTGRES names no PostgreSQL: run `cargo xtask test`, which starts one, \
              or give the URL of one in which schemas may be made",
