@@ -72,8 +72,7 @@ fn run_cycles(root: &Path, options: &Options) -> Result<(), Failure> {
     let result = shop::with(root, "kill", |shop| {
         shop.start_all()?;
         let ledger = Ledger::default();
-        let killed = cycle_under_load(shop, &ledger, options)?;
-        let healed = Instant::now();
+        let (killed, healed) = cycle_under_load(shop, &ledger, options)?;
         let ended_ms = wait_for_all_ends(shop, healed)?;
         let faults = ledger.faults(shop)?;
         let counts = ledger.counts();
@@ -81,8 +80,9 @@ fn run_cycles(root: &Path, options: &Options) -> Result<(), Failure> {
             killed.iter().map(|(member, kills)| (member.name().into(), (*kills).into())).collect();
         match form {
             Form::Text => println!(
-                "kills {killed:?}; {} orders, {} of them told commit and {} abort; all ended \
-                 {ended_ms} ms after the last start (bound {} ms)",
+                "kills: {}; {} orders, {} of them told commit and {} abort; all ended {ended_ms} \
+                 ms after the last start (bound {} ms)",
+                serde_json::Value::from(kills),
                 counts.orders,
                 counts.commit,
                 counts.abort,
@@ -120,7 +120,7 @@ fn cycle_under_load(
     shop: &mut Shop,
     ledger: &Ledger,
     options: &Options,
-) -> Result<Vec<(Member, u64)>, Failure> {
+) -> Result<(Vec<(Member, u64)>, Instant), Failure> {
     let mut chance = Chance::new(options.seed);
     let mut killed: Vec<(Member, u64)> = Member::ALL.map(|member| (member, 0)).into();
     let gate = Gate::default();
@@ -134,6 +134,7 @@ fn cycle_under_load(
             scope.spawn(move || load.run(chance));
         }
         let mut kill_all = || {
+            let mut healed = Instant::now();
             for cycle in 1..=options.cycles {
                 gate.wait_for_answers(20 + chance.below(150), STALL)?;
                 let victims = victims(&mut chance);
@@ -145,15 +146,17 @@ fn cycle_under_load(
                     shop.start(*victim)?;
                     killed[*victim as usize].1 += 1;
                 }
+                healed = Instant::now();
                 gate.open();
                 let names: Vec<&str> = victims.iter().map(|victim| victim.name()).collect();
                 println!("cycle {cycle}/{}: killed {}", options.cycles, names.join(" and "));
             }
-            gate.wait_for_answers(CLIENTS, STALL)
+            Ok(healed)
         };
         let result = kill_all();
+        // No order is begun after the last start; those under way are led to their end.
         gate.finish();
-        result.map(|()| killed)
+        result.map(|healed| (killed, healed))
     })
 }
 
