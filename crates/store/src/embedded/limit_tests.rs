@@ -287,13 +287,8 @@ fn a_draft_larger_than_a_segment_has_one_of_its_own() {
     recovery.expect("it can be read back");
 }
 
-/// The records of a saga of two steps, each with a payload of 200 B and a reply of 40 B, as the
-/// driver appends them.
-fn saga() -> Vec<Draft> {
-    let gid = Gid::new("0123456789abcdef0123456789abcdef").expect("a gid");
-    let name = Name::new("place-order").expect("a name");
-    let now = Timestamp(1_790_000_000_000);
-    let step = |id: &str, after: Vec<BranchIndex>| BranchSpec {
+fn step(id: &str, after: Vec<BranchIndex>) -> BranchSpec {
+    BranchSpec {
         id: BranchId::new(id).expect("a branch"),
         mode: Mode::Saga,
         destination: Destination::new(id).expect("a destination"),
@@ -303,7 +298,15 @@ fn saga() -> Vec<Draft> {
         after,
         reads: Vec::new(),
         direction: Direction::Reversible,
-    };
+    }
+}
+
+/// The records of a saga of two steps, each with a payload of 200 B and a reply of 40 B, as the
+/// driver appends them.
+fn saga() -> Vec<Draft> {
+    let gid = Gid::new("0123456789abcdef0123456789abcdef").expect("a gid");
+    let name = Name::new("place-order").expect("a name");
+    let now = Timestamp(1_790_000_000_000);
     let steps = vec![step("stock", Vec::new()), step("points", vec![BranchIndex(0)])];
     let start = Start::Plan { deadline: None, digest: Digest([7; 32]), steps };
     let principal = Principal::new("anonymous").expect("a principal");
