@@ -65,9 +65,10 @@ struct Unnamed;
 
 impl VisitMut for Unnamed {
     fn visit_type_mut(&mut self, kind: &mut Type) {
-        match kind {
-            Type::ImplTrait(_) => *kind = syn::parse_quote!(_),
-            _ => syn::visit_mut::visit_type_mut(self, kind),
+        if matches!(kind, Type::ImplTrait(_)) {
+            *kind = syn::parse_quote!(_);
+        } else {
+            syn::visit_mut::visit_type_mut(self, kind);
         }
     }
 }

@@ -55,7 +55,7 @@ impl Contract {
             let twice = match item.value {
                 Value::Name(value) => name.replace(value).is_some(),
                 Value::Mode(value) => mode.replace(value).is_some(),
-                Value::Reply(value) => reply.replace(value).is_some(),
+                Value::Reply(value) => reply.replace(*value).is_some(),
             };
             if twice {
                 let message = format!("`{}` stands twice", item.key);
@@ -83,7 +83,7 @@ struct Item {
 enum Value {
     Name(LitStr),
     Mode(Ident),
-    Reply(Type),
+    Reply(Box<Type>),
 }
 
 impl Parse for Item {
@@ -100,7 +100,7 @@ impl Parse for Item {
         } else if key == "mode" {
             Value::Mode(parse_mode(input)?)
         } else {
-            Value::Reply(input.parse()?)
+            Value::Reply(Box::new(input.parse()?))
         };
         Ok(Item { key, value })
     }
