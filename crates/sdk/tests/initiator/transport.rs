@@ -2,6 +2,7 @@
 
 use crate::Lock;
 use crate::double::{Act, Double, begun, committed, document, done, problem};
+use std::slice::from_ref;
 use std::time::Duration;
 use wholly::{Cause, Error, Wholly};
 
@@ -107,7 +108,7 @@ async fn check_error(script: &[(&'static str, &[Act])], expected: &str) {
 async fn what_is_not_committed_says_why() {
     let aborted = document("finishing", "abort", "", "deadline");
     let deadline = problem(409, "decided", "never", &aborted);
-    check_error(&[("commit", &[deadline.clone()])], "aborted Deadline").await;
+    check_error(&[("commit", from_ref(&deadline))], "aborted Deadline").await;
     check_error(&[("commit", &[Act::HangUp, deadline.clone()])], "aborted Deadline").await;
     check_error(&[("commit", &[Act::HangUp])], "unknown g-1").await;
     check_error(&[("commit", &[problem(404, "gid_unknown", "later", "")])], "unknown g-1").await;

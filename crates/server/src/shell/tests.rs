@@ -52,7 +52,10 @@ impl World {
         let request = Request::Get { gid: gid.parse().unwrap(), wait };
         match self.shell.ask(request).await.unwrap().unwrap() {
             Response::Transaction { document, .. } => document,
-            other => panic!("{other:?} is no transaction"),
+            other @ (Response::Begun { .. }
+            | Response::Submitted { .. }
+            | Response::Registered { .. }
+            | Response::Calls(_)) => panic!("{other:?} is no transaction"),
         }
     }
 }
