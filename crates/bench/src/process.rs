@@ -41,7 +41,7 @@ impl Coordinator {
                 ["--destination".to_owned(), format!("{name}=http://{}", self.participants)]
             }))
             .env("WHOLLY_LOG", "warn");
-        let server = spawn(command, |line| line.strip_prefix("ready http://")).await?;
+        let server = spawn(command, "ready http://").await?;
         Ok((server, start.elapsed()))
     }
 }
@@ -51,14 +51,11 @@ pub(crate) async fn start_floor(folder: &Path, participants: SocketAddr) -> Resu
     let program = std::env::current_exe().map_err(|e| Broken(format!("own path: {e}")))?;
     let mut command = Command::new(program);
     command.arg("--floor").arg(folder).arg("--participants").arg(participants.to_string());
-    spawn(command, Some).await
+    spawn(command, "").await
 }
 
-/// Starts a server and reads its address from the line in which it says so.
-async fn spawn(
-    mut command: Command,
-    address: impl Fn(&str) -> Option<&str>,
-) -> Result<Server, Broken> {
+/// Starts a server and reads its address from the line that begins so.
+async fn spawn(mut command: Command, begins: &str) -> Result<Server, Broken> {
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -70,7 +67,7 @@ async fn spawn(
     loop {
         let line = lines.next_line().await.map_err(|e| Broken(format!("its output: {e}")))?;
         let line = line.ok_or_else(|| Broken(format!("{command:?} ended before it served")))?;
-        if let Some(text) = address(line.trim()) {
+        if let Some(text) = line.trim().strip_prefix(begins) {
             let address = text.parse().map_err(|e| Broken(format!("address {text:?}: {e}")))?;
             return Ok(Server { child, address });
         }
