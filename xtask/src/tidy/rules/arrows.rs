@@ -8,6 +8,8 @@ use serde_json::Value;
 struct Room {
     name: &'static str,
     ours: &'static [&'static str],
+    /// Of ours, in its tests alone.
+    in_tests: &'static [&'static str],
     others: Others,
 }
 
@@ -22,40 +24,56 @@ enum Others {
 const NETWORK: &[&str] = &["tokio", "hyper", "hyper-util", "axum", "reqwest", "sqlx"];
 
 const ROOMS: &[Room] = &[
-    Room { name: "wholly-core", ours: &[], others: Others::Only(&[]) },
-    Room { name: "wholly-wire", ours: &["wholly-core"], others: Others::AllBut(NETWORK) },
+    Room { name: "wholly-core", ours: &[], in_tests: &[], others: Others::Only(&[]) },
+    Room {
+        name: "wholly-wire",
+        ours: &["wholly-core"],
+        in_tests: &[],
+        others: Others::AllBut(NETWORK),
+    },
     Room {
         name: "wholly-store",
         ours: &["wholly-core"],
+        in_tests: &[],
         others: Others::Only(&["crc32fast", "thiserror", "tempfile"]),
     },
     Room {
         name: "wholly-macros",
         ours: &[],
+        in_tests: &[],
         others: Others::Only(&["syn", "quote", "proc-macro2"]),
     },
     Room {
         name: "wholly",
         ours: &["wholly-core", "wholly-wire", "wholly-macros"],
+        in_tests: &["wholly-server"],
         others: Others::AllBut(&[]),
     },
     Room {
         name: "wholly-server",
         ours: &["wholly-core", "wholly-wire", "wholly-store"],
+        in_tests: &[],
         others: Others::AllBut(&["axum", "reqwest", "sqlx"]),
     },
     Room {
         name: "wholly-sim",
         ours: &["wholly-core", "wholly-wire", "wholly-store"],
+        in_tests: &[],
         others: Others::AllBut(NETWORK),
     },
     Room {
         name: "wholly-bench",
         ours: &["wholly-core", "wholly-wire", "wholly-store", "wholly-server"],
+        in_tests: &[],
         others: Others::AllBut(&[]),
     },
-    Room { name: "wholly-shop", ours: &["wholly"], others: Others::AllBut(&[]) },
-    Room { name: "axum-existing", ours: &["wholly", "wholly-shop"], others: Others::AllBut(&[]) },
+    Room { name: "wholly-shop", ours: &["wholly"], in_tests: &[], others: Others::AllBut(&[]) },
+    Room {
+        name: "axum-existing",
+        ours: &["wholly", "wholly-shop"],
+        in_tests: &[],
+        others: Others::AllBut(&[]),
+    },
     Room {
         name: "wholly-cli",
         ours: &[
@@ -66,9 +84,10 @@ const ROOMS: &[Room] = &[
             "wholly-server",
             "wholly-shop",
         ],
+        in_tests: &[],
         others: Others::AllBut(&[]),
     },
-    Room { name: "xtask", ours: &[], others: Others::Only(&["serde_json"]) },
+    Room { name: "xtask", ours: &[], in_tests: &[], others: Others::Only(&["serde_json"]) },
 ];
 
 /// Every dependency of a member, of any kind, is one its room allows.
@@ -87,7 +106,10 @@ pub(crate) fn check(tree: &Tree) -> Vec<Finding> {
             let other = dependency["name"].as_str().unwrap_or("");
             let is_ours = ROOMS.iter().any(|room| room.name == other);
             let is_allowed = match (is_ours, &room.others) {
-                (true, _) => room.ours.contains(&other),
+                (true, _) => {
+                    let is_for_tests = dependency["kind"] == "dev";
+                    room.ours.contains(&other) || (is_for_tests && room.in_tests.contains(&other))
+                }
                 (false, Others::AllBut(banned)) => !banned.contains(&other),
                 (false, Others::Only(allowed)) => allowed.contains(&other),
             };
