@@ -2,6 +2,7 @@
 
 use crate::contract::{Cursor, Filter, Listed, Listing, Page, Stuck};
 use crate::disk::Segment;
+use crate::gids::GidMap;
 use std::collections::{BTreeMap, BTreeSet};
 use std::iter::Peekable;
 use wholly_core::branch::Mode;
@@ -10,7 +11,7 @@ use wholly_core::record::{Cause, Decision, Outcome, PhaseName, Summary};
 use wholly_core::time::Timestamp;
 
 /// Entries looked at for one page, at most: a filter that matches little must not hold the index.
-const LOOKED_AT_MAX: usize = 200_000;
+const LOOKED_AT_MAX: usize = 100_000;
 /// Texts that are kept once and shared.
 const SHARED_MAX: usize = 10_000;
 
@@ -75,7 +76,7 @@ type Key = (Timestamp, Gid);
 /// Every known transaction.
 #[derive(Debug, Default)]
 pub struct Index {
-    begun: BTreeMap<Gid, Timestamp>,
+    begun: GidMap<Timestamp>,
     open: BTreeMap<Key, Entry>,
     ended: BTreeMap<Key, Entry>,
     pins: BTreeMap<Segment, Pins>,
@@ -152,31 +153,56 @@ impl Index {
     }
 
     /// Takes in a durable draft. The first draft of a transaction replaces an ended one of the
-    /// same gid.
+    /// same gid; a later one follows an open one.
     pub(crate) fn apply(&mut self, update: Update) {
-        let Update { gid, after, version, location, summary } = update;
-        let going_on = after > Version(0) && summary.phase != PhaseName::Ended;
-        if going_on && self.open.contains_key(&(summary.begun, gid.clone())) {
-            let key = (summary.begun, gid);
-            let first = self.open[&key].first;
-            let entry = self.pack(summary, Place { version, first, last: location });
+        if update.after == Version(0) {
+            let first = update.location;
+            return self.add(update, first);
+        }
+        let Update { gid, version, location, summary, .. } = update;
+        let key = (summary.begun, gid);
+        let before = self.open.get(&key);
+        let first = before.expect("a later draft follows an open transaction").first;
+        let entry = self.pack(summary, Place { version, first, last: location });
+        if entry.phase != PhaseName::Ended {
             self.open.insert(key, entry);
             return;
         }
-        let first = match self.remove(&gid) {
-            Some(entry) if after > Version(0) => entry.first,
-            Some(_) | None => location,
-        };
-        let key = (summary.begun, gid.clone());
+        self.open.remove(&key);
+        self.unpin(first.segment, |pins| &mut pins.open);
+        self.pin(&key, first.segment, |pins| &mut pins.ended);
+        self.ended.insert(key, entry);
+    }
+
+    /// Takes in a transaction as its last draft leaves it, and the place of its first. It replaces
+    /// what was known under its gid.
+    pub(crate) fn add(&mut self, update: Update, first: Location) {
+        let Update { gid, version, location, summary, .. } = update;
+        let key = (summary.begun, gid);
+        self.replace(&key);
         let entry = self.pack(summary, Place { version, first, last: location });
-        self.begun.insert(gid, key.0);
-        self.pin(&key, &entry);
         match entry.phase {
-            PhaseName::Ended => self.ended.insert(key, entry),
-            PhaseName::Open | PhaseName::Forward | PhaseName::Finishing => {
-                self.open.insert(key, entry)
+            PhaseName::Ended => {
+                self.pin(&key, first.segment, |pins| &mut pins.ended);
+                self.ended.insert(key, entry);
             }
-        };
+            PhaseName::Open | PhaseName::Forward | PhaseName::Finishing => {
+                self.pin(&key, first.segment, |pins| &mut pins.open);
+                self.open.insert(key, entry);
+            }
+        }
+    }
+
+    /// Files a begin under its gid, and drops what was known under it.
+    fn replace(&mut self, key: &Key) {
+        let Some(begun) = self.begun.insert(key.1.clone(), key.0) else { return };
+        let old = (begun, key.1.clone());
+        if let Some(entry) = self.open.remove(&old) {
+            self.unpin(entry.first.segment, |pins| &mut pins.open);
+        }
+        if let Some(entry) = self.ended.remove(&old) {
+            self.unpin(entry.first.segment, |pins| &mut pins.ended);
+        }
     }
 
     /// Raises the highest begun ever forgotten.
@@ -189,7 +215,7 @@ impl Index {
         let key = (begun, gid.clone());
         let Some(entry) = self.ended.remove(&key) else { return false };
         self.begun.remove(gid);
-        self.unpin(&entry);
+        self.unpin(entry.first.segment, |pins| &mut pins.ended);
         true
     }
 
@@ -221,33 +247,19 @@ impl Index {
         self.open.get(&key).or_else(|| self.ended.get(&key))
     }
 
-    fn remove(&mut self, gid: &Gid) -> Option<Entry> {
-        let key = (self.begun.remove(gid)?, gid.clone());
-        let entry = self.open.remove(&key).or_else(|| self.ended.remove(&key));
-        let entry = entry.expect("what has a begin has an entry");
-        self.unpin(&entry);
-        Some(entry)
-    }
-
-    fn pin(&mut self, key: &Key, entry: &Entry) {
+    fn pin(&mut self, key: &Key, segment: Segment, count: impl Fn(&mut Pins) -> &mut u64) {
         let fresh = Pins { open: 0, ended: 0, begun_min: key.0, begun_max: key.0 };
-        let pins = self.pins.entry(entry.first.segment).or_insert(fresh);
+        let pins = self.pins.entry(segment).or_insert(fresh);
         pins.begun_min = pins.begun_min.min(key.0);
         pins.begun_max = pins.begun_max.max(key.0);
-        match entry.phase {
-            PhaseName::Ended => pins.ended += 1,
-            PhaseName::Open | PhaseName::Forward | PhaseName::Finishing => pins.open += 1,
-        }
+        *count(pins) += 1;
     }
 
-    fn unpin(&mut self, entry: &Entry) {
-        let pins = self.pins.get_mut(&entry.first.segment).expect("an entry pins its segment");
-        match entry.phase {
-            PhaseName::Ended => pins.ended -= 1,
-            PhaseName::Open | PhaseName::Forward | PhaseName::Finishing => pins.open -= 1,
-        }
+    fn unpin(&mut self, segment: Segment, count: impl Fn(&mut Pins) -> &mut u64) {
+        let pins = self.pins.get_mut(&segment).expect("an entry pins its segment");
+        *count(pins) -= 1;
         if pins.open + pins.ended == 0 {
-            self.pins.remove(&entry.first.segment);
+            self.pins.remove(&segment);
         }
     }
 

@@ -7,6 +7,7 @@ pub mod contract;
 pub mod disk;
 pub mod embedded;
 pub mod encoding;
+mod gids;
 pub mod index;
 pub mod memory;
 #[cfg(feature = "mutants")]

@@ -130,3 +130,39 @@ fn a_stop_makes_durable_what_has_arrived() {
     let opened = Log::open(folder.path(), embedded::Options::default(), on_completion);
     assert_eq!(opened.expect("a sound folder").1.position, writer.position);
 }
+
+#[test]
+fn after_a_failed_operation_nothing_is_reported_durable() {
+    let folder = TempDir::new().expect("a folder for the test");
+    let options = embedded::Options { segment_bytes: 2_048, ..embedded::Options::default() };
+    let (on_completion, completions) = listener();
+    let (log, _) = Log::open(folder.path(), options, on_completion).expect("an empty folder");
+    // The next segment cannot be created.
+    fs::remove_dir_all(folder.path().join("log")).expect("it was there");
+    let mut writer = wholly_store::suite::drafts::Writer::new(1);
+    let failure = loop {
+        log.append(writer.any());
+        log.flush(writer.position);
+        match completions.recv().expect("the log reports") {
+            Completion::Durable(_) => {}
+            Completion::Failed(failure) => break failure,
+            other @ (Completion::Room(_) | Completion::Lost { .. }) => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(failure.operation, "create of 0000000002.log");
+    log.append(writer.any());
+    log.flush(writer.position);
+    log.stop();
+    assert!(completions.try_recv().is_err(), "nothing follows a failure");
+}
+
+#[test]
+fn nobody_else_may_read_a_segment() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = TempDir::new().expect("a folder for the test");
+    let (on_completion, _) = listener();
+    let opened = Log::open(folder.path(), embedded::Options::default(), on_completion);
+    let _log = opened.expect("an empty folder");
+    let segment = fs::metadata(folder.path().join("log/0000000001.log")).expect("a segment");
+    assert_eq!(segment.permissions().mode() & 0o777, 0o600);
+}

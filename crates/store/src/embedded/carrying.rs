@@ -70,7 +70,8 @@ impl Committer {
         let index = self.index.read().expect("nobody panics while holding the index");
         let summary = index.summary(gid).expect("what is to be carried is known");
         drop(index);
-        let version = self.heads[gid].version;
+        let tip = self.heads.get(gid).expect("what is to be carried is open");
+        let version = tip.version;
         assert_eq!(version.0, records.len() as u64, "all durable records of {gid} are carried");
         let mut bytes = Vec::new();
         records.iter().for_each(|record| put_record(gid, record, &mut bytes));
@@ -87,7 +88,9 @@ impl Committer {
     ) {
         let (name, phase) = (summary.name.clone(), summary.phase);
         let tip = Tip { version, name, last: None, phase };
-        self.heads.entry(gid.clone()).or_insert(tip);
+        if self.heads.get(gid).is_none() {
+            self.heads.insert(gid.clone(), tip);
+        }
         let (after, count, naming) = (Version(0), version.0, Naming::Written);
         let body = DraftBody { gid, after, count, summary: &summary, naming };
         let body = body.with_bytes(records);

@@ -12,6 +12,7 @@ use super::carrying::Carrying;
 use crate::contract::{Completion, Failure, Stats};
 use crate::disk::{DiskOp, Segment};
 use crate::encoding::Naming;
+use crate::gids::GidMap;
 use crate::index::{Index, Location, Update};
 use crate::retention::{Doomed, EndedOne, Retention, Why};
 use std::collections::{BTreeMap, VecDeque};
@@ -31,7 +32,7 @@ pub type SharedIndex = Arc<RwLock<Index>>;
 pub struct Committer {
     pub(super) options: Options,
     pub(super) index: SharedIndex,
-    pub(super) heads: BTreeMap<Gid, Tip>,
+    pub(super) heads: GidMap<Tip>,
     pub(super) retention: Retention,
     pub(super) log: LogState,
     queue: VecDeque<Queued>,
@@ -130,7 +131,7 @@ impl Committer {
     pub(super) fn new(
         options: Options,
         index: SharedIndex,
-        heads: BTreeMap<Gid, Tip>,
+        heads: GidMap<Tip>,
         retention: Retention,
         log: LogState,
     ) -> Self {

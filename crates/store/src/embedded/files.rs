@@ -5,12 +5,14 @@ use crate::disk::{Disk, DiskOp, Segment};
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, RwLock, RwLockWriteGuard};
 
 /// The folder of the log, in the data folder.
 const LOG_FOLDER: &str = "log";
+/// Payloads are nobody else's to read.
+const MODE: u32 = 0o600;
 /// The file whose lock says that the data folder is in use.
 const LOCK_FILE: &str = "lock";
 
@@ -31,8 +33,9 @@ impl Files {
         let failed = |cause| OpenError::Folder { path: path.to_owned(), cause };
         fs::create_dir_all(path).map_err(failed)?;
         let lock = path.join(LOCK_FILE);
-        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(lock);
-        let lock = lock.map_err(failed)?;
+        let options = &mut OpenOptions::new();
+        let options = options.create(true).truncate(false).write(true).mode(MODE);
+        let lock = options.open(lock).map_err(failed)?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -49,9 +52,10 @@ impl Files {
     pub(super) fn carry_out(&self, op: &DiskOp) -> io::Result<()> {
         match op {
             DiskOp::Create { segment } => {
-                let path = self.path(*segment);
-                let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
-                self.keep(*segment, Arc::new(file));
+                let options = &mut OpenOptions::new();
+                let options = options.read(true).write(true).create_new(true).mode(MODE);
+                let file = options.open(self.path(*segment))?;
+                self.opened().insert(*segment, Arc::new(file));
                 Ok(())
             }
             DiskOp::Write { segment, offset, bytes } => {
@@ -60,8 +64,9 @@ impl Files {
             DiskOp::Sync { segment } => self.file(*segment)?.sync_data(),
             DiskOp::SyncFolder => sync_folder(&self.folder),
             DiskOp::Unlink { segment } => {
+                let mut opened = self.opened();
                 fs::remove_file(self.path(*segment))?;
-                self.files_mut().remove(segment);
+                opened.remove(segment);
                 Ok(())
             }
         }
@@ -71,23 +76,20 @@ impl Files {
         self.folder.join(segment.to_string())
     }
 
-    fn keep(&self, segment: Segment, file: Arc<File>) {
-        self.files_mut().insert(segment, file);
-    }
-
-    fn files_mut(&self) -> std::sync::RwLockWriteGuard<'_, BTreeMap<Segment, Arc<File>>> {
+    fn opened(&self) -> RwLockWriteGuard<'_, BTreeMap<Segment, Arc<File>>> {
         self.open.write().expect("nobody panics while holding the files")
     }
 
     fn file(&self, segment: Segment) -> io::Result<Arc<File>> {
-        let open = self.open.read().expect("nobody panics while holding the files");
-        if let Some(file) = open.get(&segment) {
+        let known = self.open.read().expect("nobody panics while holding the files");
+        if let Some(file) = known.get(&segment) {
             return Ok(Arc::clone(file));
         }
-        drop(open);
+        drop(known);
+        // Held while opening, so that no file is kept that is being removed.
+        let mut opened = self.opened();
         let file = OpenOptions::new().read(true).write(true).open(self.path(segment))?;
-        let file = Arc::new(file);
-        self.keep(segment, Arc::clone(&file));
+        let file = Arc::clone(opened.entry(segment).or_insert(Arc::new(file)));
         Ok(file)
     }
 }

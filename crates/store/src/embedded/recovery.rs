@@ -15,6 +15,7 @@ use super::{OpenError, Options};
 use crate::contract::{Completion, Failure};
 use crate::disk::{Disk, DiskOp, Segment};
 use crate::encoding::{DecodeError, decode_records};
+use crate::gids::GidMap;
 use crate::index::{Index, Location, Update};
 use crate::retention::{EndedOne, Retention};
 use std::collections::{BTreeMap, VecDeque};
@@ -277,6 +278,7 @@ impl Scan {
             self.confirm(self.last())?;
         }
         self.replay.forget(&self.latest)?;
+        self.replay.add_open();
         let durable = self.replay.position(self.applied);
         let log = LogState {
             seal: Seal { segment: fresh, salt: options.salt },
@@ -320,7 +322,7 @@ fn trusts_tail(_options: &Options) -> bool {
 #[derive(Default)]
 struct Replay {
     index: Index,
-    open: BTreeMap<Gid, OpenOne>,
+    open: GidMap<OpenOne>,
     ended: VecDeque<EndedOne>,
     /// How many transactions ended, from the first one ever.
     ends: u64,
@@ -330,17 +332,21 @@ struct Replay {
     /// are carried to, is still to come.
     strangers: BTreeMap<Gid, Location>,
     stranger_begun_max: Timestamp,
+    placeholder: Placeholder,
 }
 
 struct OpenOne {
     tip: Tip,
+    /// Where its first draft lies.
+    first: Location,
+    summary: Summary,
     count: u64,
     records: Vec<u8>,
 }
 
 /// A draft that has been folded.
 enum Folded {
-    Known { after: Version, version: Version, summary: Summary },
+    Known { first: Location, after: Version, version: Version, summary: Summary },
     Stranger { summary: Summary },
 }
 
@@ -365,8 +371,7 @@ impl Replay {
                     self.draft(at, draft)?;
                 }
                 Stored::Carried(draft) => {
-                    let update = self.carried(at, draft)?;
-                    self.index.apply(update);
+                    self.carried(at, draft)?;
                 }
             }
         }
@@ -388,8 +393,12 @@ impl Replay {
             self.ended.push_back(EndedOne { begun: summary.begun, gid: gid.clone(), ended });
         }
         match folded {
-            Folded::Known { after, version, summary } => {
-                self.index.apply(Update { gid, after, version, location: at, summary });
+            Folded::Known { first, after, version, summary } => {
+                // The open ones are added in the end: most of them end before that.
+                if summary.phase == PhaseName::Ended {
+                    let update = Update { gid, after, version, location: at, summary };
+                    self.index.add(update, first);
+                }
             }
             Folded::Stranger { summary } => match summary.phase {
                 PhaseName::Ended => {
@@ -409,7 +418,7 @@ impl Replay {
         let undecodable = |cause| undecodable(at, cause);
         let (gid, count) = (draft.gid.clone(), draft.count);
         let version = draft.version().map_err(undecodable)?;
-        let (summary, records) = draft.open(&placeholder()).map_err(undecodable)?;
+        let (summary, records) = draft.open(&self.placeholder.0).map_err(undecodable)?;
         let stale = self.open.get(&gid).is_some_and(|one| one.tip.version != version);
         if stale || summary.phase == PhaseName::Ended {
             return Err(contradiction(at));
@@ -417,7 +426,9 @@ impl Replay {
         self.strangers.remove(&gid);
         let (name, phase) = (summary.name.clone(), summary.phase);
         let tip = Tip { version, name, last: Some(at), phase };
-        self.open.insert(gid.clone(), OpenOne { tip, count, records: records.to_vec() });
+        let records = records.to_vec();
+        let one = OpenOne { tip, first: at, summary: summary.clone(), count, records };
+        self.open.insert(gid.clone(), one);
         Ok(Update { gid, after: Version(0), version, location: at, summary })
     }
 
@@ -427,8 +438,7 @@ impl Replay {
         let (gid, after, count) = (draft.gid.clone(), draft.after, draft.count);
         let version = draft.version().map_err(undecodable)?;
         let open = self.open.get(&gid);
-        let placeholder = placeholder();
-        let known = open.map_or(&placeholder, |one| &one.tip.name);
+        let known = open.map_or(&self.placeholder.0, |one| &one.tip.name);
         let (summary, records) = draft.open(known).map_err(undecodable)?;
         if count == 0 || open.map_or(Version(0), |one| one.tip.version) != after {
             return match open {
@@ -436,21 +446,27 @@ impl Replay {
                 Some(_) | None => Err(contradiction(at)),
             };
         }
+        if summary.phase == PhaseName::Ended {
+            let first = self.open.remove(&gid).map_or(at, |one| one.first);
+            return Ok(Folded::Known { first, after, version, summary });
+        }
         let (name, phase, last) = (summary.name.clone(), summary.phase, Some(at));
-        match phase {
-            PhaseName::Ended => {
-                self.open.remove(&gid);
-            }
-            PhaseName::Open | PhaseName::Forward | PhaseName::Finishing => {
-                let tip = Tip { version, name, last, phase };
-                let fresh = || OpenOne { tip: tip.clone(), count: 0, records: Vec::new() };
-                let one = self.open.entry(gid).or_insert_with(fresh);
-                one.tip = tip.clone();
+        let tip = Tip { version, name, last, phase };
+        match self.open.get_mut(&gid) {
+            Some(one) => {
+                one.tip = tip;
+                one.summary = summary.clone();
                 one.count += count;
                 one.records.extend_from_slice(records);
+                Ok(Folded::Known { first: one.first, after, version, summary })
+            }
+            None => {
+                let records = records.to_vec();
+                let one = OpenOne { tip, first: at, summary: summary.clone(), count, records };
+                self.open.insert(gid, one);
+                Ok(Folded::Known { first: at, after, version, summary })
             }
         }
-        Ok(Folded::Known { after, version, summary })
     }
 
     /// Forgets what the log says is forgotten, and makes sure that nothing else is missing.
@@ -472,12 +488,22 @@ impl Replay {
         Ok(())
     }
 
+    /// Adds those that have not ended to the index.
+    fn add_open(&mut self) {
+        for (gid, one) in self.open.iter() {
+            let (version, summary) = (one.tip.version, one.summary.clone());
+            let location = one.tip.last.unwrap_or(one.first);
+            let update = Update { gid: gid.clone(), after: Version(0), version, location, summary };
+            self.index.add(update, one.first);
+        }
+    }
+
     fn position(&self, applied: Option<Point>) -> Position {
         applied.map_or(Position(0), |applied| applied.position)
     }
 
-    fn heads(&self) -> BTreeMap<Gid, Tip> {
-        self.open.iter().map(|(gid, one)| (gid.clone(), one.tip.clone())).collect()
+    fn heads(&self) -> GidMap<Tip> {
+        self.open.map(|one| one.tip.clone())
     }
 
     /// Hands a batch of the tail to the committer, as if it had just arrived.
@@ -494,8 +520,9 @@ impl Replay {
                 }
                 Stored::Carried(draft) => {
                     let update = self.carried(at, draft)?;
-                    let records = &self.open[&update.gid].records;
-                    committer.append_carried(&update.gid, update.version, update.summary, records);
+                    let Update { gid, version, summary, .. } = update;
+                    let one = self.open.get(&gid).expect("it was just taken in");
+                    committer.append_carried(&gid, version, summary, &one.records);
                     continue;
                 }
                 Stored::Transaction(draft) => draft,
@@ -504,7 +531,7 @@ impl Replay {
             let known = self.open.get(&gid).map(|one| one.tip.name.clone());
             match self.fold(at, draft)? {
                 Folded::Known { after, summary, .. } => {
-                    let known = known.unwrap_or_else(placeholder);
+                    let known = known.unwrap_or_else(|| self.placeholder.0.clone());
                     let (_, records) = copy.open(&known).map_err(|c| undecodable(at, c))?;
                     committer.append_again(gid, after, count, summary, records);
                 }
@@ -518,8 +545,8 @@ impl Replay {
     }
 
     fn loaded(self, position: Position) -> Result<Loaded, OpenError> {
-        let mut open = Vec::with_capacity(self.open.len());
-        for (gid, one) in self.open {
+        let mut open = Vec::new();
+        for (gid, one) in self.open.into_sorted() {
             let at = one.tip.last.unwrap_or_default();
             let records = decode_records(&gid, one.count, &one.records);
             open.push((gid, records.map_err(|cause| undecodable(at, cause))?));
@@ -529,8 +556,12 @@ impl Replay {
 }
 
 /// Stands for a name that is not known and not needed.
-fn placeholder() -> Name {
-    Name::new("unknown").expect("a word is a name")
+struct Placeholder(Name);
+
+impl Default for Placeholder {
+    fn default() -> Self {
+        Placeholder(Name::new("unknown").expect("a word is a name"))
+    }
 }
 
 fn contradiction(at: Location) -> OpenError {
