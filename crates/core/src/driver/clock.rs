@@ -106,7 +106,7 @@ impl Clock {
         let (limit, ended_before) = match self.deadlines_held_until {
             Some(_) => (self.last.limit, self.last.ended_before),
             None => (
-                self.limit(oldest, clock, limits).max(self.last.limit),
+                self.limit(oldest, limits).max(self.last.limit),
                 now.wall.minus_ms(limits.retention_ms).max(self.last.ended_before),
             ),
         };
@@ -115,8 +115,10 @@ impl Clock {
     }
 
     /// The begin of the oldest transaction whose end is not durable, less the retention time.
-    fn limit(&self, oldest: Option<Timestamp>, clock: Timestamp, limits: &Limits) -> Timestamp {
-        oldest.unwrap_or(clock).minus_ms(limits.retention_ms)
+    /// Where there is none, the next one begins at the clock or after it; the wall may be ahead of
+    /// that, for the clock waits for its marks.
+    fn limit(&self, oldest: Option<Timestamp>, limits: &Limits) -> Timestamp {
+        oldest.unwrap_or(self.clock).minus_ms(limits.retention_ms)
     }
 
     /// The limit that calls carry: that of the last mark.
@@ -137,5 +139,29 @@ impl Clock {
             self.marked = Some(mark.clock);
             self.clock = self.clock.max(mark.clock);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A begin is never below the limit of a mark, however long nothing was durable.
+    #[test]
+    fn no_begin_falls_below_the_limit_of_a_queued_mark() {
+        let limits = Limits { retention_ms: 100, ..Limits::default() };
+        let now = |ms| Now { wall: Timestamp(ms), monotonic: Instant(ms) };
+        let mut clock = Clock::new(None);
+        clock.start(now(5_000));
+        let first = clock.mark(now(5_000), None, &limits);
+        clock.queued(Position(1), first);
+        clock.durable(Position(1));
+        let late = clock.mark(now(11_000), None, &limits);
+        clock.queued(Position(2), late);
+        let begun = clock.begun(now(11_000)).expect("a mark is durable");
+        assert!(begun >= late.limit, "{begun:?} {late:?}");
+        assert!(begun <= first.clock.plus_ms(AHEAD_MS), "{begun:?}");
+        clock.durable(Position(2));
+        assert_eq!(clock.begun(now(11_001)), Some(Timestamp(11_001)));
     }
 }
