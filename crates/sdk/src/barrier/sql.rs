@@ -169,3 +169,32 @@ pub(super) fn bigint(time: Timestamp) -> i64 {
 pub(super) fn blob(reply: &Body) -> Option<&[u8]> {
     (!reply.is_empty()).then(|| reply.as_bytes())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_says_what_its_code_says() {
+        let reply = Body::new(b"7");
+        let (code, detail) = (Code::new("out_of_stock").unwrap(), Text::cut("none left"));
+        for state in [
+            State::Tried { reply: reply.clone() },
+            State::Confirmed { reply: reply.clone() },
+            State::Cancelled { reply: reply.clone() },
+            State::NullCancelled,
+            State::Refused { code, detail },
+        ] {
+            let columns = |code| Columns {
+                code,
+                reply: Some(b"7".to_vec()),
+                refusal: Some("out_of_stock".into()),
+                detail: Some("none left".into()),
+            };
+            assert_eq!(columns(state.code()).met().unwrap(), Met::State(state.clone()));
+            assert_eq!(columns(-state.code()).met().unwrap(), Met::Absent);
+        }
+        let later = Columns { code: 6, reply: None, refusal: None, detail: None };
+        assert!(later.met().unwrap_err().to_string().contains("a later release"));
+    }
+}
