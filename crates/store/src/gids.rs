@@ -20,11 +20,11 @@ impl<V> Default for GidMap<V> {
 }
 
 impl<V> GidMap<V> {
-    pub(crate) fn get(&self, gid: &Gid) -> Option<&V> {
+    pub(crate) fn find(&self, gid: &Gid) -> Option<&V> {
         self.parts[self.part(gid)].get(gid)
     }
 
-    pub(crate) fn get_mut(&mut self, gid: &Gid) -> Option<&mut V> {
+    pub(crate) fn find_mut(&mut self, gid: &Gid) -> Option<&mut V> {
         let part = self.part(gid);
         self.parts[part].get_mut(gid)
     }

@@ -133,7 +133,7 @@ impl Index {
 
     /// How a known transaction stands.
     pub(crate) fn summary(&self, gid: &Gid) -> Option<Summary> {
-        let begun = *self.begun.get(gid)?;
+        let begun = *self.begun.find(gid)?;
         Some(self.entry(gid)?.summary(begun))
     }
 
@@ -149,7 +149,7 @@ impl Index {
 
     /// When a known transaction was begun.
     pub(crate) fn begun(&self, gid: &Gid) -> Option<Timestamp> {
-        self.begun.get(gid).copied()
+        self.begun.find(gid).copied()
     }
 
     /// Takes in a durable draft. The first draft of a transaction replaces an ended one of the
@@ -243,7 +243,7 @@ impl Index {
     }
 
     fn entry(&self, gid: &Gid) -> Option<&Entry> {
-        let key = (*self.begun.get(gid)?, gid.clone());
+        let key = (*self.begun.find(gid)?, gid.clone());
         self.open.get(&key).or_else(|| self.ended.get(&key))
     }
 

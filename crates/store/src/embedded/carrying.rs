@@ -54,7 +54,7 @@ impl Committer {
         }
         let gid = self.carrying.open.pop_front()?;
         let known = index.find(&gid)?;
-        match self.heads.get(&gid) {
+        match self.heads.find(&gid) {
             None => None,
             Some(tip) if tip.version == known.version => Some(gid),
             Some(_) => {
@@ -70,7 +70,7 @@ impl Committer {
         let index = self.index.read().expect("nobody panics while holding the index");
         let summary = index.summary(gid).expect("what is to be carried is known");
         drop(index);
-        let tip = self.heads.get(gid).expect("what is to be carried is open");
+        let tip = self.heads.find(gid).expect("what is to be carried is open");
         let version = tip.version;
         assert_eq!(version.0, records.len() as u64, "all durable records of {gid} are carried");
         let mut bytes = Vec::new();
@@ -88,7 +88,7 @@ impl Committer {
     ) {
         let (name, phase) = (summary.name.clone(), summary.phase);
         let tip = Tip { version, name, last: None, phase };
-        if self.heads.get(gid).is_none() {
+        if self.heads.find(gid).is_none() {
             self.heads.insert(gid.clone(), tip);
         }
         let (after, count, naming) = (Version(0), version.0, Naming::Written);

@@ -327,7 +327,7 @@ impl Committer {
     /// Checks that a draft follows its transaction, and says whether its name must be written.
     fn follow(&mut self, gid: &Gid, after: Version, count: u64, summary: &Summary) -> Naming {
         let version = Version(after.0 + count);
-        let Some(tip) = self.heads.get_mut(gid) else {
+        let Some(tip) = self.heads.find_mut(gid) else {
             assert_eq!(after, Version(0), "{gid} is not open, yet a draft follows its records");
             let (name, phase) = (summary.name.clone(), summary.phase);
             self.heads.insert(gid.clone(), Tip { version, name, last: None, phase });
@@ -422,7 +422,7 @@ impl Committer {
                 }
                 QueuedContent::Carried { gid, version, summary } => {
                     let location = writer.carried(&body);
-                    let tip = self.heads.get_mut(&gid).expect("a carried transaction is open");
+                    let tip = self.heads.find_mut(&gid).expect("a carried transaction is open");
                     tip.last = Some(location);
                     let after = Version(0);
                     updates.push(Update { gid, after, version, location, summary });
@@ -452,7 +452,7 @@ impl Committer {
         body: &[u8],
         writer: &mut BatchWriter,
     ) -> Location {
-        let tip = self.heads.get_mut(gid).expect("a queued draft's transaction is open");
+        let tip = self.heads.find_mut(gid).expect("a queued draft's transaction is open");
         let location = writer.transaction(tip.last, body);
         tip.last = Some(location);
         if summary.phase == PhaseName::Ended {

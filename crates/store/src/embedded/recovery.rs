@@ -419,7 +419,7 @@ impl Replay {
         let (gid, count) = (draft.gid.clone(), draft.count);
         let version = draft.version().map_err(undecodable)?;
         let (summary, records) = draft.open(&self.placeholder.0).map_err(undecodable)?;
-        let stale = self.open.get(&gid).is_some_and(|one| one.tip.version != version);
+        let stale = self.open.find(&gid).is_some_and(|one| one.tip.version != version);
         if stale || summary.phase == PhaseName::Ended {
             return Err(contradiction(at));
         }
@@ -437,7 +437,7 @@ impl Replay {
         let undecodable = |cause| undecodable(at, cause);
         let (gid, after, count) = (draft.gid.clone(), draft.after, draft.count);
         let version = draft.version().map_err(undecodable)?;
-        let open = self.open.get(&gid);
+        let open = self.open.find(&gid);
         let known = open.map_or(&self.placeholder.0, |one| &one.tip.name);
         let (summary, records) = draft.open(known).map_err(undecodable)?;
         if count == 0 || open.map_or(Version(0), |one| one.tip.version) != after {
@@ -452,7 +452,7 @@ impl Replay {
         }
         let (name, phase, last) = (summary.name.clone(), summary.phase, Some(at));
         let tip = Tip { version, name, last, phase };
-        match self.open.get_mut(&gid) {
+        match self.open.find_mut(&gid) {
             Some(one) => {
                 one.tip = tip;
                 one.summary = summary.clone();
@@ -521,14 +521,14 @@ impl Replay {
                 Stored::Carried(draft) => {
                     let update = self.carried(at, draft)?;
                     let Update { gid, version, summary, .. } = update;
-                    let one = self.open.get(&gid).expect("it was just taken in");
+                    let one = self.open.find(&gid).expect("it was just taken in");
                     committer.append_carried(&gid, version, summary, &one.records);
                     continue;
                 }
                 Stored::Transaction(draft) => draft,
             };
             let (gid, count, copy) = (draft.gid.clone(), draft.count, draft.clone());
-            let known = self.open.get(&gid).map(|one| one.tip.name.clone());
+            let known = self.open.find(&gid).map(|one| one.tip.name.clone());
             match self.fold(at, draft)? {
                 Folded::Known { after, summary, .. } => {
                     let known = known.unwrap_or_else(|| self.placeholder.0.clone());
