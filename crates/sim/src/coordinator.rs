@@ -10,7 +10,7 @@ use crate::network::{Letter, Sender};
 use crate::sights;
 use crate::tally::{Fault, Sight};
 use crate::trace::number_of;
-use crate::world::{AUDITOR, Event, Season, Stage};
+use crate::world::{AUDITOR, Event, OPERATOR, Season, Stage};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use wholly_core::barrier;
@@ -109,16 +109,20 @@ impl Coordinator {
 
     /// The log is read back and durable: the driver takes it up.
     fn take_up(&mut self, stage: &mut Stage) {
-        let worst = match Log::position_on(self.disk.at_worst()) {
-            Ok(position) => position,
+        let Some(process) = &mut self.process else { return };
+        let (loaded, reports) = process.log.take_up();
+        let position = loaded.position;
+        let worst = match self.disk.is_settled() {
+            true => Ok(position),
+            false => Log::position_on(self.disk.at_worst()),
+        };
+        let worst = match worst {
+            Ok(worst) => worst,
             Err(error) => {
                 let what = format!("power lost here, the log cannot be read: {error}");
                 return stage.court.refuse("decided once", what);
             }
         };
-        let Some(process) = &mut self.process else { return };
-        let (loaded, reports) = process.log.take_up();
-        let position = loaded.position;
         stage.note([11, position.0, loaded.open.len() as u64], || {
             format!("core found {} records, {} open", position.0, loaded.open.len())
         });
@@ -284,7 +288,7 @@ impl Coordinator {
     /// A request arrives.
     pub fn asked(&mut self, asked: &Rc<Asked>, stage: &mut Stage) {
         let serves = self.process.as_ref().is_some_and(|process| process.driver.is_some());
-        if !serves || (stage.season == Season::Healed && begins(&asked.request)) {
+        if !serves || is_too_late(asked, stage) {
             return;
         }
         self.requests += 1;
@@ -407,7 +411,7 @@ impl Coordinator {
 
     /// Nothing stands still any longer.
     pub fn heal(&mut self, stage: &mut Stage) {
-        debug_assert_eq!(stage.season, Season::Healed);
+        debug_assert_ne!(stage.season, Season::Faults, "it is healed with the world");
         self.paused_until_us = 0;
     }
 
@@ -435,16 +439,26 @@ impl Process {
     }
 }
 
-/// Whether a request begins something, which nobody does once the world is healed.
-fn begins(request: &Request) -> bool {
-    match request {
+/// How long after the healing old requests still arrive.
+const LATE_US: u64 = 1_000_000;
+
+/// Once the world is healed, nothing begins, and after a while nothing old arrives.
+fn is_too_late(asked: &Asked, stage: &Stage) -> bool {
+    let since_us = match stage.season {
+        Season::Faults => return false,
+        Season::Healed { since_us } => since_us,
+    };
+    match &asked.request {
         Request::Begin(_) | Request::Submit(_) => true,
         Request::Register(_)
         | Request::Commit(_)
         | Request::Abort(_)
         | Request::Get { .. }
         | Request::Calls { .. }
-        | Request::Operate(_) => false,
+        | Request::Operate(_) => {
+            let is_old = stage.now_us > since_us + LATE_US;
+            is_old && asked.client != AUDITOR && asked.client != OPERATOR
+        }
     }
 }
 

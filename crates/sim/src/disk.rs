@@ -283,6 +283,12 @@ impl SimDisk {
         self.awaited.clear();
     }
 
+    /// Whether a loss of power at this moment would change nothing.
+    pub fn is_settled(&self) -> bool {
+        let settled = |file: &File| file.named && file.cache == file.platter;
+        self.removed.is_empty() && self.files.values().all(settled)
+    }
+
     /// The disk as the harshest loss of power would leave it.
     pub fn at_worst(&self) -> SimDisk {
         let mut disk = self.clone();

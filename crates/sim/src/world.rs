@@ -24,6 +24,8 @@ use wholly_core::rejection::Rejection;
 
 /// Participants of every run.
 pub const PARTICIPANTS: usize = 4;
+/// The number under which the operator asks.
+pub const OPERATOR: usize = 0;
 /// The number under which the auditor asks.
 pub const AUDITOR: usize = usize::MAX;
 
@@ -204,7 +206,10 @@ pub enum Season {
     /// Things break, and what is promised must hold.
     Faults,
     /// Nothing breaks, and everything must end.
-    Healed,
+    Healed {
+        /// Since when.
+        since_us: u64,
+    },
 }
 
 /// What everybody in the world shares.
@@ -488,7 +493,7 @@ impl World {
 
     /// Draws what strikes by the clock.
     fn tick(&mut self) {
-        if self.stage.season == Season::Healed {
+        if self.stage.season != Season::Faults {
             return;
         }
         self.stage.after(TICK_US, Event::Tick);
@@ -529,7 +534,7 @@ impl World {
         let stage = &mut self.stage;
         stage.note([8, 6, 0], || "world is healed".into());
         stage.odds = Odds::calm();
-        stage.season = Season::Healed;
+        stage.season = Season::Healed { since_us: stage.now_us };
         stage.network.heal();
         for seat in self.seats.iter_mut().skip(1) {
             seat.presence = Presence::Gone;

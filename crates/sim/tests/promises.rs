@@ -41,3 +41,14 @@ fn a_commit_takes_a_refused_branch_back_beside_those_that_stand() {
 fn a_lost_retry_leaves_a_branch_stuck_that_an_operator_sees() {
     check(396);
 }
+
+#[test]
+fn what_an_operator_resolved_holds_no_later_step_back() {
+    check(1_009_249);
+    check(1_013_844);
+}
+
+#[test]
+fn no_begin_is_given_below_the_limit_of_its_mark() {
+    check(2_002_129);
+}

@@ -27,7 +27,8 @@ fn marked(ledger: &Ledger, call: &Call, platter: Position) -> Judgement {
         return Err(format!("{} begun at {known:?} is marked {}", call.gid, call.mark.begun));
     }
     let is_over = |case: &Case| case.ended.is_some_and(|(at, _)| at <= platter);
-    let known = |case: &Case| !case.order.is_empty() || case.decided.is_some();
+    // A begin that was lost in a crash may be settled at any time after: nobody was called.
+    let known = |case: &Case| !case.order.is_empty();
     let below = |case: &Case| case.begun.is_some_and(|begun| begun < limit);
     let mut cases = ledger.cases.iter();
     match cases.find(|(_, case)| below(case) && known(case) && !is_over(case)) {

@@ -36,7 +36,7 @@ impl Operator {
         }
         let meddles = match desk.stage.season {
             crate::world::Season::Faults => desk.stage.chance.below(40) == 0,
-            crate::world::Season::Healed => false,
+            crate::world::Season::Healed { .. } => false,
         };
         let cases = desk.stage.court.ledger.cases.len() as u64;
         if !meddles || cases == 0 {
