@@ -135,9 +135,13 @@ fn state(branch: &branch::Branch, decision: Option<Decision>) -> BranchState {
         (Second::Done, first) => followed(branch, first, decision),
         (Second::Pending, First::Done { .. }) => BranchState::Done,
         (Second::Pending, First::Refused(_)) => BranchState::Refused,
-        (Second::Pending, First::Unknown) => match branch.share {
-            Share::Untouched => BranchState::Untouched,
-            Share::In | Share::Out => BranchState::Unknown,
+        (Second::Pending, First::Unknown) => match (branch.share, branch.spec.direction) {
+            (Share::Untouched, _) => BranchState::Untouched,
+            // A commit takes only what the initiator, or the coordinator, saw done.
+            (Share::In, Direction::Reversible) if decision == Some(Decision::Commit) => {
+                BranchState::Done
+            }
+            (Share::In | Share::Out, _) => BranchState::Unknown,
         },
     }
 }
