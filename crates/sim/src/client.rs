@@ -1,9 +1,10 @@
 //! Client: whoever asks the coordinator. It retries after lost replies, and it may die anywhere.
 
+use crate::agenda::Event;
 use crate::model::{Intent, payload};
 use crate::network::{Letter, Sender};
 use crate::tally::{Fault, Sight};
-use crate::world::{Event, Stage};
+use crate::world::Stage;
 use wholly_core::branch::{Answer, Op};
 use wholly_core::document::Response;
 use wholly_core::effect::Mark;

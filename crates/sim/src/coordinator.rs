@@ -1,5 +1,6 @@
 //! Coordinator: the shipped driver over the shipped committer, in a process that can die anywhere.
 
+use crate::agenda::Event;
 use crate::chance::Chance;
 use crate::client::{Asked, words_of, words_of_reply};
 use crate::disk::SimDisk;
@@ -10,7 +11,8 @@ use crate::network::{Letter, Sender};
 use crate::sights;
 use crate::tally::{Fault, Sight};
 use crate::trace::number_of;
-use crate::world::{AUDITOR, Event, OPERATOR, Season, Stage};
+use crate::watch::{Flight, Watch};
+use crate::world::{AUDITOR, OPERATOR, Season, Stage};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use wholly_core::barrier;
@@ -46,7 +48,8 @@ struct Process {
     driver: Option<Driver>,
     effects: Vec<Effect>,
     asked: BTreeMap<RequestId, Rc<Asked>>,
-    in_flight: BTreeMap<CallId, Gid>,
+    in_flight: BTreeMap<CallId, Flight>,
+    watch: Watch,
     setting: u64,
     under_way: Option<DiskOp>,
 }
@@ -58,7 +61,7 @@ enum Death {
     Killed,
     /// It does not.
     PowerLost,
-    /// It stopped by itself, for its disk failed it.
+    /// It stopped by itself: its disk failed it, or it was asked to.
     Stopped,
 }
 
@@ -101,6 +104,7 @@ impl Coordinator {
             effects: Vec::new(),
             asked: BTreeMap::new(),
             in_flight: BTreeMap::new(),
+            watch: Watch::default(),
             setting: 0,
             under_way: None,
         });
@@ -152,7 +156,11 @@ impl Coordinator {
     fn step(&mut self, input: Input, stage: &mut Stage) {
         let Some(process) = &mut self.process else { return };
         let Some(driver) = &mut process.driver else { return };
-        driver.step(stage.clock.read(stage.now_us), input, &mut process.effects);
+        let clocks = stage.clock.read(stage.now_us);
+        if process.watch.sees_jump(clocks, &self.limits) {
+            stage.tally.sight(Sight::JumpSeen);
+        }
+        driver.step(clocks, input, &mut process.effects);
         self.carry_out(stage);
     }
 
@@ -202,7 +210,11 @@ impl Coordinator {
         let to = participant_of(&call);
         let timeout = Event::CallTimesOut { life: self.life, call: call.id };
         stage.after(call.timeout_ms * 1_000, timeout);
-        process.in_flight.insert(call.id, call.gid.clone());
+        let flight = Flight { gid: call.gid.clone(), branch: call.branch.clone(), to };
+        if let Err(what) = flight.may_join(&process.in_flight, &self.limits) {
+            stage.court.refuse("bounded", what);
+        }
+        process.in_flight.insert(call.id, flight);
         let Call { gid, branch, op, payload, replies, mark, .. } = call;
         stage.send_call(Letter { from, to, gid, branch, op, payload, replies, mark });
     }
@@ -343,9 +355,9 @@ impl Coordinator {
             return;
         }
         let Some(process) = &mut self.process else { return };
-        let Some(gid) = process.in_flight.remove(&call) else { return };
+        let Some(Flight { gid, branch, .. }) = process.in_flight.remove(&call) else { return };
         stage.note([16, call.0, number_of(gid.as_str())], || {
-            format!("core < answer to call {} of {gid} {answer:?}", call.0)
+            format!("core < answer to call {} of {gid} {branch} {answer:?}", call.0)
         });
         self.step(Input::Answered { call, answer }, stage);
     }
@@ -387,10 +399,22 @@ impl Coordinator {
             self.die(Death::PowerLost, stage);
         } else if stage.strikes(Fault::CoordinatorKilled) {
             self.die(Death::Killed, stage);
+        } else if stage.strikes(Fault::CoordinatorDrained) {
+            stage.note([20, 0, 0], || "world core is asked to stop".into());
+            self.step(Input::Drain, stage);
+            let wait = stage.chance.within(1_000, 200_000);
+            stage.after(wait, Event::CoordinatorStops { life: self.life });
         } else if stage.strikes(Fault::CoordinatorPaused) {
             let pause = stage.chance.within(1_000, 300_000);
             stage.note([17, pause, 0], || format!("world core stands still for {pause} us"));
             self.paused_until_us = stage.now_us + pause;
+        }
+    }
+
+    /// It was asked to stop a while ago.
+    pub fn stop(&mut self, life: u32, stage: &mut Stage) {
+        if life == self.life {
+            self.die(Death::Stopped, stage);
         }
     }
 
@@ -432,6 +456,9 @@ impl Coordinator {
 
 impl Process {
     fn append(&mut self, draft: Draft, stage: &mut Stage) {
+        if let Err(what) = self.watch.judge(&draft) {
+            stage.court.refuse("deadlines wait a jump out", what);
+        }
         stage.note([19, draft.position.0, 0], || format!("core > {}", words_of_draft(&draft)));
         sights::of_draft(&draft, &self.in_flight, &stage.court.ledger, &mut stage.tally);
         stage.hear(&Evidence::Appended(&draft));

@@ -5,6 +5,7 @@
 //! is there), `network`, `disk`, `clock`, `odds` (what breaks), `model`, `checkers` (what is
 //! promised), `tally`, `trace`, `report` (what is told).
 
+pub mod agenda;
 pub mod chance;
 pub mod checkers;
 pub mod client;
@@ -21,5 +22,6 @@ pub mod report;
 mod sights;
 pub mod tally;
 pub mod trace;
+mod watch;
 pub mod workloads;
 pub mod world;

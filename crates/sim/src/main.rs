@@ -82,7 +82,7 @@ fn one(seed: u64, arguments: &Arguments) -> ExitCode {
         println!("{LEGEND}\n");
     }
     let verdict = run(seed, lines);
-    println!("{}", words_of(&verdict));
+    println!("{}", words_of(&verdict, arguments.mutant.as_deref()));
     println!("trace hash {:016x}, {} events", verdict.hash, verdict.events);
     if verdict.violation.is_some() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
@@ -119,7 +119,7 @@ fn many(arguments: &Arguments) -> ExitCode {
         false => print_table(&summary, per_second, &never),
     }
     for verdict in summary.violations.iter().take(10) {
-        eprintln!("{}", words_of(verdict));
+        eprintln!("{}", words_of(verdict, arguments.mutant.as_deref()));
     }
     for words in &never {
         eprintln!("never seen in a long run: {words}");
@@ -203,7 +203,8 @@ fn mutants(arguments: &Arguments) -> ExitCode {
             summary.seeds
         ));
         if !arguments.json {
-            let how = summary.violations.first().map_or("alive".into(), words_of);
+            let how =
+                summary.violations.first().map_or("alive".into(), |v| words_of(v, Some(name)));
             println!("{name:>28} {:>5} seeds  {how}", summary.seeds);
         }
     }

@@ -1,9 +1,10 @@
 //! Network: it drops, doubles, delays, reorders, and brings back messages of long ago.
 
+use crate::agenda::Event;
 use crate::chance::Chance;
 use crate::client::Asked;
 use crate::tally::Fault;
-use crate::world::{Event, Stage};
+use crate::world::Stage;
 use std::rc::Rc;
 use wholly_core::branch::{Answer, Op};
 use wholly_core::document::Response;

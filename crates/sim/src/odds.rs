@@ -61,7 +61,7 @@ fn ppm_max(fault: Fault) -> Ppm {
         Fault::Partitioned | Fault::PartitionedOneWay => 8_000,
         // And once a disk operation.
         Fault::CoordinatorKilled | Fault::PowerLost => 6_000,
-        Fault::CoordinatorPaused => 4_000,
+        Fault::CoordinatorPaused | Fault::CoordinatorDrained => 4_000,
         Fault::ClockForward | Fault::ClockBack => 10_000,
         Fault::ParticipantCrashed => 15_000,
         // Once a write or sync.

@@ -1,12 +1,13 @@
 //! Participant: a service with a barrier and books of its own, which one local transaction changes
 //! together; what is in hand is lost when it dies.
 
+use crate::agenda::Event;
 use crate::model::{Closed, Evidence, Took};
 use crate::mutants::{Bug, is_on};
 use crate::network::Letter;
 use crate::tally::{Fault, Sight};
 use crate::trace::number_of;
-use crate::world::{Event, Stage};
+use crate::world::Stage;
 use std::rc::Rc;
 use wholly_core::barrier::{Barrier, Verdict, done, refused};
 use wholly_core::branch::{Answer, Direction, Kept, Op, Refusal};

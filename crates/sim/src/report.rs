@@ -113,11 +113,12 @@ impl Work {
 }
 
 /// What broke, and the one command that repeats it.
-pub fn words_of(verdict: &Verdict) -> String {
+pub fn words_of(verdict: &Verdict, mutant: Option<&str>) -> String {
     let Some(violation) = &verdict.violation else { return format!("seed {} ran", verdict.seed) };
+    let mutant = mutant.map_or(String::new(), |name| format!(" --mutant {name}"));
     format!(
         "seed {}: \"{}\" was broken after {} us: {} (workload: {})\n  to see it: cargo xtask sim \
-         --seed {} --trace",
+         --seed {} --trace{mutant}",
         verdict.seed,
         violation.promise,
         verdict.lasted_us,

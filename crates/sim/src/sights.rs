@@ -2,6 +2,7 @@
 
 use crate::model::Ledger;
 use crate::tally::{Sight, Tally};
+use crate::watch::Flight;
 use std::collections::BTreeMap;
 use wholly_core::branch::{Op, Standing, StuckReason};
 use wholly_core::document::{Arrival, Freshness, Response};
@@ -14,7 +15,7 @@ use wholly_core::rejection::Rejection;
 /// What a draft shows.
 pub(crate) fn of_draft(
     draft: &Draft,
-    in_flight: &BTreeMap<CallId, Gid>,
+    in_flight: &BTreeMap<CallId, Flight>,
     ledger: &Ledger,
     tally: &mut Tally,
 ) {
@@ -37,7 +38,7 @@ pub(crate) fn of_draft(
                     Cause::Deadline => Sight::AbortedByDeadline,
                     Cause::Operator => Sight::AbortedByOperator,
                 });
-                let calls = in_flight.values().filter(|known| *known == gid).count();
+                let calls = in_flight.values().filter(|flight| flight.gid == *gid).count();
                 if calls > 1 && is_plan(ledger, gid) {
                     tally.sight(Sight::TurnWithConcurrentSteps);
                 }
@@ -133,7 +134,7 @@ fn of_rejection(rejection: &Rejection, tally: &mut Tally) {
         | Rejection::NotStuck { .. }
         | Rejection::AlreadyEnded { .. }
         | Rejection::WrongPhase { .. }
-        | Rejection::LogFull
-        | Rejection::Draining => {}
+        | Rejection::LogFull => {}
+        Rejection::Draining => tally.sight(Sight::Draining),
     }
 }

@@ -70,6 +70,8 @@ counted! {
         SyncSlow => "sync slow",
         /// The coordinator stands still for a while.
         CoordinatorPaused => "coordinator paused",
+        /// The coordinator is asked to stop, and stops a while later.
+        CoordinatorDrained => "coordinator drained",
         /// The wall clock jumps forward.
         ClockForward => "clock forward",
         /// The wall clock jumps back.
@@ -170,6 +172,10 @@ counted! {
         LookedUp => "looked up in the store",
         /// An initiator called a branch by itself.
         InitiatorCalled => "initiator called by itself",
+        /// A begin came to a coordinator that is being stopped.
+        Draining => "begin while draining",
+        /// The coordinator saw its wall clock jump further than it believes.
+        JumpSeen => "clock jump waited out",
         /// As many were open as may.
         OpenFull => "open full",
         /// As many waited as may.

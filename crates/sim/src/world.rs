@@ -1,26 +1,22 @@
 //! World: virtual time, one agenda of events, and everybody in it; one seed decides everything.
 
+use crate::agenda::{Agenda, Event};
 use crate::chance::Chance;
 use crate::checkers::{Court, Violation};
 use crate::client::{Asked, Client, Desk, Heard, Presence};
 use crate::clock::Clock;
 use crate::coordinator::Coordinator;
 use crate::model::Evidence;
-use crate::network::{Letter, Network};
+use crate::network::Network;
 use crate::odds::{Odds, TICK_US};
-use crate::participant::{Keeps, Participant, Work};
+use crate::participant::{Keeps, Participant};
 use crate::tally::{Fault, Tally};
 use crate::trace::{Lines, Trace};
 use crate::workloads;
-use std::cmp::Ordering;
-use std::collections::BinaryHeap;
 use std::rc::Rc;
-use wholly_core::branch::Answer;
-use wholly_core::document::Response;
-use wholly_core::ids::{CallId, Gid};
-use wholly_core::input::{Input, Request, Wait};
+use wholly_core::ids::Gid;
+use wholly_core::input::{Request, Wait};
 use wholly_core::limits::Limits;
-use wholly_core::rejection::Rejection;
 
 /// Participants of every run.
 pub const PARTICIPANTS: usize = 4;
@@ -28,177 +24,6 @@ pub const PARTICIPANTS: usize = 4;
 pub const OPERATOR: usize = 0;
 /// The number under which the auditor asks.
 pub const AUDITOR: usize = usize::MAX;
-
-/// Something that will happen.
-#[derive(Debug)]
-pub enum Event {
-    /// A call arrives at its participant.
-    CallArrives(Rc<Letter>),
-    /// Something in hand at a participant comes to its end.
-    Works {
-        /// Which.
-        participant: usize,
-        /// In which of its lives.
-        life: u32,
-        /// What it was given.
-        letter: Rc<Letter>,
-        /// What ends.
-        work: Work,
-    },
-    /// An answer arrives at the coordinator.
-    Answered {
-        /// In which of its lives the call was sent.
-        life: u32,
-        /// Which sending.
-        call: CallId,
-        /// What.
-        answer: Box<Answer>,
-    },
-    /// A call's time is over.
-    CallTimesOut {
-        /// In which of its lives the call was sent.
-        life: u32,
-        /// Which sending.
-        call: CallId,
-    },
-    /// A request arrives at the coordinator.
-    RequestArrives(Rc<Asked>),
-    /// A client that waited closes its connection.
-    RequestGone {
-        /// Which.
-        client: usize,
-        /// Which request of it.
-        ask: u32,
-    },
-    /// A reply arrives at its client.
-    ReplyArrives {
-        /// Which.
-        client: usize,
-        /// To which request of it.
-        ask: u32,
-        /// What.
-        reply: Box<Result<Response, Rejection>>,
-    },
-    /// A client's time comes.
-    ClientGoes(usize),
-    /// A client waited long enough for a reply.
-    ClientSilence {
-        /// Which.
-        client: usize,
-        /// For which request of it.
-        ask: u32,
-    },
-    /// A participant's answer arrives at the client that called it.
-    ClientAnswered {
-        /// Which.
-        client: usize,
-        /// To which call of it.
-        token: u32,
-        /// What.
-        answer: Box<Answer>,
-    },
-    /// A client waited long enough for a participant.
-    ClientQuiet {
-        /// Which.
-        client: usize,
-        /// For which call of it.
-        token: u32,
-    },
-    /// A time that a client set is over.
-    ClientTimer {
-        /// Which.
-        client: usize,
-        /// Which of its timers.
-        token: u32,
-    },
-    /// What the store knew of a gid arrives at the driver.
-    LookedUp {
-        /// In which of the coordinator's lives.
-        life: u32,
-        /// What.
-        input: Box<Input>,
-    },
-    /// The driver's alarm.
-    Alarm {
-        /// In which of the coordinator's lives.
-        life: u32,
-        /// Which setting of it.
-        setting: u64,
-    },
-    /// The disk is done with what it was asked.
-    DiskDone {
-        /// In which of the coordinator's lives.
-        life: u32,
-    },
-    /// The coordinator's process is started again.
-    CoordinatorStarts,
-    /// A participant's process is started again.
-    ParticipantStarts(usize),
-    /// What strikes by the clock is drawn.
-    Tick,
-    /// Nothing breaks from here on.
-    Heal,
-    /// Everything must have ended.
-    Bound,
-    /// The auditor has heard everything.
-    Close,
-}
-
-impl Event {
-    /// Whether a coordinator that stands still must be waited for.
-    fn is_for_coordinator(&self) -> bool {
-        match self {
-            Event::Answered { .. }
-            | Event::CallTimesOut { .. }
-            | Event::RequestArrives(_)
-            | Event::RequestGone { .. }
-            | Event::LookedUp { .. }
-            | Event::Alarm { .. }
-            | Event::DiskDone { .. } => true,
-            Event::CallArrives(_)
-            | Event::Works { .. }
-            | Event::ReplyArrives { .. }
-            | Event::ClientGoes(_)
-            | Event::ClientSilence { .. }
-            | Event::ClientAnswered { .. }
-            | Event::ClientQuiet { .. }
-            | Event::ClientTimer { .. }
-            | Event::CoordinatorStarts
-            | Event::ParticipantStarts(_)
-            | Event::Tick
-            | Event::Heal
-            | Event::Bound
-            | Event::Close => false,
-        }
-    }
-}
-
-struct Scheduled {
-    at_us: u64,
-    sequence: u64,
-    event: Event,
-}
-
-impl PartialEq for Scheduled {
-    fn eq(&self, other: &Self) -> bool {
-        self.sequence == other.sequence
-    }
-}
-
-impl Eq for Scheduled {}
-
-impl PartialOrd for Scheduled {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Scheduled {
-    /// The earliest is the greatest, for the heap gives that first.
-    fn cmp(&self, other: &Self) -> Ordering {
-        (other.at_us, other.sequence).cmp(&(self.at_us, self.sequence))
-    }
-}
 
 /// The two phases of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -216,8 +41,7 @@ pub enum Season {
 pub struct Stage {
     /// Virtual time since the start of the run.
     pub now_us: u64,
-    agenda: BinaryHeap<Scheduled>,
-    sequence: u64,
+    agenda: Agenda,
     /// Every draw.
     pub chance: Chance,
     /// How likely each fault is.
@@ -243,9 +67,7 @@ pub struct Stage {
 impl Stage {
     /// Something happens after so long.
     pub fn after(&mut self, wait_us: u64, event: Event) {
-        self.sequence += 1;
-        let at_us = self.now_us + wait_us;
-        self.agenda.push(Scheduled { at_us, sequence: self.sequence, event });
+        self.agenda.plan(self.now_us + wait_us, event);
     }
 
     /// Whether a fault strikes; counts it.
@@ -268,9 +90,9 @@ impl Stage {
     }
 
     fn next(&mut self) -> Option<Event> {
-        let scheduled = self.agenda.pop()?;
-        self.now_us = scheduled.at_us;
-        Some(scheduled.event)
+        let (at_us, event) = self.agenda.pop()?;
+        self.now_us = at_us;
+        Some(event)
     }
 }
 
@@ -375,8 +197,7 @@ impl World {
         let coordinator = Coordinator::new(limits.clone(), &mut chance);
         let mut stage = Stage {
             now_us: 0,
-            agenda: BinaryHeap::new(),
-            sequence: 0,
+            agenda: Agenda::default(),
             chance,
             odds,
             tally: Tally::default(),
@@ -458,6 +279,7 @@ impl World {
             Event::LookedUp { life, input } => self.coordinator.looked_up(life, *input, stage),
             Event::Alarm { life, setting } => self.coordinator.alarm((life, setting), stage),
             Event::DiskDone { life } => self.coordinator.disk_done(life, stage),
+            Event::CoordinatorStops { life } => self.coordinator.stop(life, stage),
             Event::CoordinatorStarts => self.coordinator.start(stage),
             Event::ParticipantStarts(number) => self.participants[number].restart(),
             Event::Tick => self.tick(),

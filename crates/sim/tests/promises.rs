@@ -6,7 +6,7 @@ use wholly_sim::trace::Lines;
 /// A seed breaks no promise.
 fn check(seed: u64) {
     let verdict = run(seed, Lines::Hashed);
-    assert!(verdict.violation.is_none(), "{}", words_of(&verdict));
+    assert!(verdict.violation.is_none(), "{}", words_of(&verdict, None));
     assert!(verdict.events > 0, "seed {seed} did nothing");
 }
 

@@ -387,6 +387,7 @@ impl Initiator {
             Rejection::Starting
             | Rejection::OpenFull
             | Rejection::LogFull
+            | Rejection::Draining
             | Rejection::WaitersFull => self.again(purpose, desk),
             Rejection::BranchContradicted { .. } | Rejection::BranchTaken { .. } => {
                 self.decided = true;
@@ -408,8 +409,7 @@ impl Initiator {
             | Rejection::TooLarge { .. }
             | Rejection::NotStuck { .. }
             | Rejection::AlreadyEnded { .. }
-            | Rejection::WrongPhase { .. }
-            | Rejection::Draining => desk.leave(),
+            | Rejection::WrongPhase { .. } => desk.leave(),
         }
     }
 

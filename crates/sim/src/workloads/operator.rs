@@ -34,6 +34,10 @@ impl Operator {
             };
             self.operate(gid, action, desk);
         }
+        if desk.stage.chance.below(20) == 0 {
+            let gids = desk.stage.court.ledger.open().take(8).cloned().collect();
+            desk.ask(Request::Calls { gids }, ROUND_US);
+        }
         let meddles = match desk.stage.season {
             crate::world::Season::Faults => desk.stage.chance.below(40) == 0,
             crate::world::Season::Healed { .. } => false,

@@ -134,6 +134,7 @@ impl Submitter {
             Rejection::Starting
             | Rejection::OpenFull
             | Rejection::LogFull
+            | Rejection::Draining
             | Rejection::WaitersFull => self.pause(purpose, desk),
             Rejection::Decided { .. } => self.pause(Purpose::Look, desk),
             Rejection::GidTaken { .. }
@@ -149,8 +150,7 @@ impl Submitter {
             | Rejection::TooLarge { .. }
             | Rejection::NotStuck { .. }
             | Rejection::AlreadyEnded { .. }
-            | Rejection::WrongPhase { .. }
-            | Rejection::Draining => desk.leave(),
+            | Rejection::WrongPhase { .. } => desk.leave(),
         }
     }
 }

@@ -1,0 +1,210 @@
+//! Agenda: everything that will happen in a run.
+
+use crate::client::Asked;
+use crate::network::Letter;
+use crate::participant::Work;
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+use std::rc::Rc;
+use wholly_core::branch::Answer;
+use wholly_core::document::Response;
+use wholly_core::ids::CallId;
+use wholly_core::input::Input;
+use wholly_core::rejection::Rejection;
+
+/// Something that will happen.
+#[derive(Debug)]
+pub enum Event {
+    /// A call arrives at its participant.
+    CallArrives(Rc<Letter>),
+    /// Something in hand at a participant comes to its end.
+    Works {
+        /// Which.
+        participant: usize,
+        /// In which of its lives.
+        life: u32,
+        /// What it was given.
+        letter: Rc<Letter>,
+        /// What ends.
+        work: Work,
+    },
+    /// An answer arrives at the coordinator.
+    Answered {
+        /// In which of its lives the call was sent.
+        life: u32,
+        /// Which sending.
+        call: CallId,
+        /// What.
+        answer: Box<Answer>,
+    },
+    /// A call's time is over.
+    CallTimesOut {
+        /// In which of its lives the call was sent.
+        life: u32,
+        /// Which sending.
+        call: CallId,
+    },
+    /// A request arrives at the coordinator.
+    RequestArrives(Rc<Asked>),
+    /// A client that waited closes its connection.
+    RequestGone {
+        /// Which.
+        client: usize,
+        /// Which request of it.
+        ask: u32,
+    },
+    /// A reply arrives at its client.
+    ReplyArrives {
+        /// Which.
+        client: usize,
+        /// To which request of it.
+        ask: u32,
+        /// What.
+        reply: Box<Result<Response, Rejection>>,
+    },
+    /// A client's time comes.
+    ClientGoes(usize),
+    /// A client waited long enough for a reply.
+    ClientSilence {
+        /// Which.
+        client: usize,
+        /// For which request of it.
+        ask: u32,
+    },
+    /// A participant's answer arrives at the client that called it.
+    ClientAnswered {
+        /// Which.
+        client: usize,
+        /// To which call of it.
+        token: u32,
+        /// What.
+        answer: Box<Answer>,
+    },
+    /// A client waited long enough for a participant.
+    ClientQuiet {
+        /// Which.
+        client: usize,
+        /// For which call of it.
+        token: u32,
+    },
+    /// A time that a client set is over.
+    ClientTimer {
+        /// Which.
+        client: usize,
+        /// Which of its timers.
+        token: u32,
+    },
+    /// What the store knew of a gid arrives at the driver.
+    LookedUp {
+        /// In which of the coordinator's lives.
+        life: u32,
+        /// What.
+        input: Box<Input>,
+    },
+    /// The driver's alarm.
+    Alarm {
+        /// In which of the coordinator's lives.
+        life: u32,
+        /// Which setting of it.
+        setting: u64,
+    },
+    /// The disk is done with what it was asked.
+    DiskDone {
+        /// In which of the coordinator's lives.
+        life: u32,
+    },
+    /// The coordinator's process stops, as it was asked to.
+    CoordinatorStops {
+        /// In which of its lives.
+        life: u32,
+    },
+    /// The coordinator's process is started again.
+    CoordinatorStarts,
+    /// A participant's process is started again.
+    ParticipantStarts(usize),
+    /// What strikes by the clock is drawn.
+    Tick,
+    /// Nothing breaks from here on.
+    Heal,
+    /// Everything must have ended.
+    Bound,
+    /// The auditor has heard everything.
+    Close,
+}
+
+impl Event {
+    /// Whether a coordinator that stands still must be waited for.
+    pub fn is_for_coordinator(&self) -> bool {
+        match self {
+            Event::Answered { .. }
+            | Event::CallTimesOut { .. }
+            | Event::RequestArrives(_)
+            | Event::RequestGone { .. }
+            | Event::LookedUp { .. }
+            | Event::Alarm { .. }
+            | Event::DiskDone { .. } => true,
+            Event::CallArrives(_)
+            | Event::Works { .. }
+            | Event::ReplyArrives { .. }
+            | Event::ClientGoes(_)
+            | Event::ClientSilence { .. }
+            | Event::ClientAnswered { .. }
+            | Event::ClientQuiet { .. }
+            | Event::ClientTimer { .. }
+            | Event::CoordinatorStops { .. }
+            | Event::CoordinatorStarts
+            | Event::ParticipantStarts(_)
+            | Event::Tick
+            | Event::Heal
+            | Event::Bound
+            | Event::Close => false,
+        }
+    }
+}
+
+/// Everything that will happen, in order of time, then of planning.
+#[derive(Default)]
+pub struct Agenda {
+    heap: BinaryHeap<Scheduled>,
+    sequence: u64,
+}
+
+struct Scheduled {
+    at_us: u64,
+    sequence: u64,
+    event: Event,
+}
+
+impl PartialEq for Scheduled {
+    fn eq(&self, other: &Self) -> bool {
+        self.sequence == other.sequence
+    }
+}
+
+impl Eq for Scheduled {}
+
+impl PartialOrd for Scheduled {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Scheduled {
+    /// The earliest is the greatest, for the heap gives that first.
+    fn cmp(&self, other: &Self) -> Ordering {
+        (other.at_us, other.sequence).cmp(&(self.at_us, self.sequence))
+    }
+}
+
+impl Agenda {
+    /// Plans something for a time.
+    pub fn plan(&mut self, at_us: u64, event: Event) {
+        self.sequence += 1;
+        self.heap.push(Scheduled { at_us, sequence: self.sequence, event });
+    }
+
+    /// What happens next, and when.
+    pub fn pop(&mut self) -> Option<(u64, Event)> {
+        self.heap.pop().map(|scheduled| (scheduled.at_us, scheduled.event))
+    }
+}
