@@ -65,9 +65,7 @@ pub(super) async fn ring(shell: Weak<Shell>) {
         let at = strong.alarm.settle();
         let rest = Duration::from_millis(at.saturating_sub(now));
         if rest.is_zero() {
-            if strong.take_alarm().is_some() {
-                strong.input(Input::Woken);
-            }
+            strong.input(Input::Woken);
             drop(strong);
             tokio::time::sleep(RING_EVERY).await;
             continue;

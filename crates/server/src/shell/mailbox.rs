@@ -1,7 +1,7 @@
 //! What the log reports, kept until the shell collects it: the log's thread never waits for the
 //! driver, and a slow driver finds one report where there were many.
 
-use super::Shell;
+use super::{Event, Shell};
 use std::sync::{Arc, Mutex, Weak};
 use tokio::sync::Notify;
 use wholly_core::ids::Position;
@@ -54,7 +54,8 @@ pub(super) async fn collect(shell: Weak<Shell>, mailbox: Arc<Mailbox>) {
         let Some(shell) = shell.upgrade() else { return };
         let reports = mailbox.take();
         if let Some(position) = reports.durable {
-            shell.synced(position);
+            shell.put(Event::Synced(position));
+            shell.drive();
         }
         if let Some(room) = reports.room {
             shell.input(Input::Room(room));

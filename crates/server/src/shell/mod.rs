@@ -1,7 +1,9 @@
 //! The driver's shell: carries out what the driver asks, tells it what happened, decides nothing.
 //!
-//! One lock guards the driver. Drafts and wishes for durability reach the log under it, in order;
-//! calls, answers and look-ups are carried out after it is released.
+//! What happens is put into an inbox; whoever finds the driver free drives it through all that is
+//! there. So nobody ever waits for the driver, and what came together is taken together. Drafts
+//! and wishes for durability reach the log in order, while the driver is held; calls, answers and
+//! look-ups are carried out after it is let go.
 
 mod alarm;
 mod mailbox;
@@ -15,19 +17,23 @@ use crate::observe::Metrics;
 use alarm::Alarm;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 use std::time::{Instant as Monotonic, SystemTime, UNIX_EPOCH};
 use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
+use wholly_core::branch::Answer;
 use wholly_core::document::Response;
 use wholly_core::driver::{Driver, Gauges};
 use wholly_core::effect::{Call, Content, Draft, Effect, Proof};
-use wholly_core::ids::{CallId, Gid, Position, RequestId};
+use wholly_core::ids::{CallId, Gid, Position, RequestId, Text};
 use wholly_core::input::{Input, Request};
 use wholly_core::record::{Fact, Outcome, Record};
 use wholly_core::rejection::Rejection;
 use wholly_core::time::{Instant, Now, Timestamp};
 use wholly_store::contract::{Failure, Store};
+
+/// Rounds that one caller drives before it hands over.
+const ROUNDS_MAX: usize = 16;
 
 /// What a client hears.
 pub type Reply = Result<Response, Rejection>;
@@ -51,6 +57,7 @@ pub enum Standing {
 
 /// Drives one shard.
 pub struct Shell {
+    inbox: Mutex<Vec<Event>>,
     held: Mutex<Held>,
     store: Arc<dyn Store>,
     egress: Arc<Egress>,
@@ -64,12 +71,23 @@ pub struct Shell {
     own: Weak<Shell>,
 }
 
-/// What the lock guards.
+/// Something that the driver is to hear.
+enum Event {
+    /// A client asks.
+    Asked(RequestId, Request, oneshot::Sender<Reply>),
+    /// The log has made everything durable up to here.
+    Synced(Position),
+    /// Anything else, as it is.
+    Input(Input),
+}
+
+/// The driver and what belongs to it; one thread at a time holds it.
 struct Held {
     driver: Driver,
     waiting: HashMap<RequestId, oneshot::Sender<Reply>>,
-    /// Kept between steps for its room.
+    /// Kept between rounds for their room.
     effects: Vec<Effect>,
+    events: Vec<Event>,
     /// The alarm as the driver wants it.
     wake: Option<Instant>,
     /// Since when somebody waits for this position to become durable.
@@ -121,11 +139,13 @@ impl Shell {
             driver,
             waiting: HashMap::new(),
             effects: Vec::new(),
+            events: Vec::new(),
             wake: None,
             wished: None,
             life: Life::Starting,
         };
         let shell = Arc::new_cyclic(|own| Shell {
+            inbox: Mutex::default(),
             held: Mutex::new(held),
             store,
             egress,
@@ -140,8 +160,13 @@ impl Shell {
         });
         shell.runtime.spawn(alarm::ring(Arc::downgrade(&shell)));
         shell.runtime.spawn(mailbox::collect(Arc::downgrade(&shell), mailbox));
-        let leaving = shell.locked(|driver, now, effects| driver.start(now, effects));
-        shell.carry_out(leaving);
+        let leaving = shell.held(|held| {
+            held.driver.start(shell.now(), &mut held.effects);
+            shell.sort(held)
+        });
+        let mut kept = None;
+        shell.carry_out(leaving, &mut kept);
+        kept.into_iter().for_each(|call| shell.send(call));
         shell
     }
 
@@ -149,17 +174,8 @@ impl Shell {
     pub async fn ask(&self, request: Request) -> Result<Reply, Stopped> {
         let id = RequestId(self.requests.fetch_add(1, Ordering::Relaxed));
         let (sender, receiver) = oneshot::channel();
-        let leaving = {
-            let mut held = self.lock();
-            if held.life == Life::Over {
-                return Err(Stopped);
-            }
-            held.waiting.insert(id, sender);
-            self.step(&mut held, |driver, now, effects| {
-                driver.step(now, Input::Request { id, request }, effects);
-            })
-        };
-        self.carry_out(leaving);
+        self.put(Event::Asked(id, request, sender));
+        self.drive();
         let mut asker = Asker { shell: self, id, answered: false };
         let reply = receiver.await.map_err(|_dropped| Stopped);
         asker.answered = true;
@@ -169,16 +185,17 @@ impl Shell {
     /// Gives destinations the slots that the configuration says.
     pub fn limit_destinations(&self) {
         let slots = self.egress.slots();
-        let mut held = self.lock();
-        for (destination, calls_max) in slots {
-            held.driver.limit_destination(destination, calls_max);
-        }
+        self.held(|held| {
+            for (destination, calls_max) in slots {
+                held.driver.limit_destination(destination, calls_max);
+            }
+        });
     }
 
     /// Tells the driver what happened.
     pub fn input(&self, input: Input) {
-        let leaving = self.locked(|driver, now, effects| driver.step(now, input, effects));
-        self.carry_out(leaving);
+        self.put(Event::Input(input));
+        self.drive();
     }
 
     /// How the shell stands, and whenever that changes.
@@ -193,7 +210,7 @@ impl Shell {
 
     /// How much of everything the driver holds.
     pub fn gauges(&self) -> Gauges {
-        self.lock().driver.gauges()
+        self.held(|held| held.driver.gauges())
     }
 
     /// The store, for lists and histories.
@@ -236,52 +253,124 @@ impl Shell {
     }
 
     fn end(&self, standing: Standing) {
-        let mut held = self.lock();
-        if held.life != Life::Over {
-            held.life = Life::Over;
-            held.waiting.clear();
-            self.standing.send_replace(standing);
+        self.held(|held| {
+            if held.life != Life::Over {
+                held.life = Life::Over;
+                held.waiting.clear();
+                self.standing.send_replace(standing);
+            }
+        });
+    }
+
+    fn put(&self, event: Event) {
+        self.inbox.lock().expect("nothing panics while it holds the inbox").push(event);
+    }
+
+    fn has_mail(&self) -> bool {
+        !self.inbox.lock().expect("nothing panics while it holds the inbox").is_empty()
+    }
+
+    /// Does something with the driver at rest, and then drives: what came meanwhile found it held.
+    fn held<T>(&self, act: impl FnOnce(&mut Held) -> T) -> T {
+        let done = act(&mut unpoisoned(self.held.lock()));
+        self.drive();
+        done
+    }
+
+    /// Drives the driver through all that is in the inbox, unless somebody else does: he looks
+    /// again after he has let go.
+    fn drive(&self) {
+        if let Some(call) = self.drive_and_keep() {
+            self.send(call);
         }
     }
 
-    /// The lock; after a step that panicked it holds a driver that nothing may come from.
-    fn lock(&self) -> MutexGuard<'_, Held> {
-        self.held.lock().unwrap_or_else(|poisoned| {
-            let mut held = poisoned.into_inner();
-            held.life = Life::Over;
-            held.waiting.clear();
-            held
-        })
-    }
-
-    fn locked(&self, act: impl FnOnce(&mut Driver, Now, &mut Vec<Effect>)) -> Leaving {
-        let mut held = self.lock();
-        match held.life {
-            Life::Starting | Life::Running => self.step(&mut held, act),
-            Life::Over => Leaving::default(),
+    /// The same, but hands back one of the calls that came up, for a caller that is free to send
+    /// it by itself.
+    fn drive_and_keep(&self) -> Option<Call> {
+        let mut kept = None;
+        for _round in 0..ROUNDS_MAX {
+            let leaving = match self.held.try_lock() {
+                Ok(mut held) => self.round(&mut held),
+                Err(TryLockError::Poisoned(held)) => self.round(&mut over(held.into_inner())),
+                Err(TryLockError::WouldBlock) => return kept,
+            };
+            self.carry_out(leaving, &mut kept);
+            if !self.has_mail() {
+                return kept;
+            }
         }
+        // Whoever called has other things to do as well.
+        if let Some(shell) = self.own.upgrade() {
+            self.runtime.spawn(async move { shell.drive() });
+        }
+        kept
     }
 
-    /// One step of the driver: what must be in order happens here, the rest is handed back.
-    fn step(
-        &self,
-        held: &mut Held,
-        act: impl FnOnce(&mut Driver, Now, &mut Vec<Effect>),
-    ) -> Leaving {
-        let mut effects = std::mem::take(&mut held.effects);
+    /// One round: everything that is in the inbox.
+    fn round(&self, held: &mut Held) -> Leaving {
+        let mut events = std::mem::take(&mut held.events);
+        let mut inbox = self.inbox.lock().expect("nothing panics while it holds the inbox");
+        std::mem::swap(&mut events, &mut inbox);
+        drop(inbox);
+        if held.life == Life::Over {
+            // Whoever asked hears of it as his sender goes.
+            return Leaving::default();
+        }
         let promise = Promise { standing: &self.standing };
-        act(&mut held.driver, self.now(), &mut effects);
+        let now = self.now();
+        for event in events.drain(..) {
+            let input = match event {
+                Event::Asked(id, request, sender) => {
+                    held.waiting.insert(id, sender);
+                    Input::Request { id, request }
+                }
+                Event::Synced(position) => {
+                    self.note_synced(held, position);
+                    Input::Durable(position)
+                }
+                Event::Input(input) => input,
+            };
+            match &input {
+                Input::Gone { id } => drop(held.waiting.remove(id)),
+                // An alarm that rang is not set any more.
+                Input::Woken => held.wake = held.wake.filter(|at| *at > now.monotonic),
+                Input::Request { .. }
+                | Input::Answered { .. }
+                | Input::Durable(_)
+                | Input::Found { .. }
+                | Input::Room(_)
+                | Input::Drain => {}
+            }
+            held.driver.step(now, input, &mut held.effects);
+        }
+        held.events = events;
+        let leaving = self.sort(held);
+        drop(promise);
+        leaving
+    }
+
+    fn note_synced(&self, held: &mut Held, position: Position) {
+        held.synced = position;
+        if let Some((wished, since)) = held.wished
+            && wished <= position
+        {
+            held.wished = None;
+            self.metrics.flushed(since.elapsed());
+        }
+    }
+
+    /// Sorts what the driver asked: what must be in order happens here, the rest is handed back.
+    fn sort(&self, held: &mut Held) -> Leaving {
         let mut leaving = Leaving::default();
-        for effect in effects.drain(..) {
+        let mut flush = None;
+        for effect in held.effects.drain(..) {
             match effect {
                 Effect::Append(draft) => {
                     announce(&draft);
                     self.store.append(draft);
                 }
-                Effect::Flush(position) => {
-                    held.wished.get_or_insert_with(|| (position, Monotonic::now()));
-                    self.store.flush(position);
-                }
+                Effect::Flush(position) => flush = Some(position),
                 Effect::Call(call) => {
                     self.write_down(held.synced, call.proof, |trace, proof| {
                         trace.call(&call, proof);
@@ -298,8 +387,10 @@ impl Shell {
                 Effect::Wake(at) => held.wake = Some(at),
             }
         }
-        drop(promise);
-        held.effects = effects;
+        if let Some(position) = flush {
+            held.wished.get_or_insert_with(|| (position, Monotonic::now()));
+            self.store.flush(position);
+        }
         self.alarm.set(held.wake);
         if held.life == Life::Starting && held.driver.is_ready() {
             held.life = Life::Running;
@@ -319,89 +410,61 @@ impl Shell {
         }
     }
 
-    /// Carries out what a step brought, and what the look-ups among it bring in turn.
-    fn carry_out(&self, mut leaving: Leaving) {
-        loop {
-            for (sender, reply) in leaving.replies {
-                // The asker may be gone; then nobody needs it.
-                let _ = sender.send(reply);
+    /// Carries out what a round brought; what its look-ups found is put into the inbox.
+    fn carry_out(&self, leaving: Leaving, kept: &mut Option<Call>) {
+        for (sender, reply) in leaving.replies {
+            // The asker may be gone; then nobody needs it.
+            let _ = sender.send(reply);
+        }
+        for call in leaving.calls {
+            match kept {
+                None => *kept = Some(call),
+                Some(_) => self.send(call),
             }
-            for call in leaving.calls {
-                self.send(call);
+        }
+        for gid in leaving.lookups {
+            match self.store.lookup(&gid) {
+                Ok(found) => self.put(Event::Input(Input::Found {
+                    gid,
+                    records: found.records,
+                    forgotten: found.forgotten,
+                })),
+                // Nothing can be said of this gid, least of all that it is free.
+                Err(error) => return self.fail(&unreadable(&gid, error)),
             }
-            let mut next = Leaving::default();
-            for gid in leaving.lookups {
-                let found = match self.store.lookup(&gid) {
-                    Ok(found) => found,
-                    // Nothing can be said of this gid, least of all that it is free.
-                    Err(error) => return self.fail(&unreadable(&gid, error)),
-                };
-                let input =
-                    Input::Found { gid, records: found.records, forgotten: found.forgotten };
-                next.add(self.locked(|driver, now, effects| driver.step(now, input, effects)));
-            }
-            if next.is_empty() {
-                return;
-            }
-            leaving = next;
         }
     }
 
-    /// Sends a call in a task of its own and tells the driver what came of it.
+    /// Sends a call in a task of its own and tells the driver what came of it. A call that comes
+    /// up then is sent by the same task.
     fn send(&self, call: Call) {
         let egress = Arc::clone(&self.egress);
-        let mut sending = Sending { shell: Weak::clone(&self.own), call: Some(call.id) };
+        let mut sending = Sending { shell: Weak::clone(&self.own), call: call.id };
         self.runtime.spawn(async move {
-            let answer = egress.call(&call).await;
-            if let Some(shell) = sending.finished() {
-                shell.input(Input::Answered { call: call.id, answer });
+            let mut next = Some(call);
+            while let Some(call) = next.take() {
+                sending.call = call.id;
+                let answer = egress.call(&call).await;
+                let Some(shell) = sending.shell.upgrade() else { break };
+                shell.put(Event::Input(Input::Answered { call: call.id, answer }));
+                next = shell.drive_and_keep();
             }
+            sending.finished();
         });
-    }
-
-    /// The log has made everything durable up to here.
-    fn synced(&self, position: Position) {
-        let leaving = {
-            let mut held = self.lock();
-            if held.life == Life::Over {
-                return;
-            }
-            held.synced = position;
-            if let Some((wished, since)) = held.wished
-                && wished <= position
-            {
-                held.wished = None;
-                self.metrics.flushed(since.elapsed());
-            }
-            self.step(&mut held, |driver, now, effects| {
-                driver.step(now, Input::Durable(position), effects);
-            })
-        };
-        self.carry_out(leaving);
-    }
-
-    /// The alarm that the driver set, taken off once it is due.
-    fn take_alarm(&self) -> Option<Instant> {
-        let mut held = self.lock();
-        let due = held.wake.filter(|at| *at <= self.now().monotonic);
-        if due.is_some() {
-            held.wake = None;
-        }
-        self.alarm.set(held.wake);
-        due
     }
 }
 
-impl Leaving {
-    fn is_empty(&self) -> bool {
-        self.calls.is_empty() && self.replies.is_empty() && self.lookups.is_empty()
-    }
+fn unpoisoned<'a>(
+    locked: Result<MutexGuard<'a, Held>, PoisonError<MutexGuard<'a, Held>>>,
+) -> MutexGuard<'a, Held> {
+    locked.unwrap_or_else(|poisoned| over(poisoned.into_inner()))
+}
 
-    fn add(&mut self, other: Leaving) {
-        self.calls.extend(other.calls);
-        self.replies.extend(other.replies);
-        self.lookups.extend(other.lookups);
-    }
+/// After a step that panicked, nothing may come from the driver any more.
+fn over(mut held: MutexGuard<'_, Held>) -> MutexGuard<'_, Held> {
+    held.life = Life::Over;
+    held.waiting.clear();
+    held
 }
 
 /// Held while the driver and the log do what they promise: should one of them panic, the process
@@ -430,7 +493,6 @@ struct Asker<'a> {
 impl Drop for Asker<'_> {
     fn drop(&mut self) {
         if !self.answered {
-            self.shell.lock().waiting.remove(&self.id);
             self.shell.input(Input::Gone { id: self.id });
         }
     }
@@ -439,22 +501,20 @@ impl Drop for Asker<'_> {
 /// A call under way: should its task die, the driver hears that nothing is known.
 struct Sending {
     shell: Weak<Shell>,
-    call: Option<CallId>,
+    call: CallId,
 }
 
 impl Sending {
-    fn finished(&mut self) -> Option<Arc<Shell>> {
-        self.call = None;
-        self.shell.upgrade()
+    fn finished(mut self) {
+        self.shell = Weak::new();
     }
 }
 
 impl Drop for Sending {
     fn drop(&mut self) {
-        if let (Some(call), Some(shell)) = (self.call, self.shell.upgrade()) {
-            let detail = wholly_core::ids::Text::cut("the call was broken off");
-            let answer = wholly_core::branch::Answer::Unknown { detail };
-            shell.input(Input::Answered { call, answer });
+        if let Some(shell) = self.shell.upgrade() {
+            let answer = Answer::Unknown { detail: Text::cut("the call was broken off") };
+            shell.input(Input::Answered { call: self.call, answer });
         }
     }
 }

@@ -195,7 +195,7 @@ async fn an_asker_that_goes_away_is_forgotten() {
         assert_eq!(world.shell.gauges().waiters, 1);
     }
     assert_eq!(world.shell.gauges().waiters, 0);
-    assert!(world.shell.lock().waiting.is_empty());
+    assert!(world.shell.held(|held| held.waiting.is_empty()));
 }
 
 #[tokio::test]

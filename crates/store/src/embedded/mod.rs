@@ -188,6 +188,16 @@ struct Inbox {
     drafts: Vec<Draft>,
     flush: Position,
     going: Going,
+    thread: Thread,
+}
+
+/// Whether the thread has to be woken; a bell that nobody waits for costs a call of the system.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Thread {
+    /// It looks into the inbox before it sleeps.
+    #[default]
+    Awake,
+    Asleep,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -252,8 +262,12 @@ impl Store for Log {
     fn flush(&self, through: Position) {
         let mut inbox = self.shared.inbox();
         inbox.flush = inbox.flush.max(through);
+        let thread = inbox.thread;
         drop(inbox);
-        self.shared.bell.notify_one();
+        match thread {
+            Thread::Awake => {}
+            Thread::Asleep => self.shared.bell.notify_one(),
+        }
     }
 
     fn history(&self, gid: &Gid) -> Result<Vec<Record>, ReadError> {
@@ -284,15 +298,20 @@ impl Shared {
 
     /// Waits for something to do, and takes what has arrived.
     fn wait(&self, durable: Position) -> Inbox {
-        let idle = |inbox: &mut Inbox| inbox.flush <= durable && inbox.going == Going::On;
-        let inbox = self.bell.wait_while(self.inbox(), idle);
-        take(&mut inbox.expect("nobody panics while holding the inbox"))
+        let mut inbox = self.inbox();
+        while inbox.flush <= durable && inbox.going == Going::On {
+            inbox.thread = Thread::Asleep;
+            let woken = self.bell.wait(inbox);
+            inbox = woken.expect("nobody panics while holding the inbox");
+            inbox.thread = Thread::Awake;
+        }
+        take(&mut inbox)
     }
 }
 
 fn take(inbox: &mut Inbox) -> Inbox {
     let drafts = mem::take(&mut inbox.drafts);
-    Inbox { drafts, flush: inbox.flush, going: inbox.going }
+    Inbox { drafts, flush: inbox.flush, going: inbox.going, thread: inbox.thread }
 }
 
 /// Reports; and if the thread panics, reports that as a failure, so that the process stops.
@@ -346,7 +365,7 @@ fn make_ready(path: &Path, options: Options) -> Result<(Arc<Files>, Recovered), 
 /// Commits until told to stop, or until something failed.
 fn commit(mut committer: Committer, files: &Files, shared: &Shared, reporter: &mut Reporter) {
     loop {
-        let Inbox { drafts, flush, going } = shared.wait(committer.durable());
+        let Inbox { drafts, flush, going, .. } = shared.wait(committer.durable());
         hand_over(&mut committer, drafts, flush);
         if going == Going::Out {
             committer.flush(committer.appended());
