@@ -257,7 +257,7 @@ async fn by_coordinator(
                 flight.settle(Came::Refused);
                 return Err(refused(flight, registered.refusal));
             }
-            Some(TryWord::Unknown) if !open.left().is_zero() => {}
+            Some(TryWord::Unknown) if !open.left().is_zero() => open.client.pause().await,
             Some(TryWord::Unknown) => {
                 return Err(unanswered(flight, "its try was not answered in time"));
             }

@@ -107,6 +107,7 @@ async fn follow(open: &Open, document: Document<'static>, wait: Wait) -> Result<
         if let Some(settled) = read(&open.gid, &document, wait.awaited())? {
             return Ok(settled);
         }
+        open.client.pause().await;
         document = ask_again(open, document.decided(), wait).await?;
     }
 }

@@ -60,6 +60,7 @@ impl Found {
                 let (decision, cause) = (settled.decision, settled.cause);
                 return Ok(Decided { gid, decision, cause });
             }
+            self.client.pause().await;
         }
     }
 
@@ -68,7 +69,10 @@ impl Found {
         let gid = parse_gid(&self.gid)?;
         loop {
             let document = self.ask(&gid, Some(Awaited::Ended)).await?;
-            let Some(settled) = read(&gid, &document, Awaited::Ended)? else { continue };
+            let Some(settled) = read(&gid, &document, Awaited::Ended)? else {
+                self.client.pause().await;
+                continue;
+            };
             let (decision, cause) = (settled.decision, settled.cause);
             return match settled.outcome {
                 Some(outcome) => Ok(Ended { gid, decision, cause, outcome }),

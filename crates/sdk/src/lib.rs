@@ -1,4 +1,54 @@
 //! What a service uses: begin, call and commit global transactions, and take part in them.
+//!
+//! An act as a scope: Ok commits; Err, panic and drop abort.
+//!
+//! ```no_run
+//! # use serde::{Deserialize, Serialize};
+//! # use std::time::Duration;
+//! use wholly::{Operation, Wholly};
+//!
+//! #[derive(Serialize, Deserialize)]
+//! struct Locked { warehouse: u32 }
+//!
+//! #[derive(Serialize, Deserialize, Operation)]
+//! #[operation(name = "stock.lock", mode = tcc, reply = Locked)]
+//! struct Lock { sku: String, quantity: i64 }
+//!
+//! # async fn place(order: u64) -> Result<(), wholly::Error> {
+//! let wholly = Wholly::new("http://127.0.0.1:7700")?;
+//! let stock = wholly.participant("stock");
+//! let warehouse = wholly
+//!     .transaction("place-order")
+//!     .gid(format!("order-{order}"))
+//!     .timeout(Duration::from_secs(30))
+//!     .run(async |tx| {
+//!         let locked = tx.call(&stock, Lock { sku: "lamp".into(), quantity: 2 }).await?;
+//!         Ok(locked.warehouse)
+//!     })
+//!     .await?;
+//! # Ok(()) }
+//! ```
+//!
+//! The same for a function, the transaction being carried by the task:
+//!
+//! ```no_run
+//! # use serde::{Deserialize, Serialize};
+//! # use wholly::Operation;
+//! # #[derive(Serialize, Deserialize, Operation)]
+//! # #[operation(name = "stock.lock", mode = tcc)]
+//! # struct Lock { sku: String }
+//! use wholly::{Participant, Wholly, global_transaction};
+//!
+//! struct App { wholly: Wholly, stock: Participant }
+//!
+//! #[global_transaction(app.wholly, "place-order", timeout = "30s")]
+//! async fn place_order(app: &App, sku: String) -> Result<(), wholly::Error> {
+//!     app.stock.call(Lock { sku }).await
+//! }
+//! ```
+//!
+//! As a plan, handed over in one request: [`Wholly::saga`]. What a service offers to others:
+//! [`Tcc`], [`Saga`], [`Outside`] and [`Wholly::service`].
 
 extern crate self as wholly;
 

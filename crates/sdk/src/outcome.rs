@@ -119,8 +119,8 @@ pub enum Error {
         #[source]
         source: BoxError,
     },
-    /// The coordinator could not be asked, and nothing was begun.
-    #[error("the coordinator at {url} could not be asked, and nothing was begun; try again later")]
+    /// The coordinator could not be asked, and nothing was called.
+    #[error("the coordinator at {url} could not be asked, and nothing was called; try again later")]
     Unreachable {
         /// Its address.
         url: String,

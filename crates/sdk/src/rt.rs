@@ -1,4 +1,20 @@
 //! What `#[global_transaction]` expands to; without the macro it is `transaction(..).run(..)`.
+//!
+//! A function that cannot say that it was aborted does not compile:
+//!
+//! ```compile_fail,E0277
+//! #[wholly::global_transaction(wholly, "n")]
+//! async fn f(wholly: wholly::Wholly) -> Result<(), std::fmt::Error> {
+//!     Ok(())
+//! }
+//! ```
+//!
+//! ```
+//! #[wholly::global_transaction(wholly, "n")]
+//! async fn f(wholly: wholly::Wholly) -> Result<(), wholly::BoxError> {
+//!     Ok(())
+//! }
+//! ```
 
 use crate::client::Wholly;
 use crate::outcome::Error;

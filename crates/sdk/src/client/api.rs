@@ -200,6 +200,12 @@ impl Wholly {
         Patience::AfterFailure(self.inner.patience)
     }
 
+    /// A pause before something is asked again that was answered "not yet": whoever answers so
+    /// without having waited is not asked in a tight circle.
+    pub(crate) async fn pause(&self) {
+        tokio::time::sleep(Duration::from_millis(BACKOFF_MS)).await;
+    }
+
     /// Sends until an answer comes that is one, or the time is over. A problem that says "later"
     /// is asked again, and is the answer when no time is left.
     async fn ask<T: DeserializeOwned>(

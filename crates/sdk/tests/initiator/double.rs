@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use wholly::Wholly;
 
-/// How long a client of the double is patient, in milliseconds: far more than any exchange on
-/// loopback takes, and short where a test waits for it to run out.
-pub(crate) const PATIENCE_MS: u64 = 400;
+/// How long a client is patient where its patience must run out.
+const IMPATIENT: Duration = Duration::from_millis(150);
+/// How long it is elsewhere: longer than any machine stalls.
+const PATIENT: Duration = Duration::from_secs(30);
 
 /// What the double does with a request.
 #[derive(Clone, Debug)]
@@ -22,6 +24,17 @@ pub(crate) enum Act {
     SayAndClose(u16, String),
     /// Takes the request and holds it until [`Double::release`], then goes on with the next act.
     Hold,
+}
+
+impl Act {
+    /// Whether a client asks again until its patience runs out.
+    fn is_asked_again(&self) -> bool {
+        match self {
+            Act::Say(_, body) | Act::SayAndClose(_, body) => body.contains("\"later\""),
+            Act::HangUp => true,
+            Act::Hold => false,
+        }
+    }
 }
 
 /// A request as it came.
@@ -40,6 +53,7 @@ pub(crate) struct Heard {
 #[derive(Clone)]
 pub(crate) struct Double {
     pub(crate) wholly: Wholly,
+    pub(crate) patience: Duration,
     shared: Arc<Shared>,
 }
 
@@ -112,6 +126,11 @@ impl Double {
     pub(crate) async fn start(script: &[(&'static str, &[Act])]) -> Double {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
+        let ends_badly = |acts: &[Act]| acts.last().is_some_and(Act::is_asked_again);
+        let patience = match script.iter().any(|(_, acts)| ends_badly(acts)) {
+            true => IMPATIENT,
+            false => PATIENT,
+        };
         let mut acts = BTreeMap::from([
             ("begin", vec![begun()]),
             ("register", vec![done()]),
@@ -135,9 +154,8 @@ impl Double {
                 tokio::spawn(serve(serving.clone(), socket));
             }
         });
-        let patience = std::time::Duration::from_millis(PATIENCE_MS);
         let wholly = Wholly::with_patience(&url, patience).unwrap();
-        Double { wholly, shared }
+        Double { wholly, patience, shared }
     }
 
     /// Everything heard so far.

@@ -14,7 +14,7 @@ async fn run(script: &[(&'static str, &[Act])]) -> (String, Result<u32, Error>) 
         .wholly
         .transaction("place-order")
         .gid("g-1")
-        .timeout(Duration::from_millis(crate::double::PATIENCE_MS))
+        .timeout(double.patience)
         .run(async |tx| Ok(tx.call(&stock, Lock { sku: 1 }).await?.warehouse))
         .await;
     (double.kinds(), said)
@@ -146,4 +146,43 @@ async fn an_abort_that_nobody_answers_is_still_an_abort() {
     let double = Double::start(&[("abort", &[Act::HangUp])]).await;
     let said = double.wholly.transaction("n").run(async |_| -> Result<(), _> { Err("no")? }).await;
     assert!(matches!(&said, Err(Error::Aborted { cause: Cause::Initiator, .. })), "{said:?}");
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(1).enable_all().build().unwrap()
+}
+
+/// A client outlives the runtime that its connections ran on.
+#[test]
+fn a_client_serves_runtime_after_runtime() {
+    let serving = runtime();
+    let double = serving.block_on(Double::start(&[]));
+    for _ in 0..3 {
+        let runtime = runtime();
+        let run = double.wholly.transaction("n").run(async |_| Ok(()));
+        runtime.block_on(run).unwrap();
+    }
+    assert_eq!(double.kinds(), "begin commit begin commit begin commit");
+}
+
+/// The deadline aborts what a process that ends leaves open.
+#[test]
+fn a_runtime_that_ends_takes_its_scopes_along() {
+    let serving = runtime();
+    let double = serving.block_on(Double::start(&[]));
+    let runtime = runtime();
+    let (wholly, stock) = (double.wholly.clone(), double.wholly.participant("stock"));
+    let scope = runtime.spawn(async move {
+        let run = wholly.transaction("n").run(async |tx| {
+            tx.call(&stock, Lock { sku: 1 }).await?;
+            crate::never().await;
+            Ok(())
+        });
+        run.await
+    });
+    serving.block_on(double.first("register"));
+    drop(runtime);
+    assert!(serving.block_on(scope).unwrap_err().is_cancelled());
+    assert!(!double.kinds().contains("commit"));
 }

@@ -1,6 +1,7 @@
 //! Scopes against a real coordinator: whatever is refused, lost or dropped, the books balance.
 
 use crate::world::{Lock, LockNow, World};
+use std::task::Poll;
 use std::time::Duration;
 use wholly::{
     BoxError, Cause, Decision, Error, Outcome, Unsettled, Wait, Wholly, global_transaction,
@@ -287,4 +288,53 @@ async fn a_service_further_down_is_in() {
         Ok(())
     };
     check(&world, body, "8/0/2 1/0/9 10/0/0").await.unwrap();
+}
+
+/// Gives up on a future after so many polls.
+async fn polled<F: Future>(future: F, times: usize) -> Option<F::Output> {
+    let mut future = std::pin::pin!(future);
+    let mut left = times;
+    std::future::poll_fn(move |cx| match left {
+        0 => Poll::Ready(None),
+        _ => {
+            left -= 1;
+            future.as_mut().poll(cx).map(Some)
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_scope_dropped_at_any_await_ends_wholly_or_not_at_all() {
+    let world = World::new().await;
+    let World { wholly, stock, points, orders, .. } = &world;
+    let (mut commits, mut times) = (0, 0);
+    loop {
+        times += 1;
+        let gid = format!("order-{times}");
+        let run = wholly.transaction("n").gid(&*gid).timeout(Duration::from_secs(2));
+        let run = run.run(async |tx| {
+            tx.call(stock, lock(1)).await?;
+            tx.local(orders, lock(1)).await?;
+            tx.call(points, lock(1)).await?;
+            Ok(())
+        });
+        let said = polled(run, times).await;
+        match wholly.find(&gid).ended().await {
+            Ok(ended) => {
+                assert_eq!(ended.outcome, Outcome::AsDecided, "{times}");
+                commits += i64::from(ended.decision == Decision::Commit);
+            }
+            // Dropped before its begin arrived.
+            Err(Error::NotFound { .. }) => {}
+            Err(error) => panic!("{times}: {error}"),
+        }
+        let shelf = format!("{}/0/{commits}", 10 - commits);
+        assert_eq!(world.books().await, [&*shelf; 3].join(" "), "{times}: {said:?}");
+        match said {
+            Some(said) => break said.unwrap(),
+            None => assert!(times < 1_000, "it never ends"),
+        }
+    }
+    assert!(times > 4, "{times}");
 }
