@@ -5,7 +5,7 @@ use crate::chance::Chance;
 use crate::client::{Asked, words_of, words_of_reply};
 use crate::disk::SimDisk;
 use crate::log::Log;
-use crate::model::{Evidence, Ready, Remains};
+use crate::model::{Evidence, Ready, Remains, issued};
 use crate::mutants::{Bug, is_on};
 use crate::network::{Letter, Sender};
 use crate::sights;
@@ -20,7 +20,7 @@ use wholly_core::branch::Answer;
 use wholly_core::document::Response;
 use wholly_core::driver::Driver;
 use wholly_core::effect::{Call, Content, Draft, Effect, Proof};
-use wholly_core::ids::{Body, CallId, Gid, Origin, Position, RequestId, Text};
+use wholly_core::ids::{Body, CallId, Origin, Position, RequestId, Text};
 use wholly_core::input::{GidSource, Input, Request};
 use wholly_core::limits::Limits;
 use wholly_core::rejection::Rejection;
@@ -330,7 +330,7 @@ impl Coordinator {
             | Request::Operate(_) => return request,
         };
         if source == GidSource::Issued {
-            *gid = Gid::new(&format!("x{:016x}", stage.chance.bits())).expect("a name");
+            *gid = issued(stage.chance.bits());
         }
         request
     }

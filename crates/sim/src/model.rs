@@ -3,7 +3,7 @@
 //! that survived.
 
 use std::collections::BTreeMap;
-use wholly_core::branch::{Direction, Mode, Op, Resolution};
+use wholly_core::branch::{Answer, Direction, Mode, Op, Resolution};
 use wholly_core::document::{Document, Response};
 use wholly_core::effect::{Call, Content, Draft};
 use wholly_core::ids::{Body, BranchId, BranchIndex, Gid, Position};
@@ -183,6 +183,8 @@ pub struct Truth {
     pub closed: Option<Closed>,
     /// Whether an answer of it was ever recorded.
     pub answered: bool,
+    /// The reply to its first op, in the log that survived.
+    pub reply: Option<(Position, Body)>,
     /// The position at which its registration was appended.
     pub registered: Option<Position>,
     /// When it came to wait for an operator, and when it no more did.
@@ -258,6 +260,16 @@ pub fn payload(intent: usize, ordinal: usize) -> Body {
     bytes[..8].copy_from_slice(&(intent as u64).to_le_bytes());
     bytes[8..16].copy_from_slice(&(ordinal as u64).to_le_bytes());
     Body::new(&bytes)
+}
+
+/// A gid as the coordinator's edge issues it: one initiator knows it, in one life.
+pub fn issued(bits: u64) -> Gid {
+    Gid::new(&format!("x{bits:016x}")).expect("a name")
+}
+
+/// Whether a gid was issued.
+pub fn is_issued(gid: &Gid) -> bool {
+    gid.as_str().starts_with('x')
 }
 
 /// What a payload was made for: intent and ordinal.
@@ -416,9 +428,9 @@ impl Ledger {
                     case.parked.push((position, Waits::ForNobody));
                     case.wait(branches.iter().copied(), (position, Waits::ForNobody));
                 }
-                Fact::Answered { branch, .. } => {
+                Fact::Answered { branch, op, answer, .. } => {
                     if let Some((id, _, _)) = case.order.get(branch.at()).cloned() {
-                        case.truth_mut(&id).answered = true;
+                        case.truth_mut(&id).learn_answer(position, *op, answer);
                     }
                 }
                 Fact::Resolved { branch, resolution, .. } => {
@@ -466,6 +478,7 @@ impl Ledger {
             case.parked.retain(|(at, _)| *at <= position);
             for truth in case.branches.values_mut() {
                 truth.registered = truth.registered.filter(|at| *at <= position);
+                truth.reply = truth.reply.take().filter(|(at, _)| *at <= position);
                 truth.waits.retain(|(at, _)| *at <= position);
                 truth.resolved = truth.resolved.filter(|(at, _)| *at <= position);
             }
@@ -521,6 +534,17 @@ impl Case {
 }
 
 impl Truth {
+    fn learn_answer(&mut self, position: Position, op: Op, answer: &Answer) {
+        self.answered = true;
+        match (op, answer) {
+            (Op::Try | Op::Action, Answer::Done { reply, .. }) => {
+                self.reply = Some((position, reply.clone()));
+            }
+            (Op::Try | Op::Action | Op::Confirm | Op::Cancel | Op::Compensate | Op::Inspect, _) => {
+            }
+        }
+    }
+
     /// Whether nobody may call it before an operator acts.
     pub fn waits_for_operator(&self) -> bool {
         self.waits.last().is_some_and(|(_, waits)| *waits == Waits::ForOperator)

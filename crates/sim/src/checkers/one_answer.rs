@@ -1,7 +1,8 @@
 //! One answer: no client gets two different final answers, and unknown only before a final one.
 
 use super::Judgement;
-use crate::model::{Evidence, Ledger, purpose};
+use crate::model::{Evidence, Ledger, is_issued, purpose};
+use wholly_core::branch::Share;
 use wholly_core::document::{Arrival, Document, Response};
 use wholly_core::ids::Gid;
 use wholly_core::input::{Request, Wait};
@@ -106,6 +107,7 @@ fn good_answer(request: &Request, response: &Response) -> Judgement {
     match (request, response) {
         (Request::Commit(commit), Response::Transaction { document, arrival }) => {
             decided_as(document, Decision::Commit)?;
+            as_named(commit, document)?;
             arrived(document, *arrival, commit.wait)
         }
         (Request::Abort(abort), Response::Transaction { document, arrival }) => {
@@ -134,6 +136,30 @@ fn decided_as(document: &Document, wanted: Decision) -> Judgement {
         }
         Some(_) | None => Ok(()),
     }
+}
+
+/// Who commits is told yes only if what it saw done is in, and what it saw refused is out. Of two
+/// initiators the second may be told of what the first named, so this is asked of those gids
+/// alone that have one.
+fn as_named(commit: &wholly_core::input::Commit, document: &Document) -> Judgement {
+    if !is_issued(&document.gid) {
+        return Ok(());
+    }
+    for branch in &document.branches {
+        let named = match (commit.tried.contains(&branch.spec.id), branch.share) {
+            (true, Share::Out | Share::Untouched) => Some("tried, and is out"),
+            (true, Share::In) => None,
+            (false, Share::In) if commit.refused.contains(&branch.spec.id) => {
+                Some("refused, and is in")
+            }
+            (false, Share::In | Share::Out | Share::Untouched) => None,
+        };
+        if let Some(named) = named {
+            let (gid, id) = (&document.gid, &branch.spec.id);
+            return Err(format!("commit of {gid} was answered well: {id} was named {named}"));
+        }
+    }
+    Ok(())
 }
 
 fn arrived(document: &Document, arrival: Arrival, wait: Wait) -> Judgement {

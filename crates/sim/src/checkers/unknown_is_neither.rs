@@ -25,7 +25,10 @@ pub(super) fn judge(ledger: &Ledger, evidence: &Evidence<'_>) -> Judgement {
                 None => Ok(()),
             }
         }
-        Evidence::Called { call, .. } => same_call(ledger, call),
+        Evidence::Called { call, .. } => {
+            recorded_replies(ledger, call)?;
+            same_call(ledger, call)
+        }
         Evidence::Appended(_)
         | Evidence::Took(_)
         | Evidence::Closed { .. }
@@ -95,6 +98,22 @@ fn branch_claim(case: &Case, document: &Document, branch: &Branch) -> Judgement 
         (Second::Done, false) if stands(truth) => Err("said undone, and its effect stands".into()),
         (Second::Done | Second::Pending | Second::Resolved(_), _) => Ok(()),
     }
+}
+
+/// What is handed on is what the log says was replied.
+fn recorded_replies(ledger: &Ledger, call: &Call) -> Judgement {
+    let own = call.reply.as_ref().map(|reply| (&call.branch, reply));
+    let read = call.replies.iter().map(|(id, reply)| (id, reply));
+    for (id, reply) in read.chain(own) {
+        let recorded = ledger.truth(&call.gid, id).and_then(|truth| truth.reply.as_ref());
+        match recorded {
+            Some((_, recorded)) if recorded == reply => {}
+            Some(_) => return Err(format!("{} {id} replied otherwise", call.gid)),
+            None if reply.is_empty() => {}
+            None => return Err(format!("{} {id} has not replied", call.gid)),
+        }
+    }
+    Ok(())
 }
 
 /// Every sending of one call carries the same: what was read from an earlier reply can no more
