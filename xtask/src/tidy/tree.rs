@@ -10,7 +10,14 @@ use std::path::Path;
 /// The folders whose Rust files are read.
 const ROOMS: [&str; 3] = ["crates", "examples", "xtask"];
 /// The single files that rules read.
-const TEXTS: [&str; 3] = ["ARCHITECTURE.md", "Cargo.toml", "Cargo.lock"];
+const TEXTS: [&str; 6] = [
+    "ARCHITECTURE.md",
+    "Cargo.toml",
+    "Cargo.lock",
+    "README.md",
+    "docs/modes/saga.md",
+    "docs/modes/tcc.md",
+];
 
 /// What the rules look at.
 #[derive(Default)]

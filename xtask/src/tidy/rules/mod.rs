@@ -3,6 +3,7 @@
 mod arrows;
 mod dependencies;
 mod forms;
+mod quotes;
 mod rooms;
 mod words;
 
@@ -39,6 +40,11 @@ pub(super) const ALL: &[Rule] = &[
         name: "map",
         says: "the map in ARCHITECTURE.md is the one the captions give (7.1)",
         check: map::check,
+    },
+    Rule {
+        name: "quotes",
+        says: "the Rust code on a page is quoted from a file that compiles, so that it is true (7)",
+        check: quotes::check,
     },
     Rule {
         name: "words",
