@@ -62,6 +62,8 @@ pub struct Stage {
     pub gids: Vec<Gid>,
     /// Whether anything still breaks.
     pub season: Season,
+    /// Branches that a workload gives one transaction at most.
+    pub branches_max: u64,
 }
 
 impl Stage {
@@ -195,6 +197,7 @@ impl World {
         let participants: Vec<Participant> =
             (0..PARTICIPANTS).map(|number| Participant::new(number, keeps(&mut chance))).collect();
         let coordinator = Coordinator::new(limits.clone(), &mut chance);
+        let branches_max = *chance.pick(&[2, 5, 5, 5, 12]);
         let mut stage = Stage {
             now_us: 0,
             agenda: Agenda::default(),
@@ -208,6 +211,7 @@ impl World {
             limits,
             gids: Vec::new(),
             season: Season::Faults,
+            branches_max,
         };
         let (seats, last_start_us) = seat(order, &mut stage);
         stage.after(0, Event::CoordinatorStarts);
@@ -364,7 +368,7 @@ impl World {
         self.coordinator.heal(stage);
         let Limits { call_timeout_ms, backoff_ms_max, ramp_ms, .. } = stage.limits;
         let Limits { clock_jump_grace_ms, wait_ms_max, .. } = stage.limits;
-        let chain = 2 * workloads::BRANCHES_MAX as u64;
+        let chain = 2 * stage.branches_max;
         let bound_ms = 2 * backoff_ms_max + chain * call_timeout_ms + 1_000;
         let before_ms = ramp_ms + clock_jump_grace_ms + wait_ms_max;
         let wall = stage.clock.read(stage.now_us).wall;
@@ -395,7 +399,10 @@ fn seat(order: Order, stage: &mut Stage) -> (Vec<Seat>, u64) {
         next: 0,
     }];
     stage.after(1_000, Event::ClientGoes(0));
-    let gap_us = stage.chance.within(500, 40_000);
+    let gap_us = match stage.chance.below(8) {
+        0 => stage.chance.within(0, 200),
+        _ => stage.chance.within(500, 40_000),
+    };
     let mut start_us = 1_000;
     let mut last_us = start_us;
     for number in 0..order.transactions {

@@ -13,9 +13,6 @@ use crate::client::Client;
 use crate::world::{PARTICIPANTS, Stage};
 use wholly_core::ids::{Destination, Gid, Name, Operation};
 
-/// Branches that a workload gives one transaction at most.
-pub const BRANCHES_MAX: usize = 5;
-
 /// Clients, each with the time after which it begins.
 pub type Cast = Vec<(u64, Box<dyn Client>)>;
 

@@ -2,7 +2,7 @@
 //! some never undone; deadlines, second submissions, and aborts that race with the end.
 
 use super::submitter::{Script, Submitter};
-use super::{BRANCHES_MAX, Cast, any_participant, destination, gid, operation};
+use super::{Cast, any_participant, destination, gid, operation};
 use crate::chance::Chance;
 use crate::client::{branch_name, declare};
 use crate::model::{Form, Intent, Wanted};
@@ -61,7 +61,7 @@ pub(crate) fn digest(intent: usize) -> Digest {
 
 /// A random plan, made known as one intent.
 fn steps(workload: &'static str, stage: &mut Stage) -> (Vec<Step>, usize) {
-    let count = stage.chance.skewed(1, BRANCHES_MAX as u64) as usize;
+    let count = stage.chance.skewed(1, stage.branches_max) as usize;
     let forward = match stage.chance.below(4) {
         0 => stage.chance.below(count as u64 + 1) as usize,
         _ => 0,

@@ -1,7 +1,7 @@
 //! Workload: one initiator, branches that try.
 
 use super::initiator::{Initiator, Script, script, wish};
-use super::{BRANCHES_MAX, Cast, any_participant, gid};
+use super::{Cast, any_participant, gid};
 use crate::chance::Chance;
 use crate::client::{branch_name, declare};
 use crate::model::{Form, Intent, Wanted};
@@ -50,7 +50,7 @@ pub(crate) fn wishes(
     mode: impl Fn(&mut Chance) -> Mode,
     stage: &mut Stage,
 ) -> Vec<BranchSpec> {
-    let count = stage.chance.skewed(1, BRANCHES_MAX as u64) as usize;
+    let count = stage.chance.skewed(1, stage.branches_max) as usize;
     let mut wishes = Vec::with_capacity(count);
     let mut wanted = Vec::with_capacity(count);
     for ordinal in 0..count {
