@@ -20,7 +20,8 @@ use tokio::time::Instant;
 /// Most bytes of an answer's head.
 const HEAD_BYTES_MAX: usize = 16 * 1_024;
 
-/// An open connection with room for one request at a time.
+/// An open connection with room for one request at a time. It is large, so it is handed about in
+/// a box.
 pub(super) struct Connection {
     sender: SendRequest<Full<Bytes>>,
     driver: http1::Connection<TokioIo<TcpStream>, Full<Bytes>>,
@@ -66,7 +67,7 @@ impl Connection {
     pub(super) async fn open(
         addresses: &[SocketAddr],
         deadline: Instant,
-    ) -> Result<Self, std::io::Error> {
+    ) -> Result<Box<Self>, std::io::Error> {
         let mut last = std::io::Error::from(std::io::ErrorKind::NotConnected);
         for (tried, address) in addresses.iter().enumerate() {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -83,13 +84,14 @@ impl Connection {
         Err(last)
     }
 
-    async fn over(stream: TcpStream) -> Result<Self, std::io::Error> {
+    async fn over(stream: TcpStream) -> Result<Box<Self>, std::io::Error> {
         let (sender, driver) = http1::Builder::new()
             .max_buf_size(HEAD_BYTES_MAX)
             .handshake(TokioIo::new(stream))
             .await
             .map_err(std::io::Error::other)?;
-        Ok(Connection { sender, driver, state: State::Open, idle_since: Instant::now() })
+        let idle_since = Instant::now();
+        Ok(Box::new(Connection { sender, driver, state: State::Open, idle_since }))
     }
 
     /// Whether it can take a request: open as far as can be seen without waiting.
@@ -221,7 +223,8 @@ impl Gathered {
 
 /// Connections that wait for their next use, the warmest on top.
 pub(super) struct Pool {
-    idle: std::sync::Mutex<Vec<Connection>>,
+    #[expect(clippy::vec_box, reason = "a connection is large, and moved at every use")]
+    idle: std::sync::Mutex<Vec<Box<Connection>>>,
     idle_max: usize,
 }
 
@@ -235,7 +238,7 @@ impl Pool {
     }
 
     /// The one used last, if it still stands.
-    pub(super) async fn take(&self) -> Option<Connection> {
+    pub(super) async fn take(&self) -> Option<Box<Connection>> {
         loop {
             let taken = self.idle.lock().expect("nothing panics under this lock").pop();
             let mut connection = taken?;
@@ -246,7 +249,7 @@ impl Pool {
     }
 
     /// Keeps it for the next call, if it can take one.
-    pub(super) async fn put(&self, mut connection: Connection) {
+    pub(super) async fn put(&self, mut connection: Box<Connection>) {
         if !connection.is_usable().await {
             return;
         }

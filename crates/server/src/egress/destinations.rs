@@ -3,6 +3,7 @@
 use super::address::{Address, AddressError, Reach};
 use super::connection::Pool;
 use crate::observe::CallFigures;
+use http::HeaderValue;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Arc, RwLock};
@@ -152,6 +153,8 @@ pub(super) struct Place {
     /// Counted under the name of its rule, so that the configuration bounds how many there are.
     pub(super) figures: CallFigures,
     pub(super) address: Address,
+    /// Its host and port as a header says them.
+    pub(super) host: HeaderValue,
     pub(super) reach: Reach,
     pub(super) rule: Rule,
     /// Slots of a destination named by pattern; one named exactly has them in the driver.
@@ -163,7 +166,9 @@ impl Place {
     fn new(label: &str, address: Address, reach: Reach, rule: Rule, idle_max: usize) -> Self {
         let idle_max = rule.slots.unwrap_or(idle_max).min(idle_max);
         let figures = CallFigures::new(label);
-        Place { figures, address, reach, rule, slots: None, pool: Pool::new(idle_max) }
+        let host = HeaderValue::from_str(&address.authority);
+        let host = host.expect("an address that was parsed is printable ASCII");
+        Place { figures, address, host, reach, rule, slots: None, pool: Pool::new(idle_max) }
     }
 }
 

@@ -19,9 +19,9 @@ use std::error::Error;
 use std::sync::{Arc, RwLock, Weak};
 use std::time::Duration;
 use tokio::time::Instant;
-use wholly_core::branch::Answer;
-use wholly_core::effect::Call;
-use wholly_core::ids::{Destination, Text};
+use wholly_core::branch::{Answer, Op};
+use wholly_core::effect::{Call, Mark, Proof};
+use wholly_core::ids::{Body, BranchId, CallId, Destination, Gid, Operation, Text};
 
 /// How often idle connections are looked through.
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
@@ -31,6 +31,23 @@ pub struct Egress {
     destinations: RwLock<Arc<Destinations>>,
     reply_bytes_max: usize,
     metrics: Arc<Metrics>,
+}
+
+/// Which branch is inspected.
+#[derive(Clone, Debug)]
+pub struct Inspect {
+    /// Of which transaction.
+    pub gid: Gid,
+    /// Which.
+    pub branch: BranchId,
+    /// Where its operation is offered.
+    pub destination: Destination,
+    /// What the participant offers.
+    pub operation: Operation,
+    /// The transaction's place among its peers.
+    pub mark: Mark,
+    /// Longest it may take.
+    pub timeout_ms: u64,
 }
 
 /// Why a call has no answer.
@@ -120,6 +137,27 @@ impl Egress {
         answer
     }
 
+    /// Asks a participant what its barrier row of a branch says; no effect. Done brings
+    /// `{"state":..}`, all else says that nothing is known.
+    pub async fn inspect(&self, branch: Inspect) -> Answer {
+        self.call(&Call {
+            id: CallId(0),
+            gid: branch.gid,
+            branch: branch.branch,
+            destination: branch.destination,
+            operation: branch.operation,
+            op: Op::Inspect,
+            payload: Body::default(),
+            replies: Vec::new(),
+            reply: None,
+            mark: branch.mark,
+            timeout_ms: branch.timeout_ms,
+            attempt: 1,
+            proof: Proof::default(),
+        })
+        .await
+    }
+
     fn destinations(&self) -> Arc<Destinations> {
         Arc::clone(&self.destinations.read().expect("nothing panics under this lock"))
     }
@@ -165,16 +203,19 @@ impl Egress {
                 Err(error) => return Err(error.into()),
             }
         }
-        let addresses = place.address.resolve(place.reach).await?;
-        let opened = Connection::open(&addresses, deadline).await;
-        let mut fresh = opened.map_err(|source| CallError::Connect {
-            authority: place.address.authority.clone(),
-            source,
-        })?;
+        // Rare, so kept out of the future that every call is.
+        let mut fresh = Box::pin(open(place, deadline)).await?;
         let seen = fresh.exchange(request(), self.reply_bytes_max).await?;
         place.pool.put(fresh).await;
         Ok(seen)
     }
+}
+
+async fn open(place: &Place, deadline: Instant) -> Result<Box<Connection>, CallError> {
+    let addresses = place.address.resolve(place.reach).await?;
+    let opened = Connection::open(&addresses, deadline).await;
+    opened
+        .map_err(|source| CallError::Connect { authority: place.address.authority.clone(), source })
 }
 
 async fn sweep(egress: Weak<Egress>) {

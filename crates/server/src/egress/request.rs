@@ -9,6 +9,7 @@ use http_body_util::Full;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use wholly_core::effect::Call;
 use wholly_core::ids::{Body, Gid};
 use wholly_core::retry::mix;
@@ -23,6 +24,9 @@ const TIMEOUT_MS: HeaderName = HeaderName::from_static(headers::TIMEOUT_MS);
 const MARK: HeaderName = HeaderName::from_static(headers::MARK);
 const BODY: HeaderName = HeaderName::from_static(headers::BODY);
 const TRACEPARENT: HeaderName = HeaderName::from_static(headers::TRACEPARENT);
+
+/// Headers of a request, the length of its body among them.
+const HEADERS: usize = 11;
 
 /// The body of a call and how it is laid out.
 pub(super) struct CallBody {
@@ -76,17 +80,24 @@ pub(super) fn request(
     let mut request = Request::new(Full::new(body.bytes.clone()));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = uri(place, call);
+    let mut values = Values::default();
+    let gid = values.add(call.gid.as_str());
+    let branch = values.add(call.branch.as_str());
+    let operation = values.add(call.operation.as_str());
+    let mark = values.add(&headers::print_mark(&call.mark));
+    let trace = values.add(&traceparent(&call.gid, call.id.0));
+    let values = values.freeze();
     let map = request.headers_mut();
-    map.reserve(12);
-    map.insert(HOST, value(&place.address.authority));
+    map.reserve(HEADERS);
+    map.insert(HOST, place.host.clone());
     map.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    map.insert(GID, value(call.gid.as_str()));
-    map.insert(BRANCH, value(call.branch.as_str()));
+    map.insert(GID, value(&values, gid));
+    map.insert(BRANCH, value(&values, branch));
     map.insert(OP, HeaderValue::from_static(call.op.spell()));
-    map.insert(OPERATION, value(call.operation.as_str()));
+    map.insert(OPERATION, value(&values, operation));
     map.insert(TIMEOUT_MS, HeaderValue::from(timeout_ms));
-    map.insert(MARK, value(&headers::print_mark(&call.mark)));
-    map.insert(TRACEPARENT, value(&traceparent(&call.gid, call.id.0)));
+    map.insert(MARK, value(&values, mark));
+    map.insert(TRACEPARENT, value(&values, trace));
     match body.kind {
         BodyKind::Payload => {}
         BodyKind::Envelope => {
@@ -96,8 +107,24 @@ pub(super) fn request(
     request
 }
 
-fn value(text: &str) -> HeaderValue {
-    HeaderValue::from_str(text).expect("names and addresses are printable ASCII")
+/// The values of a request's headers, one after another in one piece of memory.
+#[derive(Default)]
+struct Values(String);
+
+impl Values {
+    fn add(&mut self, text: &str) -> Range<usize> {
+        let start = self.0.len();
+        self.0.push_str(text);
+        start..self.0.len()
+    }
+
+    fn freeze(self) -> Bytes {
+        Bytes::from(self.0)
+    }
+}
+
+fn value(values: &Bytes, range: Range<usize>) -> HeaderValue {
+    HeaderValue::from_maybe_shared(values.slice(range)).expect("names are printable ASCII")
 }
 
 fn uri(place: &Place, call: &Call) -> Uri {

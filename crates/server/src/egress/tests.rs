@@ -311,6 +311,25 @@ async fn a_call_says_what_a_participant_needs() {
 }
 
 #[tokio::test]
+async fn a_branch_is_inspected_without_a_payload() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let seen = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let seen = read_request(&mut stream).await.unwrap();
+        let answer = done("{\"state\":\"tried\"}").replace("op=try", "op=inspect");
+        stream.write_all(answer.as_bytes()).await.unwrap();
+        seen
+    });
+    let Call { gid, branch, destination, operation, mark, timeout_ms, .. } = call(&url);
+    let inspected = Inspect { gid, branch, destination, operation, mark, timeout_ms };
+    let answer = dev().inspect(inspected).await;
+    assert_eq!(spell(&answer), "done {\"state\":\"tried\"}");
+    let seen = seen.await.unwrap();
+    assert!(seen.contains("wholly-op: inspect\r\n") && seen.ends_with("\r\n\r\n"), "{seen}");
+}
+
+#[tokio::test]
 async fn slots_bound_the_calls_in_flight_to_a_pattern() {
     let server = Server::start(Conduct::Stall(String::new())).await;
     let rule = Rule { slots: Some(1), timeout_ms: Some(100), ..Rule::new(&server.url) };
