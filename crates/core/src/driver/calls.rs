@@ -1,15 +1,14 @@
 //! Calls: what is due goes out through its lane, comes back, or is sent again.
 
-use super::entry::{Sent, Slot, Stage};
+use super::entry::{Sent, Slot, Stage, Taken};
 use super::held::Waiting;
 use super::lanes::Sign;
 use super::{Driver, Timer};
 use crate::branch::{Answer, First, Op};
-use crate::effect::{Call, Effect, Mark, Proof};
+use crate::effect::{Call, Effect, Proof};
 use crate::ids::{Body, BranchId, BranchIndex, CallId, Text};
 use crate::mutants::{self, Mutant};
 use crate::retry;
-use crate::time::Instant;
 use crate::transaction::{Event, Touched, Transaction};
 use alloc::vec;
 use alloc::vec::Vec;
@@ -18,6 +17,9 @@ impl Driver {
     /// Compares what is due with what is on its way; level, not edge.
     pub(super) fn evaluate(&mut self, slot: Slot) {
         let entry = self.slots.entry(slot);
+        if entry.taken == Taken::NotYet {
+            return;
+        }
         let mut due = vec![None; entry.lines.len()];
         for (index, op) in entry.transaction.due() {
             due[index.at()] = Some(op);
@@ -40,9 +42,11 @@ impl Driver {
     }
 
     fn leave_waiting(&mut self, slot: Slot, index: BranchIndex, stage: Stage) {
-        if let Stage::Waiting(..) = stage {
+        if let Stage::Waiting(_, timer) = stage {
+            self.timers.clear(timer);
             let spec = &self.slots.entry(slot).transaction.branches[index.at()].spec;
             self.lanes.wait_over(&spec.destination, (slot, index));
+            self.lanes.tidy(&spec.destination);
         }
     }
 
@@ -70,28 +74,17 @@ impl Driver {
 
     /// A transaction found at the start is taken up.
     pub(super) fn take_up(&mut self, slot: Slot) {
-        if self.slots.find(slot).is_some() {
+        if let Some(entry) = self.slots.find(slot) {
+            entry.taken = Taken::Up;
             self.evaluate(slot);
-        }
-    }
-
-    /// A call has waited long enough.
-    pub(super) fn retry_due(&mut self, slot: Slot, index: BranchIndex, at: Instant) {
-        let Some(entry) = self.slots.find(slot) else { return };
-        match entry.lines[index.at()].stage {
-            Stage::Waiting(_, until) if until == at => self.send_again(slot, index),
-            Stage::Waiting(..)
-            | Stage::Idle
-            | Stage::Held(_)
-            | Stage::Queued(_)
-            | Stage::InFlight(..) => {}
         }
     }
 
     /// A waiting call stands in its lane again.
     pub(super) fn send_again(&mut self, slot: Slot, index: BranchIndex) {
         let Some(entry) = self.slots.find(slot) else { return };
-        let Stage::Waiting(op, _) = entry.lines[index.at()].stage else { return };
+        let Stage::Waiting(op, timer) = entry.lines[index.at()].stage else { return };
+        self.timers.clear(timer);
         entry.lines[index.at()].stage = Stage::Queued(op);
         let destination = &entry.transaction.branches[index.at()].spec.destination;
         self.lanes.wait_over(destination, (slot, index));
@@ -115,6 +108,7 @@ impl Driver {
         self.calls_made += 1;
         let id = CallId(self.calls_made);
         let durable = self.durable;
+        let mark = self.mark_of(self.slots.entry(slot).transaction.begun);
         let entry = self.slots.entry_mut(slot);
         let line = &mut entry.lines[index.at()];
         line.stage = Stage::InFlight(op, id);
@@ -134,11 +128,7 @@ impl Driver {
             payload: branch.spec.payload.clone(),
             replies: replies_read(transaction, index),
             reply: own_reply(&branch.first, op),
-            mark: Mark {
-                origin: self.origin.clone(),
-                begun: transaction.begun,
-                limit: self.clock.call_limit(),
-            },
+            mark,
             timeout_ms: self.limits.call_timeout_ms,
             attempt,
             proof: Proof { needed, durable },
@@ -166,40 +156,41 @@ impl Driver {
             line.stage = Stage::Idle;
             line.last = seen(&answer);
             let attempts = line.attempts;
-            self.take_answer(slot, Answered { index, op, answer, attempts }, effects);
+            self.take_answer(slot, Answered { call, index, op, answer, attempts }, effects);
         }
         self.lanes.tidy(&destination);
     }
 
     fn take_answer(&mut self, slot: Slot, answered: Answered, effects: &mut Vec<Effect>) {
-        let Answered { index, op, answer, attempts } = answered;
+        let Answered { index, op, ref answer, attempts, .. } = answered;
         let entry = self.slots.entry(slot);
         let touched = |index| entry.is_touched(index);
-        let event = Event::Answered { branch: index, op, answer: &answer, attempts };
+        let event = Event::Answered { branch: index, op, answer, attempts };
         let fact = entry
             .transaction
             .decide(event, &self.limits, Touched(&touched))
             .expect("an answer is never rejected");
         match fact {
             Some(fact) => self.record(slot, fact, effects),
-            None => self.ask_again(slot, index, op, attempts),
+            None => self.ask_again(slot, answered),
         }
     }
 
     /// Nothing new was learned: the same is asked later if it is still due, else what is.
-    fn ask_again(&mut self, slot: Slot, index: BranchIndex, op: Op, attempts: u32) {
+    fn ask_again(&mut self, slot: Slot, answered: Answered) {
+        let Answered { call, index, op, attempts, .. } = answered;
         let entry = self.slots.entry(slot);
         if !entry.transaction.due().contains(&(index, op)) {
             self.evaluate(slot);
             return;
         }
-        let seed = retry::mix(self.seed ^ self.calls_made);
+        let seed = retry::mix(self.seed ^ call.0);
         let at = self.now.monotonic.plus_ms(retry::backoff_ms(&self.limits, attempts, seed));
         let entry = self.slots.entry_mut(slot);
-        entry.lines[index.at()].stage = Stage::Waiting(op, at);
+        let timer = self.timers.set(at, Timer::Retry(slot, index));
+        entry.lines[index.at()].stage = Stage::Waiting(op, timer);
         let destination = &entry.transaction.branches[index.at()].spec.destination;
         self.lanes.wait(destination, (slot, index));
-        self.timers.set(at, Timer::Retry(slot, index, at));
     }
 
     /// Silence has decided.
@@ -220,6 +211,7 @@ impl Driver {
 
 /// An answer and what it answers.
 struct Answered {
+    call: CallId,
     index: BranchIndex,
     op: Op,
     answer: Answer,

@@ -1,10 +1,9 @@
 //! A transaction in the driver: its fold, the positions effects need, and how its calls stand.
 
-use super::is_forced;
+use super::{TimerKey, is_forced};
 use crate::branch::{Caller, Op};
 use crate::ids::{BranchIndex, CallId, Position, RequestId, Text};
 use crate::record::Class;
-use crate::time::Instant;
 use crate::transaction::Transaction;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -69,10 +68,18 @@ enum Origin {
     Log,
 }
 
+/// Whether a transaction's calls are made; those found at a start are taken up one by one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Taken {
+    Up,
+    NotYet,
+}
+
 /// A transaction that is not over.
 pub(super) struct Entry {
     pub(super) transaction: Transaction,
     origin: Origin,
+    pub(super) taken: Taken,
     /// Of its last forced record: every later effect needs it.
     pub(super) forced: Position,
     /// Of its last record: final answers need it.
@@ -97,6 +104,10 @@ impl Entry {
     fn new(transaction: Transaction, origin: Origin) -> Entry {
         let mut entry = Entry {
             transaction,
+            taken: match origin {
+                Origin::Here => Taken::Up,
+                Origin::Log => Taken::NotYet,
+            },
             origin,
             forced: Position(0),
             latest: Position(0),
@@ -170,7 +181,7 @@ pub(super) enum Stage {
     /// It is under way.
     InFlight(Op, CallId),
     /// It is sent again later.
-    Waiting(Op, Instant),
+    Waiting(Op, TimerKey),
 }
 
 impl Stage {

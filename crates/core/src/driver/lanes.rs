@@ -4,10 +4,13 @@
 use super::entry::Slot;
 use crate::ids::{BranchIndex, CallId, Destination};
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::vec::Vec;
 
-/// So many sendings in a row without an answer make a destination silent; its next answer wakes
-/// all that wait for it.
+/// So many sendings in a row without an answer make a destination silent. Once it answers again,
+/// each answer wakes a few of those that wait, until none does.
 const SILENT_AFTER: u32 = 3;
+/// So many: it doubles what is under way after an outage, and keeps a busy one from a storm.
+const WOKEN_PER_ANSWER: usize = 2;
 
 /// All lanes.
 #[derive(Default)]
@@ -28,7 +31,17 @@ struct Lane {
     /// Calls that wait to be sent again.
     waiting: BTreeSet<(Slot, BranchIndex)>,
     unanswered: u32,
+    mood: Mood,
     turn: Turn,
+}
+
+/// Whether a destination has come back after a silence.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Mood {
+    #[default]
+    Steady,
+    /// Some still wait from the time it was silent.
+    Returning,
 }
 
 /// Whether a lane stands in the row of those that are ready.
@@ -121,8 +134,8 @@ impl Lanes {
         &mut self,
         destination: &Destination,
         sign: Sign,
-    ) -> BTreeSet<(Slot, BranchIndex)> {
-        let Some(lane) = self.lanes.get_mut(destination) else { return BTreeSet::new() };
+    ) -> Vec<(Slot, BranchIndex)> {
+        let Some(lane) = self.lanes.get_mut(destination) else { return Vec::new() };
         lane.in_flight -= 1;
         if lane.turn == Turn::Out && !lane.queue.is_empty() {
             lane.turn = Turn::In;
@@ -131,16 +144,9 @@ impl Lanes {
         match sign {
             Sign::Silence => {
                 lane.unanswered = lane.unanswered.saturating_add(1);
-                BTreeSet::new()
+                Vec::new()
             }
-            Sign::Life => {
-                let was_silent = lane.unanswered >= SILENT_AFTER;
-                lane.unanswered = 0;
-                match was_silent {
-                    true => core::mem::take(&mut lane.waiting),
-                    false => BTreeSet::new(),
-                }
-            }
+            Sign::Life => lane.wake(),
         }
     }
 
@@ -167,5 +173,23 @@ impl Lanes {
         if idle {
             self.lanes.remove(destination);
         }
+    }
+}
+
+impl Lane {
+    /// It answered: some of those that wait since its silence are woken.
+    fn wake(&mut self) -> Vec<(Slot, BranchIndex)> {
+        if self.unanswered >= SILENT_AFTER {
+            self.mood = Mood::Returning;
+        }
+        self.unanswered = 0;
+        let mut woken = Vec::new();
+        while self.mood == Mood::Returning && woken.len() < WOKEN_PER_ANSWER {
+            match self.waiting.pop_first() {
+                Some(call) => woken.push(call),
+                None => self.mood = Mood::Steady,
+            }
+        }
+        woken
     }
 }

@@ -28,6 +28,9 @@ use held::Held;
 use lanes::Lanes;
 use waiters::Waiters;
 
+/// So many deadlines are acted on in one step; the alarm rings at once for more.
+const DEADLINES_PER_STEP: usize = 256;
+
 /// The loop of one shard.
 pub struct Driver {
     limits: Limits,
@@ -75,7 +78,7 @@ enum Intake {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Timer {
     /// A call may be sent again.
-    Retry(Slot, crate::ids::BranchIndex, Instant),
+    Retry(Slot, crate::ids::BranchIndex),
     /// A waiting request is answered as things stand.
     WaitOver(RequestId),
     /// A transaction found at the start is taken up.
@@ -201,7 +204,7 @@ impl Driver {
         self.clock.observe(now, &self.limits);
         match input {
             Input::Request { id, request } => self.request(id, request, effects),
-            Input::Gone { id } => self.waiters.remove(id, &mut self.slots, &mut self.timers),
+            Input::Gone { id } => self.gone(id),
             Input::Answered { call, answer } => self.answered(call, answer, effects),
             Input::Durable(position) => self.durable(position, effects),
             Input::Found { gid, records, forgotten } => {
@@ -255,11 +258,19 @@ impl Driver {
         gauges
     }
 
+    /// Whoever asked is gone: a wait is over, and what has not been begun is not done.
+    fn gone(&mut self, id: RequestId) {
+        self.waiters.remove(id, &mut self.slots, &mut self.timers);
+        for waiting in self.lookups.values_mut() {
+            waiting.retain(|(asker, _)| *asker != id);
+        }
+    }
+
     /// Everything that follows from time and from what was just done.
     fn settle(&mut self, effects: &mut Vec<Effect>) {
         while let Some(timer) = self.timers.pop_due(self.now.monotonic) {
             match timer {
-                Timer::Retry(slot, branch, at) => self.retry_due(slot, branch, at),
+                Timer::Retry(slot, branch) => self.send_again(slot, branch),
                 Timer::WaitOver(request) => self.wait_over(request, effects),
                 Timer::TakeUp(slot) => self.take_up(slot),
             }
@@ -277,7 +288,8 @@ impl Driver {
         if self.clock.are_deadlines_held() {
             return;
         }
-        while let Some((at, slot)) = self.deadlines.first().copied() {
+        for _ in 0..DEADLINES_PER_STEP {
+            let Some((at, slot)) = self.deadlines.first().copied() else { break };
             if at > self.now.wall {
                 break;
             }

@@ -10,6 +10,7 @@ use crate::ids::{Gid, Position, Principal, RequestId, Version};
 use crate::input::{
     Abort, Action, Begin, Commit, GidSource, Operate, Register, Request, Room, Submit, Wait,
 };
+use crate::limits::Limits;
 use crate::plan::{self, PlanLimits};
 use crate::record::{Begun, Cause, Fact, Record, Start};
 use crate::rejection::Rejection;
@@ -79,6 +80,9 @@ impl Driver {
             },
             Request::Register(register) => self.register(id, slot, register, effects),
             Request::Commit(commit) => {
+                if let Err(rejection) = check_named(&commit, &self.limits) {
+                    return self.reject(id, Some(slot), rejection, effects);
+                }
                 let event = Event::Commit { tried: &commit.tried, refused: &commit.refused };
                 if self.happen(id, slot, event, effects) {
                     self.after_commit(id, slot, commit.wait, effects);
@@ -92,9 +96,7 @@ impl Driver {
                     self.answer_or_wait(id, slot, awaited(*wait), Shape::Transaction, effects);
                 }
             }
-            Request::Get { wait, .. } => {
-                self.answer_or_wait(id, slot, awaited(wait), Shape::Transaction, effects);
-            }
+            Request::Get { wait, .. } => self.get(id, slot, awaited(wait), effects),
             Request::Operate(operate) => self.operate(id, slot, &operate, effects),
             Request::Calls { .. } => unreachable!("calls name no single transaction"),
         }
@@ -174,7 +176,7 @@ impl Driver {
             Err(rejection) => return self.reject(id, None, rejection, effects),
         };
         let timeout_ms = begin.timeout_ms.unwrap_or(self.limits.open_timeout_ms);
-        let deadline = self.now.wall.plus_ms(timeout_ms.min(self.limits.timeout_ms_max));
+        let deadline = self.now.wall.plus_ms(timeout_ms);
         let fact = Fact::Begun(Begun {
             gid: begin.gid.clone(),
             name: begin.name,
@@ -197,6 +199,7 @@ impl Driver {
             }
         }
         check_declared(&begin.branches, &self.limits)?;
+        check_timeout(begin.timeout_ms, &self.limits)?;
         self.accept()
     }
 
@@ -223,12 +226,12 @@ impl Driver {
             Ok(steps) => steps,
             Err(error) => return self.reject(id, None, Rejection::PlanInvalid(error), effects),
         };
-        let begun = match self.accept() {
+        let timeout = check_timeout(submit.timeout_ms, &self.limits);
+        let begun = match timeout.and_then(|()| self.accept()) {
             Ok(begun) => begun,
             Err(rejection) => return self.reject(id, None, rejection, effects),
         };
-        let deadline =
-            submit.timeout_ms.map(|ms| self.now.wall.plus_ms(ms.min(self.limits.timeout_ms_max)));
+        let deadline = submit.timeout_ms.map(|ms| self.now.wall.plus_ms(ms));
         let fact = Fact::Begun(Begun {
             gid: submit.gid,
             name: submit.name,
@@ -353,6 +356,24 @@ impl Driver {
         self.answer_or_wait(id, slot, None, Shape::Transaction, effects);
     }
 
+    /// Shows a transaction; a wait for which there is no room is refused, for nothing was done.
+    fn get(
+        &mut self,
+        id: RequestId,
+        slot: Slot,
+        wait: Option<(Awaited, u64)>,
+        effects: &mut Vec<Effect>,
+    ) {
+        match wait {
+            Some((awaited, _)) if self.is_full_for(slot, awaited) => {
+                self.reject(id, Some(slot), Rejection::WaitersFull, effects);
+            }
+            Some(_) | None => {
+                self.answer_or_wait(id, slot, wait, Shape::Transaction, effects);
+            }
+        }
+    }
+
     /// Sends at once what waits to be sent again.
     fn wake_calls(&mut self, slot: Slot) {
         for at in 0..self.slots.entry(slot).lines.len() {
@@ -449,10 +470,26 @@ fn repeat_submit(transaction: &Transaction, submit: &Submit) -> Result<(), Rejec
     }
 }
 
-fn check_declared(
-    branches: &[BranchSpec],
-    limits: &crate::limits::Limits,
-) -> Result<(), Rejection> {
+/// A commit names no more branches than there can be.
+fn check_named(commit: &Commit, limits: &Limits) -> Result<(), Rejection> {
+    match commit.tried.len().max(commit.refused.len()) > limits.branches_max {
+        true => {
+            let max = limits.branches_max as u64;
+            Err(Rejection::TooLarge { limit: "branches_max", max })
+        }
+        false => Ok(()),
+    }
+}
+
+/// A deadline is at most `timeout_ms_max` away.
+fn check_timeout(timeout_ms: Option<u64>, limits: &Limits) -> Result<(), Rejection> {
+    match timeout_ms.is_some_and(|ms| ms > limits.timeout_ms_max) {
+        true => Err(Rejection::TooLarge { limit: "timeout_ms_max", max: limits.timeout_ms_max }),
+        false => Ok(()),
+    }
+}
+
+fn check_declared(branches: &[BranchSpec], limits: &Limits) -> Result<(), Rejection> {
     if branches.len() > limits.branches_max {
         let max = limits.branches_max as u64;
         return Err(Rejection::TooLarge { limit: "branches_max", max });
@@ -472,11 +509,12 @@ fn check_declared(
 /// How the calls of a transaction stand.
 fn attempts(entry: &Entry, now: Now) -> Calls {
     let row = |(at, line): (usize, &super::entry::Line)| {
-        let op = line.stage.op()?;
-        let next_ms = match line.stage {
-            Stage::Waiting(_, until) => Some(until.since_ms(now.monotonic)),
-            Stage::Held(_) | Stage::Queued(_) => Some(0),
-            Stage::InFlight(..) | Stage::Idle => None,
+        let (op, next_ms) = match line.stage {
+            Stage::Waiting(op, (until, _)) => (op, Some(until.since_ms(now.monotonic))),
+            Stage::Queued(op) => (op, Some(0)),
+            Stage::InFlight(op, _) => (op, None),
+            // What is held follows from what is not durable: nobody hears of it.
+            Stage::Held(_) | Stage::Idle => return None,
         };
         Some(Attempts {
             branch: entry.transaction.branches[at].spec.id.clone(),

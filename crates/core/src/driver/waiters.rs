@@ -8,6 +8,7 @@ use crate::effect::{Effect, Mark};
 use crate::ids::{BranchIndex, RequestId};
 use crate::input::Wait;
 use crate::rejection::Rejection;
+use crate::time::Timestamp;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
@@ -88,16 +89,22 @@ impl Driver {
             }
             None => return self.answer(id, slot, None, shape, effects),
         };
-        if entry.waiters.len() >= self.limits.transaction_waiters_max
-            || self.waiters.len() >= self.limits.waiters_max
-        {
-            let needed = entry.needed_to_show();
-            return self.reply(id, needed, Err(Rejection::WaitersFull), effects);
+        // What was asked is done; there is only no room to wait for what comes of it.
+        if self.is_full_for(slot, awaited) {
+            return self.answer(id, slot, Some(awaited), shape, effects);
         }
         let at = self.now.monotonic.plus_ms(wait_ms.min(self.limits.wait_ms_max));
         let timer = self.timers.set(at, Timer::WaitOver(id));
         self.waiters.waiters.insert(id, Waiter { slot, awaited, shape, timer });
         self.slots.entry_mut(slot).waiters.push(id);
+    }
+
+    /// Whether a wait for what has not come yet finds no room.
+    pub(super) fn is_full_for(&self, slot: Slot, awaited: Awaited) -> bool {
+        let entry = self.slots.entry(slot);
+        let is_full = entry.waiters.len() >= self.limits.transaction_waiters_max
+            || self.waiters.len() >= self.limits.waiters_max;
+        is_full && !has_come(entry, awaited)
     }
 
     /// Answers everybody for whom what they wait for has come.
@@ -129,7 +136,7 @@ impl Driver {
         shape: Shape,
         effects: &mut Vec<Effect>,
     ) {
-        let mark = self.mark_of(slot);
+        let mark = self.mark_of(self.slots.entry(slot).transaction.begun);
         let entry = self.slots.entry(slot);
         let arrival = match awaited {
             Some(awaited) if !has_come(entry, awaited) => Arrival::NotYet,
@@ -153,12 +160,9 @@ impl Driver {
         self.reply(id, needed, reply, effects);
     }
 
-    fn mark_of(&self, slot: Slot) -> Mark {
-        Mark {
-            origin: self.origin.clone(),
-            begun: self.slots.entry(slot).transaction.begun,
-            limit: self.clock.call_limit(),
-        }
+    /// What calls of a transaction carry.
+    pub(super) fn mark_of(&self, begun: Timestamp) -> Mark {
+        Mark { origin: self.origin.clone(), begun, limit: self.clock.call_limit() }
     }
 }
 

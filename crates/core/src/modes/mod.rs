@@ -10,7 +10,9 @@ mod table;
 pub mod tcc;
 
 use crate::branch::Resolution;
-use crate::branch::{Answer, Branch, First, Mode, Op, Second, Share, Standing, StuckReason};
+use crate::branch::{
+    Answer, Branch, Caller, First, Mode, Op, Second, Share, Standing, StuckReason,
+};
 use crate::ids::BranchIndex;
 use crate::record::{Decision, Fact, Outcome};
 use crate::transaction::{Phase, Touched, Transaction};
@@ -26,8 +28,9 @@ pub fn decide(
     attempts: u32,
 ) -> Option<Fact> {
     let branch = &transaction.branches[index.at()];
+    let fact = || Fact::Answered { branch: index, op, answer: answer.clone(), attempts };
     if asked(&transaction.phase, branch) != Some(op) {
-        return None;
+        return is_worth_knowing(&transaction.phase, branch, op, answer).then(fact);
     }
     match (answer, &transaction.phase) {
         (Answer::Working | Answer::Unknown { .. }, _) => None,
@@ -36,8 +39,43 @@ pub fn decide(
             let reason = StuckReason::Refused { op, refusal: refusal.clone() };
             Some(Fact::Stuck { branch: index, reason })
         }
-        (Answer::Done { .. } | Answer::Refused(_), _) => {
-            Some(Fact::Answered { branch: index, op, answer: answer.clone(), attempts })
+        (Answer::Done { .. } | Answer::Refused(_), _) => Some(fact()),
+    }
+}
+
+/// Whether the late answer to a first op still serves: its reply is handed to the second op, and
+/// a refusal that is kept spares it.
+fn is_worth_knowing(phase: &Phase, branch: &Branch, op: Op, answer: &Answer) -> bool {
+    let late = branch.first == First::Unknown && branch.second == Second::Pending;
+    match (phase, op, answer) {
+        (Phase::Finishing { .. }, Op::Try | Op::Action, Answer::Done { .. }) => late,
+        (Phase::Finishing { verdict }, Op::Try | Op::Action, Answer::Refused(refusal)) => {
+            let back = verdict.decision == Decision::Abort || branch.share == Share::Out;
+            late && back && refusal.kept == crate::branch::Kept::Kept
+        }
+        (Phase::Open { .. } | Phase::Forward { .. } | Phase::Ended { .. }, _, _)
+        | (Phase::Finishing { .. }, Op::Confirm | Op::Cancel | Op::Compensate | Op::Inspect, _)
+        | (Phase::Finishing { .. }, _, Answer::Working | Answer::Unknown { .. }) => false,
+    }
+}
+
+/// What is asked while the transaction is open: the first op, unless the initiator asks itself.
+fn due_open(branch: &Branch, first: Op) -> Option<Op> {
+    match (branch.spec.caller, &branch.first) {
+        (Caller::Coordinator, First::Unknown) => Some(first),
+        (Caller::Coordinator, First::Done { .. } | First::Refused(_)) | (Caller::Initiator, _) => {
+            None
+        }
+    }
+}
+
+/// What is asked after the decision: forth of a branch that a commit takes, else back.
+fn due_finishing(branch: &Branch, decision: Decision, forth: Op, back: Op) -> Option<Op> {
+    match (is_settled(branch, decision), decision, branch.share) {
+        (true, _, _) => None,
+        (false, Decision::Commit, Share::In) => Some(forth),
+        (false, Decision::Commit, Share::Out | Share::Untouched) | (false, Decision::Abort, _) => {
+            Some(back)
         }
     }
 }
@@ -55,9 +93,6 @@ pub fn apply(branch: &mut Branch, op: Op, answer: &Answer) {
     match branch.spec.mode {
         Mode::Tcc => tcc::apply(branch, op, answer),
         Mode::Saga => saga::apply(branch, op, answer),
-    }
-    if branch.second == Second::Done {
-        branch.standing = Standing::Free;
     }
 }
 

@@ -1,6 +1,6 @@
 //! Saga: steps go forward; a refusal sends back whatever may have happened.
 
-use crate::branch::{Answer, Branch, Caller, Direction, First, Mode, Op, Second, Share};
+use crate::branch::{Answer, Branch, Direction, First, Mode, Op, Second};
 use crate::ids::Text;
 use crate::mutants::{self, Mutant};
 use crate::record::{Cause, Decision, Fact};
@@ -21,23 +21,15 @@ pub fn apply(branch: &mut Branch, op: Op, answer: &Answer) {
 /// What should be in flight, unless it is held back by others.
 pub fn due(phase: &Phase, branch: &Branch) -> Option<Op> {
     match phase {
-        Phase::Open { .. } => match (branch.spec.caller, &branch.first) {
-            (Caller::Coordinator, First::Unknown) => Some(Op::Action),
-            (Caller::Coordinator, First::Done { .. } | First::Refused(_))
-            | (Caller::Initiator, _) => None,
-        },
+        Phase::Open { .. } => super::due_open(branch, Op::Action),
         Phase::Forward { .. } => match (branch.spec.direction, &branch.first) {
             (Direction::Reversible, First::Unknown) => Some(Op::Action),
             (Direction::Reversible, First::Done { .. } | First::Refused(_))
             | (Direction::ForwardOnly, _) => None,
         },
-        Phase::Finishing { verdict } if super::is_settled(branch, verdict.decision) => None,
-        Phase::Finishing { verdict } => match (verdict.decision, branch.share) {
-            (Decision::Commit, Share::In) => Some(Op::Action),
-            (Decision::Commit, Share::Out | Share::Untouched) | (Decision::Abort, _) => {
-                Some(Op::Compensate)
-            }
-        },
+        Phase::Finishing { verdict } => {
+            super::due_finishing(branch, verdict.decision, Op::Action, Op::Compensate)
+        }
         Phase::Ended { .. } => None,
     }
 }
@@ -88,13 +80,14 @@ fn is_over(branch: &Branch) -> bool {
     matches!(branch.first, First::Done { .. }) || matches!(branch.second, Second::Resolved(_))
 }
 
+/// Steps stand in an order in which each comes after those it waits for, so that one pass from
+/// the end holds back all that a step comes after, directly or through others.
 fn hold_for_later(branches: &[Branch], decision: Decision, held: &mut [bool]) {
-    for branch in branches {
-        if super::is_settled(branch, decision) {
-            continue;
-        }
-        for earlier in &branch.spec.after {
-            held[earlier.at()] = true;
+    for (at, branch) in branches.iter().enumerate().rev() {
+        if held[at] || !super::is_settled(branch, decision) {
+            for earlier in &branch.spec.after {
+                held[earlier.at()] = true;
+            }
         }
     }
 }

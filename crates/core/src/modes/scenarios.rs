@@ -100,6 +100,11 @@ impl Stage {
                 let call = self.calls.remove(&key).expect("the call is in flight");
                 self.step(Input::Answered { call, answer: answer(how) });
             }
+            ["calls"] => {
+                self.requests += 1;
+                let request = Request::Calls { gids: self.begun.keys().cloned().collect() };
+                self.step(Input::Request { id: RequestId(self.requests), request });
+            }
             ["gone", id] => self.step(Input::Gone { id: RequestId(id.parse().unwrap()) }),
             _ => {
                 self.requests += 1;
@@ -161,7 +166,8 @@ impl Stage {
         for effect in effects {
             match effect {
                 Effect::Append(draft) => {
-                    if let Content::Transaction { records, .. } = &draft.content {
+                    if let Content::Transaction { records, summary, .. } = &draft.content {
+                        assert!(summary.ended.is_none() || summary.stuck == 0, "stuck at the end");
                         let facts: Vec<String> = records.iter().map(fact).collect();
                         self.say(&format!("append {}", facts.join(" + ")));
                     }
@@ -197,13 +203,14 @@ impl Stage {
     fn see_call(&mut self, call: &Call) {
         assert!(call.proof.needed <= call.proof.durable, "a call left before its time");
         let op = format!("{:?}", call.op).to_lowercase();
+        let own = call.reply.as_ref().map_or("", |_| " with its reply");
         let reads: String = call
             .replies
             .iter()
             .map(|(id, body)| format!(" {id}={}", String::from_utf8_lossy(body.as_bytes())))
             .collect();
         self.calls.insert((call.branch.to_string(), op.clone()), call.id);
-        self.say(&format!("call {} {op}{reads}", call.branch));
+        self.say(&format!("call {} {op}{reads}{own}", call.branch));
     }
 
     fn see_reply(&mut self, to: RequestId, reply: &Result<Response, Rejection>) {
@@ -436,7 +443,12 @@ fn response_text(response: &Response) -> String {
         Response::Transaction { document, arrival } => {
             format!("{}{}", document_text(document), late(arrival))
         }
-        Response::Calls(calls) => format!("calls {}", calls.len()),
+        Response::Calls(calls) => {
+            let rows = calls.iter().flat_map(|of| &of.branches);
+            rows.fold("calls".to_string(), |text, row| {
+                text + &format!(" {} {:?} x{}", row.branch, row.op, row.attempts).to_lowercase()
+            })
+        }
     }
 }
 
@@ -486,4 +498,8 @@ scenarios!(
     repeats,
     waiting,
     operator,
+    late_answers,
+    order_of_return,
+    full,
+    backoff,
 );

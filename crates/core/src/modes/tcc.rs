@@ -1,6 +1,6 @@
 //! TCC: every branch tries; then all confirm or all cancel.
 
-use crate::branch::{Answer, Branch, Caller, First, Op, Second, Share};
+use crate::branch::{Answer, Branch, Op, Second};
 use crate::record::Decision;
 use crate::transaction::Phase;
 
@@ -16,26 +16,18 @@ pub fn apply(branch: &mut Branch, op: Op, answer: &Answer) {
 /// What should be in flight.
 pub fn due(phase: &Phase, branch: &Branch) -> Option<Op> {
     match phase {
-        Phase::Open { .. } => match (branch.spec.caller, &branch.first) {
-            (Caller::Coordinator, First::Unknown) => Some(Op::Try),
-            (Caller::Coordinator, First::Done { .. } | First::Refused(_))
-            | (Caller::Initiator, _) => None,
-        },
-        Phase::Finishing { verdict } if super::is_settled(branch, verdict.decision) => None,
-        Phase::Finishing { verdict } => match (verdict.decision, branch.share) {
-            (Decision::Commit, Share::In) => Some(Op::Confirm),
-            (Decision::Commit, Share::Out | Share::Untouched) | (Decision::Abort, _) => {
-                Some(Op::Cancel)
-            }
-        },
+        Phase::Open { .. } => super::due_open(branch, Op::Try),
+        Phase::Finishing { verdict } => {
+            super::due_finishing(branch, verdict.decision, Op::Confirm, Op::Cancel)
+        }
         Phase::Forward { .. } | Phase::Ended { .. } => None,
     }
 }
 
-/// Whether a branch that takes part needs nothing more.
+/// Whether a branch that takes part, and has not followed the decision yet, needs nothing more.
 pub fn is_settled(branch: &Branch, decision: Decision) -> bool {
     match decision {
-        Decision::Commit => branch.second == Second::Done,
-        Decision::Abort => branch.second == Second::Done || branch.is_refused_and_kept(),
+        Decision::Commit => false,
+        Decision::Abort => branch.is_refused_and_kept(),
     }
 }

@@ -170,9 +170,18 @@ impl Transaction {
             Fact::Resolved { branch, resolution, .. } => {
                 let branch = &mut self.branches[branch.at()];
                 branch.second = Second::Resolved(*resolution);
-                branch.standing = Standing::Free;
             }
             Fact::Ended { outcome } => self.end(*outcome),
+        }
+        self.free_settled();
+    }
+
+    /// Nothing is waited for where nothing is to be done.
+    fn free_settled(&mut self) {
+        for at in 0..self.branches.len() {
+            if self.branches[at].is_stuck() && self.is_settled(index_of(at)) {
+                self.branches[at].standing = Standing::Free;
+            }
         }
     }
 
@@ -278,16 +287,16 @@ impl Transaction {
             | Fact::Retried { .. }
             | Fact::Parked { .. }
             | Fact::Resolved { .. } => Class::Forced,
-            Fact::Answered { branch, answer, .. } => self.class_of_answer(*branch, answer),
+            Fact::Answered { branch, op, answer, .. } => self.class_of_answer(*branch, *op, answer),
             Fact::Stuck { .. } | Fact::Ended { .. } => Class::Lazy,
         }
     }
 
     /// A refusal that may be answered otherwise next time is forced before it is told, and a
     /// reply that may, before another step reads it.
-    fn class_of_answer(&self, index: BranchIndex, answer: &Answer) -> Class {
+    fn class_of_answer(&self, index: BranchIndex, op: Op, answer: &Answer) -> Class {
         let again = match answer {
-            Answer::Done { .. } if !self.is_read(index) => return Class::Lazy,
+            Answer::Done { .. } if !self.is_read(index, op) => return Class::Lazy,
             Answer::Done { kept, .. } => *kept,
             Answer::Refused(refusal) => refusal.kept,
             Answer::Working | Answer::Unknown { .. } => return Class::Lazy,
@@ -301,8 +310,12 @@ impl Transaction {
         }
     }
 
-    fn is_read(&self, index: BranchIndex) -> bool {
-        self.branches.iter().any(|branch| branch.spec.reads.contains(&index))
+    /// Whether another step may yet be given this answer.
+    fn is_read(&self, index: BranchIndex, op: Op) -> bool {
+        let aborted = self.verdict().is_some_and(|verdict| verdict.decision == Decision::Abort);
+        op == Op::Action
+            && !aborted
+            && self.branches.iter().any(|branch| branch.spec.reads.contains(&index))
     }
 }
 
