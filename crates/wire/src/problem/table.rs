@@ -502,7 +502,7 @@ pub const TABLE: &[Row] = &[
         "As many requests wait as may",
         Page {
             happened: "So many requests wait for a decision or an end that no more are taken.",
-            data: "Whatever was asked for may have been recorded; only the waiting was refused.",
+            data: "Nothing was changed: only a request that does no more than wait is refused.",
             advice: "Ask for the transaction without waiting, or again later.",
         },
     ),
