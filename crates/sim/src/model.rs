@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use wholly_core::branch::{Answer, Direction, Mode, Op, Resolution};
 use wholly_core::document::{Document, Response};
 use wholly_core::effect::{Call, Content, Draft};
-use wholly_core::ids::{Body, BranchId, BranchIndex, Gid, Position};
+use wholly_core::ids::{Body, BranchId, BranchIndex, Digest, Gid, IdempotencyKey, Position};
 use wholly_core::record::{Begun, Cause, ClockMark, Decision, Fact, Outcome, Start};
 use wholly_core::rejection::Rejection;
 use wholly_core::time::Timestamp;
@@ -217,6 +217,8 @@ pub struct Case {
     pub ended: Option<(Position, Timestamp)>,
     /// Begun when.
     pub begun: Option<Timestamp>,
+    /// What makes its begin repeatable.
+    pub key: Option<(IdempotencyKey, Digest)>,
     /// When an operator parked it, and when one retried it.
     pub parked: Vec<(Position, Waits)>,
     /// Whether somebody holds its capability.
@@ -509,6 +511,10 @@ impl Case {
     fn learn_begun(&mut self, (position, at): (Position, Timestamp), begun: &Begun) {
         self.begun = Some(begun.begun);
         self.order.clear();
+        self.key = match &begun.start {
+            Start::Open { key, .. } => key.clone(),
+            Start::Plan { .. } | Start::Lost => None,
+        };
         self.deadline = match &begun.start {
             Start::Open { deadline, .. } => Some(*deadline),
             Start::Plan { deadline, .. } => *deadline,

@@ -16,8 +16,14 @@ pub(super) fn judge(ledger: &Ledger, evidence: &Evidence<'_>) -> Judgement {
             known_stays_known(ledger, request, reply)?;
             outcome_stays(ledger, reply)?;
             match reply {
-                Ok(Response::Begun { gid, begun, .. }) => same_begin(ledger, gid, *begun),
-                Ok(response) => good_answer(request, response),
+                Ok(Response::Begun { gid, begun, .. }) => {
+                    same_begin(ledger, gid, *begun)?;
+                    same_body(ledger, gid, request)
+                }
+                Ok(response) => {
+                    own_capability(request, response)?;
+                    good_answer(request, response)
+                }
                 Err(_) => Ok(()),
             }
         }
@@ -99,6 +105,42 @@ fn same_begin(ledger: &Ledger, gid: &Gid, begun: Timestamp) -> Judgement {
     match ledger.case(gid).and_then(|case| case.begun) {
         Some(known) if known == begun => Ok(()),
         known => Err(format!("{gid} was begun at {known:?}, and {begun} was answered")),
+    }
+}
+
+/// Whoever repeats a begin is given its capability only for the same key and body.
+fn same_body(ledger: &Ledger, gid: &Gid, request: &Request) -> Judgement {
+    let Request::Begin(begin) = request else { return Ok(()) };
+    let known = ledger.case(gid).and_then(|case| case.key.as_ref());
+    match (known, &begin.key) {
+        (None, None) => Ok(()),
+        (Some(known), Some(asked)) if known == asked => Ok(()),
+        (known, asked) => Err(format!("{gid} begun with {known:?} was given for {asked:?}")),
+    }
+}
+
+/// A capability opens the transaction it was given for, and no other under the same gid.
+fn own_capability(request: &Request, response: &Response) -> Judgement {
+    let held = match request {
+        Request::Register(register) => Some(register.begun),
+        Request::Commit(commit) => Some(commit.begun),
+        Request::Abort(abort) => Some(abort.begun),
+        Request::Begin(_)
+        | Request::Submit(_)
+        | Request::Get { .. }
+        | Request::Calls { .. }
+        | Request::Operate(_) => None,
+    };
+    let opened = match response {
+        Response::Registered { mark, .. } => Some(mark.begun),
+        Response::Transaction { document, .. } => Some(document.begun),
+        Response::Begun { .. } | Response::Submitted { .. } | Response::Calls(_) => None,
+    };
+    match (held, opened) {
+        (Some(held), Some(opened)) if held != opened => {
+            Err(format!("a capability of {held} opened the transaction of {opened}"))
+        }
+        (Some(_) | None, _) => Ok(()),
     }
 }
 
