@@ -42,11 +42,16 @@ pub enum Input {
         /// The highest begun the store ever forgot, by age or by bytes.
         forgotten: Timestamp,
     },
+    /// The store cannot say what it knows of a gid: its records cannot be read.
+    Unreadable {
+        /// Which gid.
+        gid: Gid,
+    },
     /// The store's room for new transactions has changed.
     Room(Room),
     /// The alarm rang.
     Woken,
-    /// Stop taking new transactions; what is open goes on.
+    /// Stop taking new transactions; what is open goes on, and every wait is over at once.
     Drain,
 }
 

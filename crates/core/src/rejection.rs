@@ -91,6 +91,11 @@ pub enum Rejection {
         /// What would have to be.
         why: &'static str,
     },
+    /// The records of this gid cannot be read: what it is, and whether it is free, is not known.
+    Unreadable {
+        /// Which.
+        gid: Gid,
+    },
     /// As many transactions are open as may be.
     OpenFull,
     /// The log is at its limit.
@@ -122,6 +127,7 @@ impl Rejection {
             Rejection::NotStuck { .. } => "not_stuck",
             Rejection::AlreadyEnded { .. } => "already_ended",
             Rejection::WrongPhase { .. } => "wrong_phase",
+            Rejection::Unreadable { .. } => "unreadable",
             Rejection::OpenFull => "open_full",
             Rejection::LogFull => "log_full",
             Rejection::WaitersFull => "waiters_full",
@@ -180,6 +186,12 @@ impl fmt::Display for Rejection {
             }
             Rejection::AlreadyEnded { gid } => write!(f, "{gid} has ended; nothing is left to do"),
             Rejection::WrongPhase { gid, why } => write!(f, "{gid}: {why}"),
+            Rejection::Unreadable { gid } => {
+                write!(
+                    f,
+                    "the records of {gid} cannot be read; restore the data folder from a copy"
+                )
+            }
             Rejection::OpenFull => {
                 f.write_str("as many transactions are open as may be; try again later")
             }

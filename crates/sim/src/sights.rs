@@ -124,7 +124,8 @@ fn of_rejection(rejection: &Rejection, tally: &mut Tally) {
         Rejection::Starting => tally.sight(Sight::Starting),
         Rejection::OpenFull => tally.sight(Sight::OpenFull),
         Rejection::WaitersFull => tally.sight(Sight::WaitersFull),
-        Rejection::GidUnknown { .. }
+        Rejection::Unreadable { .. }
+        | Rejection::GidUnknown { .. }
         | Rejection::BranchUnknown { .. }
         | Rejection::BranchContradicted { .. }
         | Rejection::NotOpen { .. }

@@ -210,9 +210,13 @@ impl Driver {
             Input::Found { gid, records, forgotten } => {
                 self.found(gid, &records, forgotten, effects);
             }
+            Input::Unreadable { gid } => self.unreadable(gid, effects),
             Input::Room(room) => self.room = room,
             Input::Woken => {}
-            Input::Drain => self.intake = Intake::Draining,
+            Input::Drain => {
+                self.intake = Intake::Draining;
+                self.end_waits(effects);
+            }
         }
         self.settle(effects);
     }

@@ -57,6 +57,14 @@ impl Driver {
         }
     }
 
+    /// The store cannot say what it knows of a gid: whoever asked hears that, and the others go on.
+    pub(super) fn unreadable(&mut self, gid: Gid, effects: &mut Vec<Effect>) {
+        for (id, _) in self.lookups.remove(&gid).unwrap_or_default() {
+            let rejection = Rejection::Unreadable { gid: gid.clone() };
+            self.reject(id, None, rejection, effects);
+        }
+    }
+
     /// A request about a transaction that the driver holds.
     fn on_open(&mut self, id: RequestId, slot: Slot, request: Request, effects: &mut Vec<Effect>) {
         let transaction = &self.slots.entry(slot).transaction;

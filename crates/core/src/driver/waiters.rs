@@ -1,7 +1,7 @@
 //! Requests that wait: for a try's answer, a decision, or an end; never longer than they said.
 
 use super::entry::{Entry, Slot, Slots};
-use super::{Driver, Timer, TimerKey, Timers};
+use super::{Driver, Intake, Timer, TimerKey, Timers};
 use crate::branch::First;
 use crate::document::{Arrival, Freshness, Response, TryAnswer};
 use crate::effect::{Effect, Mark};
@@ -90,7 +90,7 @@ impl Driver {
             None => return self.answer(id, slot, None, shape, effects),
         };
         // What was asked is done; there is only no room to wait for what comes of it.
-        if self.is_full_for(slot, awaited) {
+        if self.is_full_for(slot, awaited) || self.intake == Intake::Draining {
             return self.answer(id, slot, Some(awaited), shape, effects);
         }
         let at = self.now.monotonic.plus_ms(wait_ms.min(self.limits.wait_ms_max));
@@ -117,6 +117,14 @@ impl Driver {
                 self.waiters.remove(id, &mut self.slots, &mut self.timers);
                 self.answer(id, slot, Some(awaited), shape, effects);
             }
+        }
+    }
+
+    /// Every wait is over, for the coordinator is being stopped.
+    pub(super) fn end_waits(&mut self, effects: &mut Vec<Effect>) {
+        let waiting: Vec<RequestId> = self.waiters.waiters.keys().copied().collect();
+        for id in waiting {
+            self.wait_over(id, effects);
         }
     }
 

@@ -339,6 +339,7 @@ impl Shell {
                 | Input::Answered { .. }
                 | Input::Durable(_)
                 | Input::Found { .. }
+                | Input::Unreadable { .. }
                 | Input::Room(_)
                 | Input::Drain => {}
             }

@@ -107,6 +107,7 @@ fn subject_of_rejection(rejection: &Rejection) -> Option<&Gid> {
         | Rejection::BranchUnknown { gid, .. }
         | Rejection::NotOpen { gid }
         | Rejection::AlreadyEnded { gid }
+        | Rejection::Unreadable { gid }
         | Rejection::WrongPhase { gid, .. } => Some(gid),
         Rejection::BranchContradicted { .. }
         | Rejection::PlanInvalid(_)

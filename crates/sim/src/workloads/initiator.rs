@@ -386,6 +386,7 @@ impl Initiator {
         match rejection {
             Rejection::Starting
             | Rejection::OpenFull
+            | Rejection::Unreadable { .. }
             | Rejection::LogFull
             | Rejection::Draining
             | Rejection::WaitersFull => self.again(purpose, desk),

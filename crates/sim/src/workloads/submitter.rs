@@ -133,6 +133,7 @@ impl Submitter {
         match rejection {
             Rejection::Starting
             | Rejection::OpenFull
+            | Rejection::Unreadable { .. }
             | Rejection::LogFull
             | Rejection::Draining
             | Rejection::WaitersFull => self.pause(purpose, desk),

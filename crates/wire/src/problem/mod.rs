@@ -85,6 +85,7 @@ impl<'a> Problem<'a> {
                 | Rejection::NotStuck { .. }
                 | Rejection::AlreadyEnded { .. }
                 | Rejection::WrongPhase { .. }
+                | Rejection::Unreadable { .. }
                 | Rejection::OpenFull
                 | Rejection::LogFull
                 | Rejection::WaitersFull
@@ -115,6 +116,7 @@ fn gid_of(rejection: &Rejection) -> Option<&Gid> {
         | Rejection::BranchUnknown { gid, .. }
         | Rejection::NotOpen { gid }
         | Rejection::AlreadyEnded { gid }
+        | Rejection::Unreadable { gid }
         | Rejection::WrongPhase { gid, .. } => Some(gid),
         Rejection::Decided { document } => Some(&document.gid),
         Rejection::BranchContradicted { .. }

@@ -65,6 +65,8 @@ pub enum Grpc {
     Unimplemented,
     /// A broken promise of ours.
     Internal,
+    /// What was kept is damaged.
+    DataLoss,
     /// Not at the moment.
     Unavailable,
 }
@@ -79,6 +81,7 @@ words!(Grpc {
     FailedPrecondition => "FAILED_PRECONDITION",
     Unimplemented => "UNIMPLEMENTED",
     Internal => "INTERNAL",
+    DataLoss => "DATA_LOSS",
     Unavailable => "UNAVAILABLE",
 });
 
@@ -116,8 +119,8 @@ const fn code(
 const NOTHING: &str = "Nothing was changed by this request.";
 
 use Grpc::{
-    AlreadyExists, DeadlineExceeded, FailedPrecondition, Internal, InvalidArgument, NotFound,
-    PermissionDenied, ResourceExhausted, Unavailable, Unimplemented,
+    AlreadyExists, DataLoss, DeadlineExceeded, FailedPrecondition, Internal, InvalidArgument,
+    NotFound, PermissionDenied, ResourceExhausted, Unavailable, Unimplemented,
 };
 use Retry::{Later, Never, Now};
 
@@ -504,6 +507,18 @@ pub const TABLE: &[Row] = &[
             happened: "So many requests wait for a decision or an end that no more are taken.",
             data: "Nothing was changed: only a request that does no more than wait is refused.",
             advice: "Ask for the transaction without waiting, or again later.",
+        },
+    ),
+    code(
+        "unreadable",
+        (500, DataLoss, Never),
+        "The records of this transaction cannot be read",
+        Page {
+            happened: "The log holds records of this gid, and they are damaged.",
+            data: "Nothing was changed. What was decided of this transaction cannot be said, nor is \
+                   its gid free. Other transactions are not touched.",
+            advice: "Stop the coordinator and restore its data folder from a copy; ask the \
+                     participants how the transaction stands.",
         },
     ),
     code(

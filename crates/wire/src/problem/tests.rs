@@ -54,6 +54,7 @@ fn rejections() -> Vec<Rejection> {
         Rejection::WaitersFull,
         Rejection::Starting,
         Rejection::Draining,
+        Rejection::Unreadable { gid: gid() },
     ];
     let mut places: Vec<usize> = all.iter().map(place).collect();
     places.sort_unstable();
@@ -83,6 +84,7 @@ fn place(rejection: &Rejection) -> usize {
         Rejection::WaitersFull => 17,
         Rejection::Starting => 18,
         Rejection::Draining => 19,
+        Rejection::Unreadable { .. } => 20,
     }
 }
 
