@@ -4,7 +4,7 @@ use crate::agenda::Event;
 use crate::chance::Chance;
 use crate::client::{Asked, words_of, words_of_reply};
 use crate::disk::SimDisk;
-use crate::log::Log;
+use crate::log::{Log, Space};
 use crate::model::{Evidence, Ready, Remains, issued};
 use crate::mutants::{Bug, is_on};
 use crate::network::{Letter, Sender};
@@ -90,7 +90,7 @@ impl Coordinator {
     pub fn start(&mut self, stage: &mut Stage) {
         stage.clock.boot(stage.now_us);
         let salt = stage.chance.bits();
-        let log = match Log::recover(&self.disk, salt) {
+        let log = match Log::recover(&self.disk, stage.space, salt) {
             Ok(log) => log,
             Err(error) => {
                 stage.court.refuse("decided once", format!("the log cannot be read: {error}"));
@@ -118,7 +118,7 @@ impl Coordinator {
         let position = loaded.position;
         let worst = match self.disk.is_settled() {
             true => Ok(position),
-            false => Log::position_on(self.disk.at_worst()),
+            false => Log::position_on(self.disk.at_worst(), stage.space),
         };
         let worst = match worst {
             Ok(worst) => worst,
@@ -233,6 +233,9 @@ impl Coordinator {
         });
         sights::of_reply(&asked.request, &reply, &mut stage.tally);
         let request = &asked.request;
+        if stage.space != Space::Ample {
+            stage.court.ledger.forgotten = process.log.forgotten();
+        }
         let platter = self.disk.platter();
         stage.hear(&Evidence::Replied { request, reply: &reply, proof, platter });
         match (asked.client, request) {
@@ -292,7 +295,7 @@ impl Coordinator {
         match completion {
             Completion::Durable(position) => self.step(Input::Durable(position), stage),
             Completion::Room(room) => self.step(Input::Room(room), stage),
-            Completion::Lost { .. } => {}
+            Completion::Lost { .. } => stage.tally.sight(Sight::ForgottenEarly),
             Completion::Failed(_) => self.die(Death::Stopped, stage),
         }
     }

@@ -29,12 +29,27 @@ enum State {
     Broken,
 }
 
-/// Small segments, so that a run sees many of them.
-fn options(salt: u64) -> Options {
+/// How much a log may take. Segments are small, so that a run sees many of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Space {
+    /// More than a run needs.
+    Ample,
+    /// So little that begins are refused and outcomes are forgotten before their time.
+    Tight {
+        /// In all.
+        bytes_max: u64,
+    },
+}
+
+fn options(space: Space, salt: u64) -> Options {
+    let (log_bytes_max, segment_bytes) = match space {
+        Space::Ample => (64 << 20, 48 << 10),
+        Space::Tight { bytes_max } => (bytes_max, bytes_max / 4),
+    };
     Options {
         ended_max: 100_000,
-        log_bytes_max: 64 << 20,
-        segment_bytes: 48 << 10,
+        log_bytes_max,
+        segment_bytes,
         prewrite_bytes: 4 << 10,
         batch_bytes_max: 1 << 20,
         salt,
@@ -45,14 +60,14 @@ fn options(salt: u64) -> Options {
 
 impl Log {
     /// Reads back what a disk holds; what must be written again is asked for as operations.
-    pub fn recover(disk: &SimDisk, salt: u64) -> Result<Log, OpenError> {
-        let recovery = Recovery::read(disk, options(salt))?;
+    pub fn recover(disk: &SimDisk, space: Space, salt: u64) -> Result<Log, OpenError> {
+        let recovery = Recovery::read(disk, options(space, salt))?;
         Ok(Log { state: State::Reading(Box::new(recovery)) })
     }
 
     /// The last position that would be found on a disk on which nothing breaks.
-    pub fn position_on(mut disk: SimDisk) -> Result<Position, String> {
-        let mut recovery = Recovery::read(&disk, options(0)).map_err(|e| e.to_string())?;
+    pub fn position_on(mut disk: SimDisk, space: Space) -> Result<Position, String> {
+        let mut recovery = Recovery::read(&disk, options(space, 0)).map_err(|e| e.to_string())?;
         let (calm, mut chance, mut tally) = (Odds::calm(), Chance::new(0), Tally::default());
         while let Some(op) = recovery.next() {
             let result = disk.carry_out(&op, Position(0), (&calm, &mut chance, &mut tally));
@@ -123,6 +138,16 @@ impl Log {
         match &self.state {
             State::Used { committer, .. } => committer.appended(),
             State::Reading(_) | State::Broken => Position(0),
+        }
+    }
+
+    /// The highest begun ever forgotten.
+    pub fn forgotten(&self) -> Timestamp {
+        match &self.state {
+            State::Used { index, .. } => {
+                index.read().expect("nobody panics while holding the index").forgotten()
+            }
+            State::Reading(_) | State::Broken => Timestamp(0),
         }
     }
 

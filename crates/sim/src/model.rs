@@ -246,6 +246,8 @@ pub struct Ledger {
     pub appended: Position,
     /// The highest position that anything which left had needed.
     pub needed: Position,
+    /// Where outcomes are forgotten for want of room: the highest begun of those that were.
+    pub forgotten: Timestamp,
     /// The latest begin ever given, lost ones included.
     pub begun_max: Timestamp,
     /// The same at the last start of the coordinator.
@@ -330,7 +332,8 @@ impl Ledger {
     /// Whether a case may be forgotten: it ended before the retention time, and the log says so.
     pub fn may_be_forgotten(&self, case: &Case) -> bool {
         let (Some(begun), Some((_, ended))) = (case.begun, case.ended) else { return false };
-        self.marks.iter().any(|(_, mark)| begun < mark.limit && ended < mark.ended_before)
+        let early = begun <= self.forgotten;
+        early || self.marks.iter().any(|(_, mark)| begun < mark.limit && ended < mark.ended_before)
     }
 
     /// Whether everything of a case's age has ended long ago, as calls say to participants.

@@ -134,8 +134,8 @@ fn of_rejection(rejection: &Rejection, tally: &mut Tally) {
         | Rejection::TooLarge { .. }
         | Rejection::NotStuck { .. }
         | Rejection::AlreadyEnded { .. }
-        | Rejection::WrongPhase { .. }
-        | Rejection::LogFull => {}
+        | Rejection::WrongPhase { .. } => {}
+        Rejection::LogFull => tally.sight(Sight::LogFull),
         Rejection::Draining => tally.sight(Sight::Draining),
     }
 }

@@ -176,6 +176,10 @@ counted! {
         Draining => "begin while draining",
         /// The coordinator saw its wall clock jump further than it believes.
         JumpSeen => "clock jump waited out",
+        /// The log was at its limit.
+        LogFull => "log full",
+        /// Outcomes were forgotten before their time, for want of room.
+        ForgottenEarly => "forgotten early",
         /// As many were open as may.
         OpenFull => "open full",
         /// As many waited as may.

@@ -6,6 +6,7 @@ use crate::checkers::{Court, Violation};
 use crate::client::{Asked, Client, Desk, Heard, Presence};
 use crate::clock::Clock;
 use crate::coordinator::Coordinator;
+use crate::log::Space;
 use crate::model::Evidence;
 use crate::network::Network;
 use crate::odds::{Odds, TICK_US};
@@ -62,6 +63,8 @@ pub struct Stage {
     pub gids: Vec<Gid>,
     /// Whether anything still breaks.
     pub season: Season,
+    /// How much the coordinator's log may take.
+    pub space: Space,
     /// Branches that a workload gives one transaction at most.
     pub branches_max: u64,
 }
@@ -197,6 +200,10 @@ impl World {
         let participants: Vec<Participant> =
             (0..PARTICIPANTS).map(|number| Participant::new(number, keeps(&mut chance))).collect();
         let coordinator = Coordinator::new(limits.clone(), &mut chance);
+        let space = match chance.below(8) {
+            0 => Space::Tight { bytes_max: chance.within(6_000, 24_000) },
+            _ => Space::Ample,
+        };
         let branches_max = *chance.pick(&[2, 5, 5, 5, 12]);
         let mut stage = Stage {
             now_us: 0,
@@ -212,6 +219,7 @@ impl World {
             gids: Vec::new(),
             season: Season::Faults,
             branches_max,
+            space,
         };
         let (seats, last_start_us) = seat(order, &mut stage);
         stage.after(0, Event::CoordinatorStarts);

@@ -5,6 +5,7 @@ use super::submitter::{Script, Submitter};
 use super::{Cast, any_participant, destination, gid, operation};
 use crate::chance::Chance;
 use crate::client::{branch_name, declare};
+use crate::log::Space;
 use crate::model::{Form, Intent, Wanted};
 use crate::world::Stage;
 use wholly_core::branch::{Direction, Mode};
@@ -21,9 +22,10 @@ pub fn cast(number: u64, stage: &mut Stage) -> Cast {
 /// What a submitter means to do.
 pub(crate) fn plan(workload: &'static str, number: u64, stage: &mut Stage) -> Script {
     let steps = steps(workload, stage);
-    let (gid, source) = match stage.chance.below(5) {
-        0 => (None, GidSource::Issued),
-        _ => (Some(gid(number, stage)), GidSource::Client),
+    let choice = stage.chance.below(5);
+    let (gid, source) = match (choice, stage.space) {
+        (0, _) | (_, Space::Tight { .. }) => (None, GidSource::Issued),
+        (_, Space::Ample) => (Some(gid(number, stage)), GidSource::Client),
     };
     let chance = &mut stage.chance;
     Script {

@@ -4,6 +4,7 @@ use super::initiator::{Initiator, Script, script, wish};
 use super::{Cast, any_participant, gid};
 use crate::chance::Chance;
 use crate::client::{branch_name, declare};
+use crate::log::Space;
 use crate::model::{Form, Intent, Wanted};
 use crate::world::Stage;
 use wholly_core::branch::{BranchSpec, Caller, Direction, Mode};
@@ -23,13 +24,14 @@ pub(crate) fn open(
     stage: &mut Stage,
 ) -> Script {
     let wishes = wishes(workload, mode, stage);
-    match stage.chance.below(3) {
-        0 => script(None, wishes, &mut stage.chance),
-        1 => {
+    let choice = stage.chance.below(3);
+    match (choice, stage.space) {
+        (0, _) | (_, Space::Tight { .. }) => script(None, wishes, &mut stage.chance),
+        (1, Space::Ample) => {
             let gid = gid(number, stage);
             script(Some(gid), wishes, &mut stage.chance)
         }
-        _ => {
+        (_, Space::Ample) => {
             let (gid, key) = keyed(number, stage);
             let mut script = script(Some(gid), wishes, &mut stage.chance);
             script.key = Some((key, Digest([1; 32])));
