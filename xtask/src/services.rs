@@ -3,10 +3,11 @@
 use crate::{Failure, process};
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 
 /// The variable that tells tests where PostgreSQL is.
@@ -247,11 +248,24 @@ fn id(args: &[&str]) -> Result<u32, Failure> {
     said.trim().parse().map_err(|e| Failure::new(format!("`id` said {said:?}: {e}")))
 }
 
+/// Ports below those from which the system takes one for an outgoing connection: such a connection
+/// could hold the port of a server that is being started again.
+const PORTS: std::ops::Range<u16> = 20_000..32_000;
+
 /// A port of the loopback that nobody listens on.
 pub(crate) fn free_port() -> Result<u16, Failure> {
-    let listener = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr());
-    let address = listener.map_err(|e| Failure::new(format!("finding a free port failed: {e}")))?;
-    Ok(address.port())
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let span = u32::from(PORTS.end - PORTS.start);
+    // Tasks side by side begin at different places.
+    let begin = std::process::id().wrapping_mul(101);
+    for _ in 0..span {
+        let offset = begin.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % span;
+        let port = PORTS.start + u16::try_from(offset).expect("below the span");
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    Err(Failure::new(format!("no port of {PORTS:?} is free")))
 }
 
 /// Where a program is: on the path, or where Debian puts PostgreSQL's newest.

@@ -104,7 +104,8 @@ impl Load<'_> {
             let order = Order { id: format!("{}-{count}", self.number), sku };
             self.ledger.begun(&order);
             match chance.below(5) {
-                0 | 1 => self.saga(&order),
+                0 => self.saga(&order, Wish::Commit),
+                1 => self.saga(&order, Wish::Abort),
                 2 => self.tcc(&order, Wish::Commit),
                 3 => self.tcc(&order, Wish::Abort),
                 _ if chance.below(2) == 0 => self.shop(&order, "saga"),
@@ -113,9 +114,18 @@ impl Load<'_> {
         }
     }
 
-    fn saga(&self, order: &Order) {
-        let Some(reply) = self.insist(|client| client.submit(order)) else { return };
-        self.ledger.note(order, &reply);
+    /// One that is aborted turns with steps of which nothing is known yet, or has been decided.
+    fn saga(&self, order: &Order, wish: Wish) {
+        let Some(submitted) = self.insist(|client| client.submit(order)) else { return };
+        self.ledger.note(order, &submitted);
+        match (wish, submitted.body["capability"].as_str()) {
+            (Wish::Abort, Some(capability)) => {
+                if let Some(reply) = self.insist(|client| client.abort(order, capability)) {
+                    self.ledger.note(order, &reply);
+                }
+            }
+            (Wish::Commit | Wish::Abort, _) => (),
+        }
         if let Some(reply) = self.insist(|client| client.ended(&order.gid())) {
             self.ledger.note(order, &reply);
         }
@@ -173,7 +183,7 @@ impl Load<'_> {
     }
 }
 
-/// What the initiator of a TCC wants.
+/// What an initiator wants.
 #[derive(Clone, Copy)]
 enum Wish {
     Commit,

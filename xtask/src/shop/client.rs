@@ -57,7 +57,7 @@ impl Client {
         let plan = json!({ "name": "place-order", "steps": [
             step("order", "orders.create", order.create(), &[]),
             step("stock", "stock.lock-now", order.lock(), &["order"]),
-            step("points", "points.deduct-now", order.deduct(), &["stock"]),
+            step("points", "points.deduct-now", order.deduct(), &["order"]),
         ]});
         self.ask("PUT", &format!("/v1/transactions/{}", order.gid()), &[], Some(&plan))
     }
