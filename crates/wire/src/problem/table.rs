@@ -515,8 +515,8 @@ pub const TABLE: &[Row] = &[
         "The records of this transaction cannot be read",
         Page {
             happened: "The log holds records of this gid, and they are damaged.",
-            data: "Nothing was changed. What was decided of this transaction cannot be said, nor is \
-                   its gid free. Other transactions are not touched.",
+            data: "Nothing was changed. What was decided of this transaction cannot be said, nor \
+                   is its gid free. Other transactions are not touched.",
             advice: "Stop the coordinator and restore its data folder from a copy; ask the \
                      participants how the transaction stands.",
         },
