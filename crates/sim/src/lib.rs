@@ -2,7 +2,7 @@
 //! from one seed, with everything breaking that can break, and the promises watched.
 //!
 //! Reading order: `world` (the agenda), `coordinator`, `participant`, `client`, `workloads` (who
-//! is there), `network`, `disk`, `clock`, `odds` (what breaks), `model`, `checkers` (what is
+//! is there), `network`, `disk`, `clock`, `odds` (what breaks), `evidence`, `model`, `checkers` (what is
 //! promised), `tally`, `trace`, `report` (what is told).
 
 pub mod agenda;
@@ -12,6 +12,7 @@ pub mod client;
 pub mod clock;
 pub mod coordinator;
 pub mod disk;
+pub mod evidence;
 pub mod log;
 pub mod model;
 pub mod mutants;

@@ -2,135 +2,15 @@
 //! wanted, what took effect in the participants' books, what was told, and what stands in the log
 //! that survived.
 
+use crate::evidence::{Closed, Evidence, document};
 use std::collections::BTreeMap;
 use wholly_core::branch::{Answer, Direction, Mode, Op, Resolution};
-use wholly_core::document::{Document, Response};
-use wholly_core::effect::{Call, Content, Draft};
+use wholly_core::document::{Response, TryAnswer};
+use wholly_core::effect::{Content, Draft};
 use wholly_core::ids::{Body, BranchId, BranchIndex, Digest, Gid, IdempotencyKey, Position};
+use wholly_core::input::Request;
 use wholly_core::record::{Begun, Cause, ClockMark, Decision, Fact, Outcome, Start};
-use wholly_core::rejection::Rejection;
 use wholly_core::time::Timestamp;
-
-/// Something that a checker may judge.
-#[derive(Debug)]
-pub enum Evidence<'a> {
-    /// The driver asked for records to be appended, and has applied them.
-    Appended(&'a Draft),
-    /// A call left the coordinator while so much was really on the platter.
-    Called {
-        /// The call.
-        call: &'a Call,
-        /// Everything up to here would survive a loss of power.
-        platter: Position,
-    },
-    /// A reply left the coordinator.
-    Replied {
-        /// What was asked.
-        request: &'a wholly_core::input::Request,
-        /// What was said.
-        reply: &'a Result<Response, Rejection>,
-        /// What the driver says it needed and had.
-        proof: wholly_core::effect::Proof,
-        /// Everything up to here would survive a loss of power.
-        platter: Position,
-    },
-    /// A participant committed a local transaction with an effect of the business.
-    Took(&'a Took),
-    /// A participant kept a refusal, or the word that a branch was cancelled before it began.
-    Closed {
-        /// Of which transaction.
-        gid: &'a Gid,
-        /// Of which branch.
-        branch: &'a BranchId,
-        /// Why nothing will take effect.
-        why: Closed,
-    },
-    /// A participant met a call that no order of the coordinator's can have sent.
-    Illegal {
-        /// Of which transaction.
-        gid: &'a Gid,
-        /// Of which branch.
-        branch: &'a BranchId,
-        /// What was asked.
-        op: Op,
-    },
-    /// A participant refused a call, for its transaction ended longer ago than anything is kept.
-    Stale {
-        /// Of which transaction.
-        gid: &'a Gid,
-        /// Begun when.
-        begun: Timestamp,
-    },
-    /// The coordinator came back and found so much.
-    Recovered {
-        /// The last position it found.
-        position: Position,
-        /// What it would find if power were lost at this moment.
-        worst: Position,
-    },
-    /// The world was healed long enough ago: everything must have ended.
-    Over(Remains),
-    /// What a transaction looked like to an auditor after that.
-    Audited {
-        /// Which.
-        gid: &'a Gid,
-        /// What the coordinator said.
-        reply: &'a Result<Response, Rejection>,
-    },
-}
-
-/// What the coordinator still holds.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Remains {
-    /// Whether it is up and ready.
-    pub ready: Ready,
-    /// Open transactions.
-    pub open: u64,
-    /// Calls that left and were not answered.
-    pub in_flight: u64,
-    /// Requests that wait.
-    pub waiters: u64,
-    /// Effects held back.
-    pub held: u64,
-}
-
-/// Whether the coordinator serves.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Ready {
-    /// It does.
-    Yes,
-    /// It does not.
-    #[default]
-    No,
-}
-
-/// An effect in a participant's books.
-#[derive(Clone, Debug)]
-pub struct Took {
-    /// Of which transaction.
-    pub gid: Gid,
-    /// Begun when.
-    pub begun: Timestamp,
-    /// Of which branch.
-    pub branch: BranchId,
-    /// What was done.
-    pub op: Op,
-    /// With what.
-    pub payload: Body,
-    /// With which replies of earlier steps.
-    pub replies: Vec<(BranchId, Body)>,
-    /// At which participant.
-    pub participant: usize,
-}
-
-/// Why a branch will take no effect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Closed {
-    /// The business refused, and the row keeps it.
-    Refused,
-    /// It was cancelled before it began.
-    NullCancelled,
-}
 
 /// What one or several clients want of one gid.
 #[derive(Clone, Debug)]
@@ -169,6 +49,26 @@ pub struct Wanted {
     pub direction: Direction,
 }
 
+/// A try's final answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TriedOr {
+    /// It was done.
+    Done,
+    /// It was refused.
+    Refused,
+}
+
+impl TriedOr {
+    /// What an answer to a registration says, if it is final.
+    pub fn of(answer: &TryAnswer) -> Option<TriedOr> {
+        match answer {
+            TryAnswer::Done { .. } => Some(TriedOr::Done),
+            TryAnswer::Refused(_) => Some(TriedOr::Refused),
+            TryAnswer::Unknown => None,
+        }
+    }
+}
+
 /// What a call carried: op, payload, replies of earlier steps.
 pub type Carried = (Op, Body, Vec<(BranchId, Body)>);
 
@@ -189,6 +89,8 @@ pub struct Truth {
     pub registered: Option<Position>,
     /// When it came to wait for an operator, and when it no more did.
     pub waits: Vec<(Position, Waits)>,
+    /// What an initiator was told of its try.
+    pub told: Option<TriedOr>,
     /// What an operator said of it, in the log that survived.
     pub resolved: Option<(Position, Resolution)>,
     /// What its calls carried: op, payload, replies.
@@ -286,18 +188,6 @@ pub fn purpose(payload: &Body) -> Option<(usize, usize)> {
     Some((number(0), number(8)))
 }
 
-/// The document in a reply, if it holds one.
-pub fn document(reply: &Result<Response, Rejection>) -> Option<&Document> {
-    match reply {
-        Ok(Response::Submitted { document, .. } | Response::Transaction { document, .. }) => {
-            Some(document)
-        }
-        Err(Rejection::Decided { document }) => Some(document),
-        Ok(Response::Begun { .. } | Response::Registered { .. } | Response::Calls(_)) => None,
-        Err(_) => None,
-    }
-}
-
 impl Ledger {
     /// The wanted branch a payload was made for.
     pub fn wanted(&self, payload: &Body) -> Option<(&Intent, &Wanted)> {
@@ -376,8 +266,18 @@ impl Ledger {
                     truth.carried.push(carried);
                 }
             }
-            Evidence::Replied { reply, proof, .. } => {
+            Evidence::Replied { request, reply, proof, .. } => {
                 self.needed = self.needed.max(proof.needed);
+                if let (
+                    Request::Register(register),
+                    Ok(Response::Registered { branch, answer, .. }),
+                ) = (request, reply)
+                {
+                    if let Some(case) = self.case_of_mut(&register.gid, register.begun) {
+                        let truth = case.truth_mut(branch);
+                        truth.told = truth.told.or(TriedOr::of(answer));
+                    }
+                }
                 if let Ok(Response::Begun { gid, begun, .. }) = reply {
                     self.case_mut(gid).capability = Some(*begun);
                 }

@@ -2,7 +2,7 @@
 //! together; what is in hand is lost when it dies.
 
 use crate::agenda::Event;
-use crate::model::{Closed, Evidence, Took};
+use crate::evidence::{Closed, Evidence, Took};
 use crate::mutants::{Bug, is_on};
 use crate::network::Letter;
 use crate::tally::{Fault, Sight};

@@ -1,7 +1,8 @@
 //! Atomic: in the end all branches stand, or none does, as everybody was told.
 
 use super::Judgement;
-use crate::model::{Case, Evidence, Form, Ledger, Truth, document};
+use crate::evidence::{Evidence, document};
+use crate::model::{Case, Form, Ledger, Truth};
 use wholly_core::branch::{Branch, Mode, Op, Resolution, Second, Share};
 use wholly_core::document::Document;
 use wholly_core::ids::Gid;

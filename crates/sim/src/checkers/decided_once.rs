@@ -1,7 +1,8 @@
 //! Decided once: a decision never changes or disappears, through any crash.
 
 use super::Judgement;
-use crate::model::{Case, Evidence, Ledger, document};
+use crate::evidence::{Evidence, document};
+use crate::model::{Case, Ledger};
 use wholly_core::effect::{Content, Draft};
 use wholly_core::ids::Gid;
 use wholly_core::record::{Decision, Fact, Start};

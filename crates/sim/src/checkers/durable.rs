@@ -1,7 +1,8 @@
 //! No effect before its version is durable: measured at the platter, not at the driver's word.
 
 use super::Judgement;
-use crate::model::{Evidence, Ledger, document};
+use crate::evidence::{Evidence, document};
+use crate::model::Ledger;
 use wholly_core::branch::Op;
 use wholly_core::effect::Proof;
 use wholly_core::ids::{BranchId, Gid, Position};

@@ -1,7 +1,8 @@
 //! It ends: once the world is healed, everything ends within the bound, and nothing stays behind.
 
 use super::Judgement;
-use crate::model::{Evidence, Ledger, Ready, Remains};
+use crate::evidence::{Evidence, Ready, Remains};
+use crate::model::Ledger;
 use wholly_core::document::Response;
 use wholly_core::record::PhaseName;
 

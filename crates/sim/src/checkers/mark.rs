@@ -1,7 +1,8 @@
 //! The mark: what a call says of its age is so, and what it says is over has ended durably.
 
 use super::Judgement;
-use crate::model::{Case, Evidence, Ledger};
+use crate::evidence::Evidence;
+use crate::model::{Case, Ledger};
 use wholly_core::effect::Call;
 use wholly_core::ids::Position;
 

@@ -10,7 +10,8 @@ mod one_answer;
 mod turn;
 mod unknown_is_neither;
 
-use crate::model::{Evidence, Ledger};
+use crate::evidence::Evidence;
+use crate::model::Ledger;
 
 /// A promise that was broken.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,7 +1,8 @@
 //! Once: each operation takes effect at most once, and none out of order.
 
 use super::Judgement;
-use crate::model::{Evidence, Ledger, Took};
+use crate::evidence::{Evidence, Took};
+use crate::model::Ledger;
 use wholly_core::branch::Op;
 
 pub(super) fn judge(ledger: &Ledger, evidence: &Evidence<'_>) -> Judgement {

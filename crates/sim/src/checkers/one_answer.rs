@@ -1,7 +1,8 @@
 //! One answer: no client gets two different final answers, and unknown only before a final one.
 
 use super::Judgement;
-use crate::model::{Evidence, Ledger, is_issued, purpose};
+use crate::evidence::Evidence;
+use crate::model::{Ledger, is_issued, purpose};
 use wholly_core::branch::Share;
 use wholly_core::document::{Arrival, Document, Response};
 use wholly_core::ids::Gid;
@@ -89,7 +90,7 @@ fn is_forgotten(ledger: &Ledger, gid: &Gid) -> bool {
 }
 
 fn outcome_stays(ledger: &Ledger, reply: &Result<Response, Rejection>) -> Judgement {
-    let Some(document) = crate::model::document(reply) else { return Ok(()) };
+    let Some(document) = crate::evidence::document(reply) else { return Ok(()) };
     let case = ledger.case_of(&document.gid, document.begun);
     let told = case.and_then(|case| case.told_outcome);
     match (told, document.outcome) {

@@ -2,7 +2,8 @@
 //! nothing is called that nobody wanted, or too early.
 
 use super::Judgement;
-use crate::model::{Case, Evidence, Form, Intent, Ledger, Took, Truth, purpose};
+use crate::evidence::{Evidence, Took};
+use crate::model::{Case, Form, Intent, Ledger, Truth, purpose};
 use wholly_core::branch::{Direction, Mode, Op};
 use wholly_core::effect::Call;
 use wholly_core::ids::BranchId;

@@ -2,7 +2,8 @@
 //! participant's books, and nothing is handed on that might be answered otherwise.
 
 use super::Judgement;
-use crate::model::{Case, Evidence, Ledger, Truth, document};
+use crate::evidence::{Evidence, document};
+use crate::model::{Case, Ledger, TriedOr, Truth};
 use wholly_core::branch::{Branch, First, Kept, Mode, Op, Second, Share};
 use wholly_core::document::{Document, Response, TryAnswer};
 use wholly_core::effect::Call;
@@ -45,6 +46,12 @@ fn has_first(truth: Option<&Truth>) -> bool {
 }
 
 fn try_answer(branch: &BranchId, answer: &TryAnswer, truth: Option<&Truth>) -> Judgement {
+    let told = truth.and_then(|truth| truth.told);
+    // Told done, it may be told refused after a crash: by another process of the participant that
+    // has no such operation. Told refused, it stays so.
+    if told == Some(TriedOr::Refused) && TriedOr::of(answer) == Some(TriedOr::Done) {
+        return Err(format!("{branch} was told refused, then done"));
+    }
     match answer {
         TryAnswer::Done { .. } if !has_first(truth) => {
             Err(format!("{branch} was told done, and had no effect"))

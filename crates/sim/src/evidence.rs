@@ -1,0 +1,142 @@
+//! Evidence: what is put before the checkers, as it happens.
+
+use wholly_core::branch::Op;
+use wholly_core::document::{Document, Response};
+use wholly_core::effect::{Call, Draft, Proof};
+use wholly_core::ids::{Body, BranchId, Gid, Position};
+use wholly_core::input::Request;
+use wholly_core::rejection::Rejection;
+use wholly_core::time::Timestamp;
+
+/// Something that a checker may judge.
+#[derive(Debug)]
+pub enum Evidence<'a> {
+    /// The driver asked for records to be appended, and has applied them.
+    Appended(&'a Draft),
+    /// A call left the coordinator while so much was really on the platter.
+    Called {
+        /// The call.
+        call: &'a Call,
+        /// Everything up to here would survive a loss of power.
+        platter: Position,
+    },
+    /// A reply left the coordinator.
+    Replied {
+        /// What was asked.
+        request: &'a Request,
+        /// What was said.
+        reply: &'a Result<Response, Rejection>,
+        /// What the driver says it needed and had.
+        proof: Proof,
+        /// Everything up to here would survive a loss of power.
+        platter: Position,
+    },
+    /// A participant committed a local transaction with an effect of the business.
+    Took(&'a Took),
+    /// A participant kept a refusal, or the word that a branch was cancelled before it began.
+    Closed {
+        /// Of which transaction.
+        gid: &'a Gid,
+        /// Of which branch.
+        branch: &'a BranchId,
+        /// Why nothing will take effect.
+        why: Closed,
+    },
+    /// A participant met a call that no order of the coordinator's can have sent.
+    Illegal {
+        /// Of which transaction.
+        gid: &'a Gid,
+        /// Of which branch.
+        branch: &'a BranchId,
+        /// What was asked.
+        op: Op,
+    },
+    /// A participant refused a call, for its transaction ended longer ago than anything is kept.
+    Stale {
+        /// Of which transaction.
+        gid: &'a Gid,
+        /// Begun when.
+        begun: Timestamp,
+    },
+    /// The coordinator came back and found so much.
+    Recovered {
+        /// The last position it found.
+        position: Position,
+        /// What it would find if power were lost at this moment.
+        worst: Position,
+    },
+    /// The world was healed long enough ago: everything must have ended.
+    Over(Remains),
+    /// What a transaction looked like to an auditor after that.
+    Audited {
+        /// Which.
+        gid: &'a Gid,
+        /// What the coordinator said.
+        reply: &'a Result<Response, Rejection>,
+    },
+}
+
+/// What the coordinator still holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Remains {
+    /// Whether it is up and ready.
+    pub ready: Ready,
+    /// Open transactions.
+    pub open: u64,
+    /// Calls that left and were not answered.
+    pub in_flight: u64,
+    /// Requests that wait.
+    pub waiters: u64,
+    /// Effects held back.
+    pub held: u64,
+}
+
+/// Whether the coordinator serves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ready {
+    /// It does.
+    Yes,
+    /// It does not.
+    #[default]
+    No,
+}
+
+/// An effect in a participant's books.
+#[derive(Clone, Debug)]
+pub struct Took {
+    /// Of which transaction.
+    pub gid: Gid,
+    /// Begun when.
+    pub begun: Timestamp,
+    /// Of which branch.
+    pub branch: BranchId,
+    /// What was done.
+    pub op: Op,
+    /// With what.
+    pub payload: Body,
+    /// With which replies of earlier steps.
+    pub replies: Vec<(BranchId, Body)>,
+    /// At which participant.
+    pub participant: usize,
+}
+
+/// Why a branch will take no effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closed {
+    /// The business refused, and the row keeps it.
+    Refused,
+    /// It was cancelled before it began.
+    NullCancelled,
+}
+
+/// The document in a reply, if it holds one.
+pub fn document(reply: &Result<Response, Rejection>) -> Option<&Document> {
+    match reply {
+        Ok(Response::Submitted { document, .. } | Response::Transaction { document, .. }) => {
+            Some(document)
+        }
+        Err(Rejection::Decided { document }) => Some(document),
+        Ok(Response::Begun { .. } | Response::Registered { .. } | Response::Calls(_)) => None,
+        Err(_) => None,
+    }
+}
