@@ -9,6 +9,7 @@ use wholly_core::branch::{Answer, Kept, Refusal};
 use wholly_core::effect::Call;
 use wholly_core::ids::{Body, Code, Text};
 use wholly_wire::headers::{ANSWER, AnswerHeader, AnswerWord};
+use wholly_wire::v1;
 use wholly_wire::words::Spelled;
 
 /// The code of a refusal that gives none.
@@ -27,9 +28,16 @@ pub(super) fn judge(call: &Call, rule: &Rule, seen: &Seen) -> Answer {
 /// page, or an answer that belongs to another call, proves nothing.
 fn judge_wholly(call: &Call, rule: &Rule, seen: &Seen) -> Result<Answer, String> {
     let status = seen.head.status;
-    let header = seen.head.headers.get(ANSWER).ok_or_else(|| {
-        format!("status {}{} without header {ANSWER}", status.as_u16(), redirect(status))
-    })?;
+    // Of two, one is a stranger's, and nothing says which.
+    let mut headers = seen.head.headers.get_all(ANSWER).iter();
+    let header = match (headers.next(), headers.next()) {
+        (Some(header), None) => header,
+        (Some(_), Some(_)) => return Err(format!("header {ANSWER} stands twice")),
+        (None, _) => {
+            let (status, redirect) = (status.as_u16(), redirect(status));
+            return Err(format!("status {status}{redirect} without header {ANSWER}"));
+        }
+    };
     let text = header.to_str().map_err(|_| format!("header {ANSWER} is not ASCII"))?;
     let answer = AnswerHeader::parse(text).map_err(|error| error.to_string())?;
     let asked = &answer.asked;
@@ -52,7 +60,7 @@ fn judge_wholly(call: &Call, rule: &Rule, seen: &Seen) -> Result<Answer, String>
     let kept = keeps(rule, answer.kept);
     match answer.word {
         AnswerWord::Done if is_json(&seen.body) => {
-            Ok(Answer::Done { reply: Body::new(&seen.body), kept })
+            Ok(Answer::Done { reply: followed(Body::new(&seen.body))?, kept })
         }
         AnswerWord::Done => Err("done with a body that is not JSON".to_owned()),
         AnswerWord::Refused => Ok(Answer::Refused(refusal(seen, kept))),
@@ -66,7 +74,9 @@ fn judge_plain(rule: &Rule, seen: &Seen) -> Result<Answer, String> {
     match status {
         StatusCode::CONFLICT => Ok(Answer::Refused(refusal(seen, kept))),
         StatusCode::TOO_EARLY => Ok(Answer::Working),
-        success if success.is_success() => Ok(Answer::Done { reply: plain_reply(seen), kept }),
+        success if success.is_success() => {
+            Ok(Answer::Done { reply: followed(plain_reply(seen))?, kept })
+        }
         other => Err(format!("status {}{}", other.as_u16(), redirect(other))),
     }
 }
@@ -87,6 +97,14 @@ fn keeps(rule: &Rule, said: Kept) -> Kept {
 
 fn is_json(body: &[u8]) -> bool {
     body.is_empty() || serde_json::from_slice::<IgnoredAny>(body).is_ok()
+}
+
+/// A reply that those it is handed on to can parse, as they can a payload.
+fn followed(reply: Body) -> Result<Body, String> {
+    match v1::is_too_deep(reply.as_bytes()) {
+        false => Ok(reply),
+        true => Err(format!("done with a body nested deeper than {}", v1::NESTING_MAX)),
+    }
 }
 
 /// A reply that is no JSON is kept as a JSON string where it is text, else as nothing.
@@ -168,22 +186,22 @@ mod tests {
         }
     }
 
-    fn check(rule: &Rule, status: u16, header: Option<&str>, body: &[u8], expected: &str) {
+    fn check(rule: &Rule, status: u16, headers: &[&str], body: &[u8], expected: &str) {
         let mut response = http::Response::builder().status(status);
-        if let Some(header) = header {
+        for header in headers {
             response = response.header(ANSWER, header.replace('@', ECHO));
         }
         let (head, ()) = response.body(()).unwrap().into_parts();
         let seen = Seen { head, body: Bytes::copy_from_slice(body) };
         let answer = spell(&judge(&call(), rule, &seen));
-        assert_eq!(answer, expected, "{status} {header:?} {}", String::from_utf8_lossy(body));
+        assert_eq!(answer, expected, "{status} {headers:?} {}", String::from_utf8_lossy(body));
     }
 
     #[test]
     fn only_the_echo_of_the_call_is_an_answer() {
         let rule = Rule::new("http://stock");
         let check = |status, header: &str, body: &str, expected: &str| {
-            check(&rule, status, Some(header), body.as_bytes(), expected);
+            check(&rule, status, &[header], body.as_bytes(), expected);
         };
         check(200, "done;@", "{\"a\":1}", "done {\"a\":1}");
         check(200, "done;@;kept", "7", "done 7 kept");
@@ -214,18 +232,38 @@ mod tests {
     fn without_the_header_nothing_is_known() {
         let rule = Rule::new("http://stock");
         let missing = "without header wholly-answer";
-        check(&rule, 200, None, b"{}", &format!("unknown: status 200 {missing}"));
-        check(&rule, 409, None, b"{}", &format!("unknown: status 409 {missing}"));
-        check(&rule, 404, None, b"{}", &format!("unknown: status 404 {missing}"));
+        check(&rule, 200, &[], b"{}", &format!("unknown: status 200 {missing}"));
+        check(&rule, 409, &[], b"{}", &format!("unknown: status 409 {missing}"));
+        check(&rule, 404, &[], b"{}", &format!("unknown: status 404 {missing}"));
         let redirect = "(redirects are not followed)";
-        check(&rule, 302, None, b"", &format!("unknown: status 302 {redirect} {missing}"));
+        check(&rule, 302, &[], b"", &format!("unknown: status 302 {redirect} {missing}"));
+    }
+
+    #[test]
+    fn of_two_answers_none_is_believed() {
+        let rule = Rule::new("http://stock");
+        let twice = "unknown: header wholly-answer stands twice";
+        check(&rule, 200, &["done;@", "done;@"], b"", twice);
+        check(&rule, 409, &["refused;@", "done;gid=h;branch=b;operation=o;op=try"], b"", twice);
+    }
+
+    #[test]
+    fn a_reply_is_nested_no_deeper_than_a_payload_may_be() {
+        let nested = |depth| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        let deeper = "unknown: done with a body nested deeper than 64";
+        let rule = Rule::new("http://stock");
+        let plain = Rule { answers: Answers::Plain, ..Rule::new("http://stock") };
+        for (rule, headers) in [(&rule, &["done;@"][..]), (&plain, &[])] {
+            check(rule, 200, headers, nested(64).as_bytes(), &format!("done {}", nested(64)));
+            check(rule, 200, headers, nested(65).as_bytes(), deeper);
+            check(rule, 200, headers, nested(100_000).as_bytes(), deeper);
+        }
     }
 
     #[test]
     fn a_plain_destination_answers_by_its_status() {
         let rule = Rule { answers: Answers::Plain, ..Rule::new("http://stock") };
-        let check =
-            |status, body: &[u8], expected: &str| check(&rule, status, None, body, expected);
+        let check = |status, body: &[u8], expected: &str| check(&rule, status, &[], body, expected);
         check(200, b"{\"a\":1}", "done {\"a\":1}");
         check(201, b"", "done ");
         check(200, b"ok", "done \"ok\"");
@@ -240,9 +278,9 @@ mod tests {
     #[test]
     fn a_destination_may_keep_all_its_replies() {
         let kept = Rule { replies: Replies::Kept, ..Rule::new("http://stock") };
-        check(&kept, 200, Some("done;@"), b"1", "done 1 kept");
+        check(&kept, 200, &["done;@"], b"1", "done 1 kept");
         let plain = Rule { answers: Answers::Plain, ..kept };
-        check(&plain, 200, None, b"1", "done 1 kept");
-        check(&plain, 409, None, b"", "refused refused \"\" kept");
+        check(&plain, 200, &[], b"1", "done 1 kept");
+        check(&plain, 409, &[], b"", "refused refused \"\" kept");
     }
 }

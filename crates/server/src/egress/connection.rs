@@ -134,10 +134,7 @@ impl Connection {
         if body.is_end_stream() {
             return Ok(Bytes::new());
         }
-        let announced = head.headers.contains_key(CONTENT_LENGTH)
-            || head.headers.contains_key(TRANSFER_ENCODING)
-            || head.status == StatusCode::NO_CONTENT;
-        if !announced {
+        if !has_known_end(head) {
             return Err(ExchangeError::NoLength);
         }
         if body.size_hint().lower() > bytes_max as u64 {
@@ -177,6 +174,18 @@ impl Connection {
         if self.state == State::Open && Pin::new(&mut self.driver).poll(context).is_ready() {
             self.state = State::Closed;
         }
+    }
+}
+
+/// Whether the head says where the body ends. A transfer coding overrides the length, and only
+/// `chunked`, as the last one, has an end of its own.
+fn has_known_end(head: &Parts) -> bool {
+    match head.headers.get_all(TRANSFER_ENCODING).iter().next_back() {
+        Some(codings) => {
+            let last = codings.as_bytes().rsplit(|byte| *byte == b',').next();
+            last.unwrap_or_default().trim_ascii().eq_ignore_ascii_case(b"chunked")
+        }
+        None => head.headers.contains_key(CONTENT_LENGTH) || head.status == StatusCode::NO_CONTENT,
     }
 }
 

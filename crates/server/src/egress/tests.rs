@@ -20,8 +20,8 @@ enum Conduct {
     Answer(String),
     /// Answers so many requests, then closes without a word once the next has been read.
     AnswerThenClose(usize),
-    /// Answers one request and closes at once.
-    AnswerAndClose,
+    /// Answers one request with these bytes and closes at once.
+    AnswerAndClose(String),
     /// Reads the request and closes.
     Close,
     /// Sends this and nothing more, and keeps the connection.
@@ -69,8 +69,8 @@ async fn behave(mut stream: TcpStream, conduct: Conduct, requests: Arc<AtomicUsi
             Conduct::Answer(answer) => stream.write_all(answer.as_bytes()).await,
             Conduct::AnswerThenClose(times) if answered == *times => return,
             Conduct::AnswerThenClose(_) => stream.write_all(done("1").as_bytes()).await,
-            Conduct::AnswerAndClose => {
-                let _ = stream.write_all(done("1").as_bytes()).await;
+            Conduct::AnswerAndClose(answer) => {
+                let _ = stream.write_all(answer.as_bytes()).await;
                 return;
             }
             Conduct::Close => return,
@@ -146,7 +146,7 @@ async fn check(conduct: Conduct, expected: &str) {
         Conduct::Stall(_) => 100,
         Conduct::Answer(_)
         | Conduct::AnswerThenClose(_)
-        | Conduct::AnswerAndClose
+        | Conduct::AnswerAndClose(_)
         | Conduct::Close
         | Conduct::Endless(..) => 60_000,
     };
@@ -171,7 +171,7 @@ async fn a_whole_answer_is_taken() {
     let informed = format!("HTTP/1.1 100 Continue\r\n\r\n{}", done("1"));
     check(Conduct::Answer(informed), "done 1").await;
     check(answer(&format!("HTTP/1.1 204 No Content\r\n{ECHO}\r\n\r\n")), "done ").await;
-    check(Conduct::AnswerAndClose, "done 1").await;
+    check(Conduct::AnswerAndClose(done("1")), "done 1").await;
 }
 
 #[tokio::test]
@@ -188,6 +188,10 @@ async fn what_is_no_answer_is_unknown() {
     check(Conduct::Close, "unknown: the connection was closed before an answer").await;
     let unmeasured = format!("{head}{ECHO}\r\nconnection: close\r\n\r\n123");
     check(Conduct::Answer(unmeasured), "unknown: the answer says neither content-length").await;
+    for codings in ["gzip", "identity", "chunked, gzip", "x-chunked", "gzip\r\ncontent-length: 3"] {
+        let codings = format!("{head}{ECHO}\r\ntransfer-encoding: {codings}\r\n\r\n123");
+        check(Conduct::AnswerAndClose(codings), "unknown: the answer says neither").await;
+    }
     let moved = "HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n";
     check(answer(moved), "unknown: ").await;
 }
@@ -247,7 +251,7 @@ async fn a_connection_is_used_again_while_it_stands() {
 #[tokio::test]
 async fn a_connection_that_was_closed_meanwhile_costs_no_answer() {
     // Closed after each answer: seen when it is taken up again, or at the first write.
-    let closing = Server::start(Conduct::AnswerAndClose).await;
+    let closing = Server::start(Conduct::AnswerAndClose(done("1"))).await;
     let egress = dev();
     for _ in 0..3 {
         assert_eq!(spell(&egress.call(&call(&closing.url)).await), "done 1");

@@ -7,6 +7,11 @@ use wholly_core::ids::Body;
 /// Deepest nesting of a payload: a participant's parser must be able to follow.
 pub const NESTING_MAX: usize = 64;
 
+/// Whether JSON is nested deeper than [`NESTING_MAX`]. What is no JSON must not come here.
+pub fn is_too_deep(json: &[u8]) -> bool {
+    scan(json).depth_max > NESTING_MAX
+}
+
 /// A payload nested deeper than [`NESTING_MAX`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TooDeep;
@@ -100,6 +105,7 @@ mod tests {
         let value: &RawValue = serde_json::from_str(text).unwrap();
         let seen = compact(value).map(|body| String::from_utf8(body.as_bytes().to_vec()).unwrap());
         assert_eq!(seen, expected.map(str::to_string), "{text}");
+        assert_eq!(is_too_deep(text.as_bytes()), expected.is_err(), "{text}");
     }
 
     #[test]

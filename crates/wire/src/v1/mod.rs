@@ -14,7 +14,7 @@ pub mod time;
 
 pub use convert::{registered, submitted, summary, transaction};
 pub use history::history;
-pub use json::{NESTING_MAX, raw};
+pub use json::{NESTING_MAX, is_too_deep, raw};
 pub use read::{
     Opening, Operation, Plan, Votes, Wish, read_abort, read_begin, read_branch, read_commit,
     read_operation, read_submit,
