@@ -5,26 +5,49 @@ use crate::complaint::{Complaint, Kind};
 use crate::demo::READY;
 use crate::lifeline::Lifeline;
 use crate::stop::Stop;
+use tokio::signal::unix::{SignalKind, signal};
 use wholly_server::config::ConfigError;
-use wholly_server::{Config, Coordinator, Flags, ServeError};
+use wholly_server::{Config, Coordinator, Flags, Running, ServeError};
 
-/// Serves until SIGINT, SIGTERM or the end of its parent; then stops in good order.
+/// Serves until SIGINT, SIGTERM or the end of its parent; then stops in good order. On SIGHUP it
+/// reads its destinations again.
 pub(crate) async fn run(serve: Serve) -> Result<(), Complaint> {
     let lifeline = serve.until_stdin_ends.then(Lifeline::start);
-    let config = Config::load(&flags(serve), variables()).map_err(|error| wrong(&error))?;
+    let flags = flags(serve);
+    let config = Config::load(&flags, variables()).map_err(|error| wrong(&error))?;
     let mut stop = Stop::listen(lifeline)?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(|error| {
+        Complaint::because(Kind::NotDone, "SIGHUP cannot be listened for", &error)
+            .means("nothing was started")
+    })?;
     let running = Coordinator::start(config).await.map_err(|error| not_started(&error))?;
     tracing::info!("{}", running.greeting());
     say!("{READY}{}", running.url());
-    tokio::select! {
-        () = stop.asked() => {
-            tracing::info!("stopping: no new transactions; what is open goes on at the next start");
-            running.stop().await.map_err(|error| stopped(&error))
+    loop {
+        tokio::select! {
+            () = stop.asked() => break,
+            why = running.failed() => {
+                running.abandon();
+                return Err(stopped(&ServeError::Failed { why }));
+            }
+            _ = hangup.recv() => reread(&running, &flags),
         }
-        why = running.failed() => {
-            running.abandon();
-            Err(stopped(&ServeError::Failed { why }))
-        }
+    }
+    tracing::info!("stopping: no new transactions; what is open goes on at the next start");
+    running.stop().await.map_err(|error| stopped(&error))
+}
+
+/// Takes the destinations from the configuration as it stands; a wrong one changes nothing.
+fn reread(running: &Running, flags: &Flags) {
+    let read = Config::load(flags, variables());
+    let taken = read.map_err(|error| wrong(&error).to_string()).and_then(|config| {
+        let names: Vec<&str> = config.destinations.keys().map(String::as_str).collect();
+        let names = names.join(" ");
+        running.replace_destinations(&config).map(|()| names).map_err(|error| error.to_string())
+    });
+    match taken {
+        Ok(names) => tracing::info!(%names, "the destinations were read again"),
+        Err(why) => tracing::error!(%why, "the destinations stay as they were"),
     }
 }
 

@@ -219,7 +219,7 @@ impl Config {
         setting.set(self, value).map_err(|why| ConfigError::Value {
             source: source.clone(),
             key: key.to_owned(),
-            why,
+            why: format!("{why} ({})", setting.meaning),
         })
     }
 

@@ -86,6 +86,8 @@ impl Value {
 /// A key, by the name it has in the file.
 pub(super) struct Setting {
     pub(super) key: &'static str,
+    /// What it says, for messages and for the page of all keys.
+    pub(super) meaning: &'static str,
     slot: Slot,
 }
 
@@ -138,16 +140,22 @@ const fn number(
     key: &'static str,
     bounds: (u64, u64),
     place: fn(&mut Config) -> &mut u64,
+    meaning: &'static str,
 ) -> Setting {
-    Setting { key, slot: Slot::Number(bounds.0, bounds.1, place) }
+    Setting { key, meaning, slot: Slot::Number(bounds.0, bounds.1, place) }
 }
 
 const fn count(
     key: &'static str,
     bounds: (u64, u64),
     place: fn(&mut Config) -> &mut usize,
+    meaning: &'static str,
 ) -> Setting {
-    Setting { key, slot: Slot::Count(bounds.0, bounds.1, place) }
+    Setting { key, meaning, slot: Slot::Count(bounds.0, bounds.1, place) }
+}
+
+const fn other(key: &'static str, slot: Slot, meaning: &'static str) -> Setting {
+    Setting { key, meaning, slot }
 }
 
 /// A hundred years: longer is a mistake in the unit.
@@ -157,59 +165,202 @@ const GIB: u64 = 1_024 * 1_024 * 1_024;
 
 /// Every key but those of destinations.
 pub(super) const SETTINGS: &[Setting] = &[
-    Setting { key: "listen", slot: Slot::Listen },
-    Setting { key: "hosts", slot: Slot::Hosts },
-    Setting { key: "data", slot: Slot::Data },
-    Setting { key: "dev", slot: Slot::Switch(|config| &mut config.dev) },
-    Setting { key: "insecure", slot: Slot::Switch(|config| &mut config.insecure) },
-    Setting { key: "trace_effects", slot: Slot::Trace },
-    number("calls.timeout_ms", (1, DAY_MS), |config| &mut config.limits.call_timeout_ms),
-    number("calls.backoff_ms", (1, DAY_MS), |config| &mut config.limits.backoff_ms),
-    number("calls.backoff_ms_max", (1, DAY_MS), |config| &mut config.limits.backoff_ms_max),
-    number("calls.backoff_jitter_percent", (0, 100), |config| {
-        &mut config.limits.backoff_jitter_percent
-    }),
-    number("calls.ramp_ms", (0, DAY_MS), |config| &mut config.limits.ramp_ms),
-    count("calls.calls_max", (1, 65_536), |config| &mut config.limits.calls_max),
-    count("calls.destination_calls_max", (1, 65_536), |config| {
-        &mut config.limits.destination_calls_max
-    }),
-    number("transactions.open_timeout_ms", (1, MS_MAX), |config| {
-        &mut config.limits.open_timeout_ms
-    }),
-    number("transactions.timeout_ms_max", (1, MS_MAX), |config| &mut config.limits.timeout_ms_max),
-    number("transactions.retention_ms", (1, MS_MAX), |config| &mut config.limits.retention_ms),
-    number("transactions.clock_jump_ms_max", (1, DAY_MS), |config| {
-        &mut config.limits.clock_jump_ms_max
-    }),
-    number("transactions.clock_jump_grace_ms", (0, DAY_MS), |config| {
-        &mut config.limits.clock_jump_grace_ms
-    }),
-    count("transactions.branches_max", (1, 65_535), |config| &mut config.limits.branches_max),
-    count("transactions.payload_bytes_max", (0, GIB), |config| {
-        &mut config.limits.payload_bytes_max
-    }),
-    count("transactions.reply_bytes_max", (0, GIB), |config| &mut config.limits.reply_bytes_max),
-    count("transactions.open_max", (1, 100_000_000), |config| &mut config.limits.open_max),
-    count("waiting.transaction_waiters_max", (1, 1_000_000), |config| {
-        &mut config.limits.transaction_waiters_max
-    }),
-    count("waiting.waiters_max", (1, 10_000_000), |config| &mut config.limits.waiters_max),
-    number("waiting.wait_ms_max", (1, DAY_MS), |config| &mut config.limits.wait_ms_max),
-    number("log.lazy_ms_max", (1, 60_000), |config| &mut config.limits.lazy_ms_max),
-    number("log.log_bytes_max", (64 * 1_024, u64::MAX), |config| &mut config.log.log_bytes_max),
-    number("log.segment_bytes", (16 * 1_024, 4 * GIB), |config| &mut config.log.segment_bytes),
-    count("log.ended_max", (1, 1_000_000_000), |config| &mut config.log.ended_max),
-    count("requests.body_bytes_max", (1, GIB), |config| &mut config.requests.body_bytes_max),
-    count("requests.header_bytes_max", (8_192, 16 * 1_024 * 1_024), |config| {
-        &mut config.requests.header_bytes_max
-    }),
-    count("requests.connections_max", (1, 1_000_000), |config| {
-        &mut config.requests.connections_max
-    }),
-    number("requests.body_ms_max", (1, DAY_MS), |config| &mut config.requests.body_ms_max),
-    number("requests.header_ms_max", (1, DAY_MS), |config| &mut config.requests.header_ms_max),
-    number("requests.stop_ms_max", (0, DAY_MS), |config| &mut config.requests.stop_ms_max),
+    other("listen", Slot::Listen, "where it listens; port 0 takes a free one"),
+    other(
+        "hosts",
+        Slot::Hosts,
+        "names by which clients may call it, besides its address and `localhost`",
+    ),
+    other("data", Slot::Data, "the data folder; one process per folder"),
+    other(
+        "dev",
+        Slot::Switch(|config| &mut config.dev),
+        "loopback only; every loopback URL may be called",
+    ),
+    other(
+        "insecure",
+        Slot::Switch(|config| &mut config.insecure),
+        "may listen beyond loopback though clients are not authenticated",
+    ),
+    other(
+        "trace_effects",
+        Slot::Trace,
+        "a file that every effect is written to as it leaves, for checkers",
+    ),
+    number(
+        "calls.timeout_ms",
+        (1, DAY_MS),
+        |config| &mut config.limits.call_timeout_ms,
+        "longest a call may take, from connect to last byte",
+    ),
+    number(
+        "calls.backoff_ms",
+        (1, DAY_MS),
+        |config| &mut config.limits.backoff_ms,
+        "wait before the second sending of a call; doubles with each",
+    ),
+    number(
+        "calls.backoff_ms_max",
+        (1, DAY_MS),
+        |config| &mut config.limits.backoff_ms_max,
+        "longest wait between two sendings",
+    ),
+    number(
+        "calls.backoff_jitter_percent",
+        (0, 100),
+        |config| &mut config.limits.backoff_jitter_percent,
+        "how far a wait may stray either way",
+    ),
+    number(
+        "calls.ramp_ms",
+        (0, DAY_MS),
+        |config| &mut config.limits.ramp_ms,
+        "span over which calls due after a start are released",
+    ),
+    count(
+        "calls.calls_max",
+        (1, 65_536),
+        |config| &mut config.limits.calls_max,
+        "calls in flight, all together",
+    ),
+    count(
+        "calls.destination_calls_max",
+        (1, 65_536),
+        |config| &mut config.limits.destination_calls_max,
+        "calls in flight to one destination",
+    ),
+    number(
+        "transactions.open_timeout_ms",
+        (1, MS_MAX),
+        |config| &mut config.limits.open_timeout_ms,
+        "deadline of an open transaction that names none",
+    ),
+    number(
+        "transactions.timeout_ms_max",
+        (1, MS_MAX),
+        |config| &mut config.limits.timeout_ms_max,
+        "longest deadline that may be asked for",
+    ),
+    number(
+        "transactions.retention_ms",
+        (1, MS_MAX),
+        |config| &mut config.limits.retention_ms,
+        "how long an ended transaction is known",
+    ),
+    number(
+        "transactions.clock_jump_ms_max",
+        (1, DAY_MS),
+        |config| &mut config.limits.clock_jump_ms_max,
+        "largest forward jump of the clock that is taken for time passing",
+    ),
+    number(
+        "transactions.clock_jump_grace_ms",
+        (0, DAY_MS),
+        |config| &mut config.limits.clock_jump_grace_ms,
+        "how long aborts by deadline are held after a larger jump",
+    ),
+    count(
+        "transactions.branches_max",
+        (1, 65_535),
+        |config| &mut config.limits.branches_max,
+        "branches of a transaction",
+    ),
+    count(
+        "transactions.payload_bytes_max",
+        (0, GIB),
+        |config| &mut config.limits.payload_bytes_max,
+        "payload of a branch",
+    ),
+    count(
+        "transactions.reply_bytes_max",
+        (0, GIB),
+        |config| &mut config.limits.reply_bytes_max,
+        "reply of a branch that is kept",
+    ),
+    count(
+        "transactions.open_max",
+        (1, 100_000_000),
+        |config| &mut config.limits.open_max,
+        "open transactions",
+    ),
+    count(
+        "waiting.transaction_waiters_max",
+        (1, 1_000_000),
+        |config| &mut config.limits.transaction_waiters_max,
+        "waiting requests of one transaction",
+    ),
+    count(
+        "waiting.waiters_max",
+        (1, 10_000_000),
+        |config| &mut config.limits.waiters_max,
+        "waiting requests, all together",
+    ),
+    number(
+        "waiting.wait_ms_max",
+        (1, DAY_MS),
+        |config| &mut config.limits.wait_ms_max,
+        "longest a request may wait",
+    ),
+    number(
+        "log.lazy_ms_max",
+        (1, 60_000),
+        |config| &mut config.limits.lazy_ms_max,
+        "longest a record that nobody waits for stays off the disk",
+    ),
+    number(
+        "log.log_bytes_max",
+        (64 * 1_024, u64::MAX),
+        |config| &mut config.log.log_bytes_max,
+        "bytes of the log at which new transactions are refused",
+    ),
+    number(
+        "log.segment_bytes",
+        (16 * 1_024, GIB),
+        |config| &mut config.log.segment_bytes,
+        "bytes of one file of the log; at most a quarter of the log",
+    ),
+    count(
+        "log.ended_max",
+        (1, 1_000_000_000),
+        |config| &mut config.log.ended_max,
+        "ended transactions that are known",
+    ),
+    count(
+        "requests.body_bytes_max",
+        (1, GIB),
+        |config| &mut config.requests.body_bytes_max,
+        "body of a request",
+    ),
+    count(
+        "requests.header_bytes_max",
+        (8_192, 16 * 1_024 * 1_024),
+        |config| &mut config.requests.header_bytes_max,
+        "head of a request",
+    ),
+    count(
+        "requests.connections_max",
+        (1, 1_000_000),
+        |config| &mut config.requests.connections_max,
+        "connections of clients at once",
+    ),
+    number(
+        "requests.body_ms_max",
+        (1, DAY_MS),
+        |config| &mut config.requests.body_ms_max,
+        "longest a body may take to arrive",
+    ),
+    number(
+        "requests.header_ms_max",
+        (1, DAY_MS),
+        |config| &mut config.requests.header_ms_max,
+        "longest a head may take, and longest a connection may be idle",
+    ),
+    number(
+        "requests.stop_ms_max",
+        (0, DAY_MS),
+        |config| &mut config.requests.stop_ms_max,
+        "longest a stop waits for requests at hand",
+    ),
 ];
 
 /// The known key that was probably meant, if any is alike: the whole key, or its last part under
@@ -267,5 +418,38 @@ mod tests {
                 assert!(refused.is_err(), "{} {beyond}", setting.key);
             }
         }
+    }
+
+    /// The page that shows every key; written again when it should say something else.
+    const PAGE: &str = include_str!("../../../../docs/operate/configuration.md");
+
+    fn default(setting: &Setting) -> String {
+        let mut config = Config::default();
+        match setting.slot {
+            Slot::Listen => config.listen.to_string(),
+            Slot::Data => config.data.display().to_string(),
+            Slot::Hosts | Slot::Trace => String::new(),
+            Slot::Switch(place) => place(&mut config).to_string(),
+            Slot::Count(_, _, place) => place(&mut config).to_string(),
+            Slot::Number(_, _, place) => place(&mut config).to_string(),
+        }
+    }
+
+    #[test]
+    fn the_page_of_all_keys_says_what_is_so() {
+        for setting in SETTINGS {
+            let bounds = match setting.slot {
+                Slot::Number(min, u64::MAX, _) => format!("{min} or more"),
+                Slot::Number(min, max, _) | Slot::Count(min, max, _) => format!("{min} to {max}"),
+                Slot::Switch(_) => "true, false".to_owned(),
+                Slot::Listen | Slot::Hosts | Slot::Data | Slot::Trace => String::new(),
+            };
+            let Setting { key, meaning, .. } = setting;
+            let row = format!("| `{key}` | {} | {bounds} | {meaning} |", default(setting));
+            assert!(PAGE.lines().any(|line| line == row), "configuration.md lacks the row\n{row}");
+        }
+        let rows = PAGE.lines().filter(|line| line.starts_with("| `"));
+        let destinations = 6;
+        assert_eq!(rows.count(), SETTINGS.len() + destinations, "a row too many");
     }
 }

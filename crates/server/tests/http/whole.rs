@@ -4,6 +4,7 @@ use crate::client::{get, send};
 use crate::participant::{Participant, Said};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
+use wholly_server::egress::Rule;
 use wholly_server::{Config, Coordinator, Running, ServeError};
 
 async fn start(folder: &std::path::Path) -> Running {
@@ -167,4 +168,25 @@ async fn serving_ends_in_good_order_when_told() {
     let config = Config::in_process(folder.path());
     wholly_server::serve(config, std::future::ready(())).await.unwrap();
     assert!(folder.path().join("capability.key").exists());
+}
+
+#[tokio::test]
+async fn destinations_change_without_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let stock = Participant::start(|_, _| Said::Done("")).await;
+    let mut config = Config::in_process(folder.path());
+    config.dev = false;
+    let running = Coordinator::start(config.clone()).await.unwrap();
+    let addr = running.addr;
+    let plan = json!({"name": "a", "steps": [
+        {"branch": "stock", "to": "stock", "operation": "stock.do", "payload": {}}]});
+    let line = "PUT /v1/transactions/order-1?wait=ended";
+    let refused = send(addr, line, &[], &plan).await;
+    assert_eq!(refused.code().1, "destination_unknown");
+    config.destinations.insert("stock".to_owned(), Rule::new(&stock.url));
+    running.replace_destinations(&config).unwrap();
+    let document = send(addr, line, &[], &plan).await.json();
+    assert_eq!(document["state"], "ended", "{document}");
+    assert_eq!(stock.asked(), ["stock action"]);
+    running.stop().await.unwrap();
 }
