@@ -424,15 +424,18 @@ impl Shell {
             }
         }
         for gid in leaving.lookups {
-            match self.store.lookup(&gid) {
-                Ok(found) => self.put(Event::Input(Input::Found {
-                    gid,
-                    records: found.records,
-                    forgotten: found.forgotten,
-                })),
+            let found = match self.store.lookup(&gid) {
+                Ok(found) => {
+                    Input::Found { gid, records: found.records, forgotten: found.forgotten }
+                }
                 // Nothing can be said of this gid, least of all that it is free.
-                Err(error) => return self.fail(&unreadable(&gid, error)),
-            }
+                Err(error) => {
+                    let cause = std::error::Error::source(&error).map(ToString::to_string);
+                    tracing::error!(%gid, %error, cause, "a transaction cannot be read back");
+                    Input::Unreadable { gid }
+                }
+            };
+            self.put(Event::Input(found));
         }
     }
 
@@ -517,13 +520,6 @@ impl Drop for Sending {
             let answer = Answer::Unknown { detail: Text::cut("the call was broken off") };
             shell.input(Input::Answered { call: self.call, answer });
         }
-    }
-}
-
-fn unreadable(gid: &Gid, error: wholly_store::contract::ReadError) -> Failure {
-    Failure {
-        operation: format!("reading the records of {gid}"),
-        cause: std::io::Error::other(error),
     }
 }
 

@@ -239,3 +239,24 @@ async fn what_was_open_goes_on_after_a_start() {
     let again = second.shell.ask(begin("order-1", 1)).await.unwrap();
     assert!(matches!(again, Err(Rejection::GidTaken { .. })), "{again:?}");
 }
+
+#[tokio::test]
+async fn a_transaction_that_cannot_be_read_back_is_not_taken_for_absent() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = participant().await;
+    let world = World::start(folder.path(), None);
+    world.ready().await;
+    world.shell.ask(submit("order-1", &url, ENDED)).await.unwrap().unwrap();
+    let files = std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().path());
+    for file in files.filter(|file| file.extension().is_some_and(|kind| kind == "log")) {
+        let length = std::fs::metadata(&file).unwrap().len();
+        std::fs::write(&file, vec![0; usize::try_from(length).unwrap()]).unwrap();
+    }
+    let request = Request::Get { gid: "order-1".parse().unwrap(), wait: Wait::No };
+    for request in [request, begin("order-1", 1_000)] {
+        let reply = world.shell.ask(request).await.unwrap();
+        assert!(matches!(reply, Err(Rejection::Unreadable { .. })), "{reply:?}");
+    }
+    world.shell.ask(begin("order-2", 1_000)).await.unwrap().unwrap();
+    assert!(world.shell.is_ready(), "the others go on");
+}
