@@ -247,10 +247,10 @@ async fn a_transaction_that_cannot_be_read_back_is_not_taken_for_absent() {
     let world = World::start(folder.path(), None);
     world.ready().await;
     world.shell.ask(submit("order-1", &url, ENDED)).await.unwrap().unwrap();
-    let files = std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().path());
-    for file in files.filter(|file| file.extension().is_some_and(|kind| kind == "log")) {
-        let length = std::fs::metadata(&file).unwrap().len();
-        std::fs::write(&file, vec![0; usize::try_from(length).unwrap()]).unwrap();
+    let segments = std::fs::read_dir(folder.path().join("log")).unwrap();
+    for segment in segments.map(|segment| segment.unwrap().path()) {
+        let length = std::fs::metadata(&segment).unwrap().len();
+        std::fs::write(&segment, vec![0; usize::try_from(length).unwrap()]).unwrap();
     }
     let request = Request::Get { gid: "order-1".parse().unwrap(), wait: Wait::No };
     for request in [request, begin("order-1", 1_000)] {
