@@ -234,7 +234,7 @@ impl Coordinator {
         });
         sights::of_reply(&asked.request, &reply, &mut stage.tally);
         let request = &asked.request;
-        if stage.space != Space::Ample {
+        if let Space::Tight { .. } = stage.space {
             stage.court.ledger.forgotten = process.log.forgotten();
         }
         let platter = self.disk.platter();

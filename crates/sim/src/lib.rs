@@ -2,8 +2,8 @@
 //! from one seed, with everything breaking that can break, and the promises watched.
 //!
 //! Reading order: `world` (the agenda), `coordinator`, `participant`, `client`, `workloads` (who
-//! is there), `network`, `disk`, `clock`, `odds` (what breaks), `evidence`, `model`, `checkers` (what is
-//! promised), `tally`, `trace`, `report` (what is told).
+//! is there), `network`, `disk`, `clock`, `odds` (what breaks), `evidence`, `model`, `checkers`
+//! (what is promised), `tally`, `trace`, `report` (what is told).
 
 pub mod agenda;
 pub mod chance;

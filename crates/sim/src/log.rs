@@ -33,7 +33,10 @@ enum State {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Space {
     /// More than a run needs.
-    Ample,
+    Ample {
+        /// In one segment.
+        segment_bytes: u64,
+    },
     /// So little that begins are refused and outcomes are forgotten before their time.
     Tight {
         /// In all.
@@ -43,14 +46,14 @@ pub enum Space {
 
 fn options(space: Space, salt: u64) -> Options {
     let (log_bytes_max, segment_bytes) = match space {
-        Space::Ample => (64 << 20, 48 << 10),
+        Space::Ample { segment_bytes } => (64 << 20, segment_bytes),
         Space::Tight { bytes_max } => (bytes_max, bytes_max / 4),
     };
     Options {
         ended_max: 100_000,
         log_bytes_max,
         segment_bytes,
-        prewrite_bytes: 4 << 10,
+        prewrite_bytes: segment_bytes / 8,
         batch_bytes_max: 1 << 20,
         salt,
         #[cfg(feature = "mutants")]

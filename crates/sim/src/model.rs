@@ -10,6 +10,7 @@ use wholly_core::effect::{Content, Draft};
 use wholly_core::ids::{Body, BranchId, BranchIndex, Digest, Gid, IdempotencyKey, Position};
 use wholly_core::input::Request;
 use wholly_core::record::{Begun, Cause, ClockMark, Decision, Fact, Outcome, Start};
+use wholly_core::rejection::Rejection;
 use wholly_core::time::Timestamp;
 
 /// What one or several clients want of one gid.
@@ -268,16 +269,7 @@ impl Ledger {
             }
             Evidence::Replied { request, reply, proof, .. } => {
                 self.needed = self.needed.max(proof.needed);
-                if let (
-                    Request::Register(register),
-                    Ok(Response::Registered { branch, answer, .. }),
-                ) = (request, reply)
-                {
-                    if let Some(case) = self.case_of_mut(&register.gid, register.begun) {
-                        let truth = case.truth_mut(branch);
-                        truth.told = truth.told.or(TriedOr::of(answer));
-                    }
-                }
+                self.learn_try(request, reply);
                 if let Ok(Response::Begun { gid, begun, .. }) = reply {
                     self.case_mut(gid).capability = Some(*begun);
                 }
@@ -302,6 +294,15 @@ impl Ledger {
             | Evidence::Stale { .. }
             | Evidence::Over(_)
             | Evidence::Audited { .. } => {}
+        }
+    }
+
+    fn learn_try(&mut self, request: &Request, reply: &Result<Response, Rejection>) {
+        let Request::Register(register) = request else { return };
+        let Ok(Response::Registered { branch, answer, .. }) = reply else { return };
+        if let Some(case) = self.case_of_mut(&register.gid, register.begun) {
+            let truth = case.truth_mut(branch);
+            truth.told = truth.told.or(TriedOr::of(answer));
         }
     }
 

@@ -202,7 +202,7 @@ impl World {
         let coordinator = Coordinator::new(limits.clone(), &mut chance);
         let space = match chance.below(8) {
             0 => Space::Tight { bytes_max: chance.within(6_000, 24_000) },
-            _ => Space::Ample,
+            _ => Space::Ample { segment_bytes: chance.within(2_000, 48_000) },
         };
         let branches_max = *chance.pick(&[2, 5, 5, 5, 12]);
         let mut stage = Stage {

@@ -31,7 +31,9 @@ fn a_seed_repeats_to_the_last_event() {
     assert_eq!(hashes.len(), 10, "worlds of different seeds differ");
 }
 
-/// Seeds that once found something, by what they found.
+// Seeds that once found something, by what they found. A world drawn otherwise may give a seed
+// another story; the rules that were mended have transcripts of their own in core.
+
 #[test]
 fn a_commit_takes_a_refused_branch_back_beside_those_that_stand() {
     check(3_004);

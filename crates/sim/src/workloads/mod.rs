@@ -30,7 +30,7 @@ const ISSUED: &[Workload] = &[(2, tcc::cast), (2, saga::cast), (1, mixed::cast)]
 /// The clients of one transaction, of a workload drawn by its share.
 pub fn cast(number: u64, stage: &mut Stage) -> Cast {
     let workloads = match stage.space {
-        Space::Ample => WORKLOADS,
+        Space::Ample { .. } => WORKLOADS,
         Space::Tight { .. } => ISSUED,
     };
     let shares: u64 = workloads.iter().map(|(share, _)| share).sum();

@@ -25,7 +25,7 @@ pub(crate) fn plan(workload: &'static str, number: u64, stage: &mut Stage) -> Sc
     let choice = stage.chance.below(5);
     let (gid, source) = match (choice, stage.space) {
         (0, _) | (_, Space::Tight { .. }) => (None, GidSource::Issued),
-        (_, Space::Ample) => (Some(gid(number, stage)), GidSource::Client),
+        (_, Space::Ample { .. }) => (Some(gid(number, stage)), GidSource::Client),
     };
     let chance = &mut stage.chance;
     Script {

@@ -27,11 +27,11 @@ pub(crate) fn open(
     let choice = stage.chance.below(3);
     match (choice, stage.space) {
         (0, _) | (_, Space::Tight { .. }) => script(None, wishes, &mut stage.chance),
-        (1, Space::Ample) => {
+        (1, Space::Ample { .. }) => {
             let gid = gid(number, stage);
             script(Some(gid), wishes, &mut stage.chance)
         }
-        (_, Space::Ample) => {
+        (_, Space::Ample { .. }) => {
             let (gid, key) = keyed(number, stage);
             let mut script = script(Some(gid), wishes, &mut stage.chance);
             script.key = Some((key, Digest([1; 32])));
