@@ -12,34 +12,41 @@ use wholly_core::input::{Begin, GidSource, Submit, Wait};
 use wholly_core::limits::Limits;
 use wholly_core::plan::Step;
 use wholly_core::record::{Cause, Decision, PhaseName};
-use wholly_store::contract::Completion;
+use wholly_store::contract::{Completion, Filter, Listing, Lookup, Page, ReadError, Stats};
 use wholly_store::embedded::{Log, Options};
 
 struct World {
     shell: Arc<Shell>,
     mailbox: Arc<Mailbox>,
-    log: Arc<Log>,
 }
 
 impl World {
     fn start(folder: &Path, trace: Option<EffectTrace>) -> Self {
+        Self::over(folder, trace, |log| log)
+    }
+
+    fn over<S: Store + 'static>(
+        folder: &Path,
+        trace: Option<EffectTrace>,
+        store: impl FnOnce(Log) -> S,
+    ) -> Self {
         let mailbox = Arc::<Mailbox>::default();
         let options = Options { segment_bytes: 1 << 20, ..Options::default() };
         let (log, loaded) = Log::open(folder, options, mailbox.handler()).unwrap();
-        let log = Arc::new(log);
+        let store = Arc::new(store(log));
         let limits = Limits { backoff_ms: 1, ..Limits::default() };
         let driver = Driver::new(limits, Origin::new("o").unwrap(), 7, loaded);
         let metrics = Arc::<Metrics>::default();
         let destinations = Destinations::new(&BTreeMap::new(), Urls::Loopback, 8).unwrap();
         let shell = Shell::start(Parts {
             driver,
-            store: Arc::clone(&log) as Arc<dyn Store>,
+            store,
             mailbox: Arc::clone(&mailbox),
             egress: Egress::new(destinations, 1_000, Arc::clone(&metrics)),
             metrics,
             trace,
         });
-        World { shell, mailbox, log }
+        World { shell, mailbox }
     }
 
     async fn ready(&self) {
@@ -229,8 +236,8 @@ async fn what_was_open_goes_on_after_a_start() {
     assert!(matches!(reply, Response::Submitted { .. }));
     first.shell.ask(begin("open", 60_000)).await.unwrap().unwrap();
     first.shell.stop();
-    first.log.stop();
     assert_eq!(first.shell.ask(begin("next", 1)).await, Err(Stopped));
+    // The log makes durable what it was given before it goes.
     drop(first);
     let second = World::start(folder.path(), None);
     second.ready().await;
@@ -259,4 +266,48 @@ async fn a_transaction_that_cannot_be_read_back_is_not_taken_for_absent() {
     }
     world.shell.ask(begin("order-2", 1_000)).await.unwrap().unwrap();
     assert!(world.shell.is_ready(), "the others go on");
+}
+
+/// A store that breaks its promise at a draft.
+struct Broken(Log);
+
+impl Store for Broken {
+    fn append(&self, draft: Draft) {
+        match draft.content {
+            Content::Mark(_) => self.0.append(draft),
+            Content::Transaction { gid, .. } => panic!("{gid} is not what was agreed"),
+        }
+    }
+
+    fn flush(&self, through: Position) {
+        self.0.flush(through);
+    }
+
+    fn history(&self, gid: &Gid) -> Result<Vec<Record>, ReadError> {
+        self.0.history(gid)
+    }
+
+    fn list(&self, filter: &Filter, page: &Page) -> Listing {
+        self.0.list(filter, page)
+    }
+
+    fn lookup(&self, gid: &Gid) -> Result<Lookup, ReadError> {
+        self.0.lookup(gid)
+    }
+
+    fn stats(&self) -> Stats {
+        self.0.stats()
+    }
+}
+
+#[tokio::test]
+async fn a_broken_promise_stops_everything() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::over(folder.path(), None, Broken);
+    world.ready().await;
+    let shell = Arc::clone(&world.shell);
+    let asked = tokio::spawn(async move { shell.ask(begin("order-1", 1_000)).await });
+    assert!(asked.await.unwrap_err().is_panic());
+    assert!(matches!(*world.shell.standing().borrow(), Standing::Failed(_)));
+    assert_eq!(world.shell.ask(begin("order-2", 1_000)).await, Err(Stopped));
 }
