@@ -309,34 +309,15 @@ impl Coordinator {
         }
         self.requests += 1;
         let id = RequestId(self.requests);
-        let request = self.at_the_edge(&asked.request, stage);
+        let asked = at_the_edge(asked, stage);
+        let request = asked.request.clone();
         stage.note([15, id.0, asked.client as u64], || {
             format!("core < request {} {}", id.0, words_of(&request))
         });
-        let asked = Rc::new(Asked { request: request.clone(), ..**asked });
         if let Some(process) = &mut self.process {
             process.asked.insert(id, asked);
         }
         self.step(Input::Request { id, request }, stage);
-    }
-
-    /// What the edge does: it issues gids.
-    fn at_the_edge(&self, request: &Request, stage: &mut Stage) -> Request {
-        let mut request = request.clone();
-        let (gid, source) = match &mut request {
-            Request::Begin(begin) => (&mut begin.gid, begin.source),
-            Request::Submit(submit) => (&mut submit.gid, submit.source),
-            Request::Register(_)
-            | Request::Commit(_)
-            | Request::Abort(_)
-            | Request::Get { .. }
-            | Request::Calls { .. }
-            | Request::Operate(_) => return request,
-        };
-        if source == GidSource::Issued {
-            *gid = issued(stage.chance.bits());
-        }
-        request
     }
 
     /// A client that waited has closed its connection.
@@ -468,6 +449,35 @@ impl Process {
         stage.hear(&Evidence::Appended(&draft));
         self.log.append(draft);
     }
+}
+
+/// What the edge does: it issues gids.
+fn at_the_edge(asked: &Rc<Asked>, stage: &mut Stage) -> Rc<Asked> {
+    let source = match &asked.request {
+        Request::Begin(begin) => begin.source,
+        Request::Submit(submit) => submit.source,
+        Request::Register(_)
+        | Request::Commit(_)
+        | Request::Abort(_)
+        | Request::Get { .. }
+        | Request::Calls { .. }
+        | Request::Operate(_) => GidSource::Client,
+    };
+    if source == GidSource::Client {
+        return asked.clone();
+    }
+    let mut asked = Asked::clone(asked);
+    match &mut asked.request {
+        Request::Begin(begin) => begin.gid = issued(stage.chance.bits()),
+        Request::Submit(submit) => submit.gid = issued(stage.chance.bits()),
+        Request::Register(_)
+        | Request::Commit(_)
+        | Request::Abort(_)
+        | Request::Get { .. }
+        | Request::Calls { .. }
+        | Request::Operate(_) => {}
+    }
+    Rc::new(asked)
 }
 
 /// How long after the healing old requests still arrive.

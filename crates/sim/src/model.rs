@@ -151,6 +151,8 @@ pub struct Ledger {
     pub needed: Position,
     /// Where outcomes are forgotten for want of room: the highest begun of those that were.
     pub forgotten: Timestamp,
+    /// The first begin ever given.
+    pub begun_min: Option<Timestamp>,
     /// The latest begin ever given, lost ones included.
     pub begun_max: Timestamp,
     /// The same at the last start of the coordinator.
@@ -316,6 +318,7 @@ impl Ledger {
         if let Some(Fact::Begun(begun)) = records.first().map(|record| &record.fact) {
             self.use_again(gid, begun.begun);
             self.begun_max = self.begun_max.max(begun.begun);
+            self.begun_min = Some(self.begun_min.map_or(begun.begun, |min| min.min(begun.begun)));
         }
         let case = self.case_mut(gid);
         for record in records {

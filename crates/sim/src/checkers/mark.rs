@@ -27,6 +27,9 @@ fn marked(ledger: &Ledger, call: &Call, platter: Position) -> Judgement {
     if known != Some(call.mark.begun) {
         return Err(format!("{} begun at {known:?} is marked {}", call.gid, call.mark.begun));
     }
+    if ledger.begun_min.is_none_or(|begun| limit <= begun) {
+        return Ok(());
+    }
     let is_over = |case: &Case| case.ended.is_some_and(|(at, _)| at <= platter);
     // A begin that was lost in a crash may be settled at any time after: nobody was called.
     let known = |case: &Case| !case.order.is_empty();
