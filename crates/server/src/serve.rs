@@ -258,8 +258,20 @@ impl Running {
         let _ = self.serving.await;
         self.coordinator.shell.stop();
         let log = Arc::clone(&self.coordinator.log);
-        let stopped = tokio::task::spawn_blocking(move || log.stop()).await;
-        stopped.expect("stopping the log does not panic");
+        // On a thread of its own: those of the runtime may all be waiting for something slow.
+        let (done, stopped) = oneshot::channel();
+        let stopping = std::thread::Builder::new().name("wholly-stop".to_owned()).spawn({
+            let log = Arc::clone(&log);
+            move || {
+                log.stop();
+                // Whoever waited for it may be gone.
+                let _ = done.send(());
+            }
+        });
+        match stopping {
+            Ok(_thread) => stopped.await.expect("stopping the log does not panic"),
+            Err(_no_thread) => log.stop(),
+        }
         match &*self.coordinator.shell.standing().borrow() {
             Standing::Failed(why) => Err(ServeError::Failed { why: Arc::clone(why) }),
             Standing::Starting | Standing::Ready | Standing::Stopped => Ok(()),

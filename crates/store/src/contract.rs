@@ -28,6 +28,9 @@ pub trait Store: Send + Sync {
     /// What is known of a gid, and the highest begun ever forgotten, as of one moment.
     fn lookup(&self, gid: &Gid) -> Result<Lookup, ReadError>;
 
+    /// The highest begun ever forgotten, if nothing is known of the gid; answered from memory.
+    fn missing(&self, gid: &Gid) -> Option<Timestamp>;
+
     /// Figures for metrics.
     fn stats(&self) -> Stats;
 }

@@ -30,7 +30,7 @@ use wholly_core::input::{Input, Request};
 use wholly_core::record::{Fact, Outcome, Record};
 use wholly_core::rejection::Rejection;
 use wholly_core::time::{Instant, Now, Timestamp};
-use wholly_store::contract::{Failure, Store};
+use wholly_store::contract::{Failure, Lookup, Store};
 
 /// Rounds that one caller drives before it hands over.
 const ROUNDS_MAX: usize = 16;
@@ -317,7 +317,7 @@ impl Shell {
             // Whoever asked hears of it as his sender goes.
             return Leaving::default();
         }
-        let promise = Promise { standing: &self.standing };
+        let promise = Promise { standing: &self.standing, unwinding: std::thread::panicking() };
         let now = self.now();
         for event in events.drain(..) {
             let input = match event {
@@ -424,19 +424,33 @@ impl Shell {
             }
         }
         for gid in leaving.lookups {
-            let found = match self.store.lookup(&gid) {
-                Ok(found) => {
-                    Input::Found { gid, records: found.records, forgotten: found.forgotten }
+            match self.store.missing(&gid) {
+                Some(forgotten) => {
+                    let records = Vec::new();
+                    self.put(Event::Input(Input::Found { gid, records, forgotten }));
+                }
+                None => self.look_up(gid),
+            }
+        }
+    }
+
+    /// Reads beside the runtime what the log says of a gid: it may wait for the disk.
+    fn look_up(&self, gid: Gid) {
+        let store = Arc::clone(&self.store);
+        let shell = Weak::clone(&self.own);
+        self.runtime.spawn_blocking(move || {
+            let mut found = Reading { shell, input: Input::Unreadable { gid: gid.clone() } };
+            match store.lookup(&gid) {
+                Ok(Lookup { records, forgotten }) => {
+                    found.input = Input::Found { gid, records, forgotten };
                 }
                 // Nothing can be said of this gid, least of all that it is free.
                 Err(error) => {
-                    let cause = std::error::Error::source(&error).map(ToString::to_string);
-                    tracing::error!(%gid, %error, cause, "a transaction cannot be read back");
-                    Input::Unreadable { gid }
+                    let reason: &dyn std::error::Error = &error;
+                    tracing::error!(%gid, reason, "the records of a transaction cannot be read");
                 }
-            };
-            self.put(Event::Input(found));
-        }
+            }
+        });
     }
 
     /// Sends a call in a task of its own and tells the driver what came of it. A call that comes
@@ -475,11 +489,13 @@ fn over(mut held: MutexGuard<'_, Held>) -> MutexGuard<'_, Held> {
 /// must stop, for what is in memory may not be what the log will say.
 struct Promise<'a> {
     standing: &'a watch::Sender<Standing>,
+    /// Whether the thread was unwinding before: a task that broke off tells the driver so.
+    unwinding: bool,
 }
 
 impl Drop for Promise<'_> {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if std::thread::panicking() && !self.unwinding {
             let text = "a promise of the coordinator's own was broken; its log is untouched, start \
                         it again and report what it said";
             self.standing.send_replace(Standing::Failed(text.into()));
@@ -498,6 +514,20 @@ impl Drop for Asker<'_> {
     fn drop(&mut self) {
         if !self.answered {
             self.shell.input(Input::Gone { id: self.id });
+        }
+    }
+}
+
+/// A look-up under way: should it break off, the driver hears that nothing can be said.
+struct Reading {
+    shell: Weak<Shell>,
+    input: Input,
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        if let Some(shell) = self.shell.upgrade() {
+            shell.input(std::mem::replace(&mut self.input, Input::Woken));
         }
     }
 }

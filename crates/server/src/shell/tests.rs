@@ -268,46 +268,75 @@ async fn a_transaction_that_cannot_be_read_back_is_not_taken_for_absent() {
     assert!(world.shell.is_ready(), "the others go on");
 }
 
-/// A store that breaks its promise at a draft.
-struct Broken(Log);
+/// A store that breaks its promise at an act.
+struct Broken {
+    log: Log,
+    at: Act,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Act {
+    /// A draft of a transaction is appended.
+    Append,
+    /// Records are read back.
+    Lookup,
+}
 
 impl Store for Broken {
     fn append(&self, draft: Draft) {
-        match draft.content {
-            Content::Mark(_) => self.0.append(draft),
-            Content::Transaction { gid, .. } => panic!("{gid} is not what was agreed"),
+        if let (Act::Append, Content::Transaction { gid, .. }) = (self.at, &draft.content) {
+            panic!("{gid} is not what was agreed");
         }
+        self.log.append(draft);
     }
 
     fn flush(&self, through: Position) {
-        self.0.flush(through);
+        self.log.flush(through);
     }
 
     fn history(&self, gid: &Gid) -> Result<Vec<Record>, ReadError> {
-        self.0.history(gid)
+        self.log.history(gid)
     }
 
     fn list(&self, filter: &Filter, page: &Page) -> Listing {
-        self.0.list(filter, page)
+        self.log.list(filter, page)
     }
 
     fn lookup(&self, gid: &Gid) -> Result<Lookup, ReadError> {
-        self.0.lookup(gid)
+        assert_ne!(self.at, Act::Lookup, "{gid} is not what was agreed");
+        self.log.lookup(gid)
+    }
+
+    fn missing(&self, gid: &Gid) -> Option<Timestamp> {
+        self.log.missing(gid)
     }
 
     fn stats(&self) -> Stats {
-        self.0.stats()
+        self.log.stats()
     }
 }
 
 #[tokio::test]
 async fn a_broken_promise_stops_everything() {
     let folder = tempfile::tempdir().unwrap();
-    let world = World::over(folder.path(), None, Broken);
+    let world = World::over(folder.path(), None, |log| Broken { log, at: Act::Append });
     world.ready().await;
     let shell = Arc::clone(&world.shell);
     let asked = tokio::spawn(async move { shell.ask(begin("order-1", 1_000)).await });
     assert!(asked.await.unwrap_err().is_panic());
     assert!(matches!(*world.shell.standing().borrow(), Standing::Failed(_)));
     assert_eq!(world.shell.ask(begin("order-2", 1_000)).await, Err(Stopped));
+}
+
+#[tokio::test]
+async fn a_reading_that_breaks_off_concerns_its_own_transaction() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = participant().await;
+    let world = World::over(folder.path(), None, |log| Broken { log, at: Act::Lookup });
+    world.ready().await;
+    world.shell.ask(submit("order-1", &url, ENDED)).await.unwrap().unwrap();
+    let reply = world.shell.ask(begin("order-1", 1_000)).await.unwrap();
+    assert_eq!(reply, Err(Rejection::Unreadable { gid: "order-1".parse().unwrap() }));
+    world.shell.ask(begin("order-2", 1_000)).await.unwrap().unwrap();
+    assert!(world.shell.is_ready(), "the others go on");
 }

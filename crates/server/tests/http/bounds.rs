@@ -163,13 +163,33 @@ async fn a_stop_lets_requests_end() {
     let world = World::start_with(|config| config.requests.stop_ms_max = 10_000).await;
     world.begin("w-2").await;
     let mut waiting = TcpStream::connect(world.addr()).await.unwrap();
-    let request = "GET /v1/transactions/w-2?wait=ended&wait_ms=50 HTTP/1.1\r\nhost: \
+    let request = "GET /v1/transactions/w-2?wait=ended&wait_ms=30000 HTTP/1.1\r\nhost: \
                    localhost\r\n\r\n";
     waiting.write_all(request.as_bytes()).await.unwrap();
     until_waiting(&world).await;
     let World { running, .. } = world;
     running.stop().await.unwrap();
     assert_eq!(read(&mut waiting).await.status, 202);
+}
+
+#[tokio::test]
+async fn a_stop_closes_what_is_left() {
+    let world = World::start_with(|config| config.requests.stop_ms_max = 20).await;
+    let mut slow = TcpStream::connect(world.addr()).await.unwrap();
+    slow.write_all(b"GET /v1 HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    assert_eq!(read(&mut slow).await.status, 200);
+    slow.write_all(format!("{HEAD}expect: 100-continue\r\ncontent-length: 9\r\n\r\n").as_bytes())
+        .await
+        .unwrap();
+    // Whoever hears that it may go on is being served.
+    let mut heard = vec![0; "HTTP/1.1 100 Continue\r\n\r\n".len()];
+    slow.read_exact(&mut heard).await.unwrap();
+    let World { running, .. } = world;
+    running.stop().await.unwrap();
+    let mut rest = Vec::new();
+    // Closed, in whatever way, and not answered once its time for the body is over.
+    let _ = slow.read_to_end(&mut rest).await;
+    assert!(rest.is_empty(), "{}", String::from_utf8_lossy(&rest));
 }
 
 /// Asks for something else until one request waits.

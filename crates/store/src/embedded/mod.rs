@@ -36,6 +36,7 @@ use wholly_core::effect::Draft;
 use wholly_core::ids::{Gid, Position};
 use wholly_core::input::Loaded;
 use wholly_core::record::Record;
+use wholly_core::time::Timestamp;
 
 /// The thread that does all writing and syncing.
 pub const THREAD_NAME: &str = "wholly-log";
@@ -280,6 +281,14 @@ impl Store for Log {
 
     fn lookup(&self, gid: &Gid) -> Result<Lookup, ReadError> {
         lookup(&*self.files, &self.index, gid)
+    }
+
+    fn missing(&self, gid: &Gid) -> Option<Timestamp> {
+        let index = self.index.read().expect("nobody panics while holding the index");
+        match index.find(gid) {
+            Some(_) => None,
+            None => Some(index.forgotten()),
+        }
     }
 
     fn stats(&self) -> Stats {

@@ -12,6 +12,7 @@ use wholly_core::effect::{Content, Draft};
 use wholly_core::ids::{Gid, Position, Version};
 use wholly_core::input::Loaded;
 use wholly_core::record::{ClockMark, PhaseName, Record};
+use wholly_core::time::Timestamp;
 
 /// What bounds a memory store.
 #[derive(Clone, Debug)]
@@ -104,6 +105,12 @@ impl Store for Memory {
         let state = self.state();
         let records = state.durable.records.get(gid).cloned().unwrap_or_default();
         Ok(Lookup { records, forgotten: state.durable.index.forgotten() })
+    }
+
+    fn missing(&self, gid: &Gid) -> Option<Timestamp> {
+        let state = self.state();
+        let forgotten = state.durable.index.forgotten();
+        (!state.durable.records.contains_key(gid)).then_some(forgotten)
     }
 
     fn stats(&self) -> Stats {

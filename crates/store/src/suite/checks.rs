@@ -73,6 +73,7 @@ impl Model {
             assert_eq!(Some(&history), self.records.get(&item.gid), "{}", item.gid);
             let lookup = opened.store.lookup(&item.gid).expect("it can be read");
             assert_eq!(lookup.records, history);
+            assert_eq!(opened.store.missing(&item.gid), None);
         }
         assert_eq!(opened.store.stats().durable, self.position);
     }
@@ -103,7 +104,9 @@ fn durable_is_seen(bench: &mut dyn Bench) {
     waiting.iter().for_each(|draft| model.apply(draft));
     model.check(&opened);
     let absent = Gid::new("absent").expect("a gid");
-    assert_eq!(opened.store.lookup(&absent).expect("nothing to read").records, []);
+    let lookup = opened.store.lookup(&absent).expect("nothing to read");
+    assert_eq!(lookup.records, []);
+    assert_eq!(opened.store.missing(&absent), Some(lookup.forgotten));
 }
 
 fn crash_keeps_the_durable(bench: &mut dyn Bench) {

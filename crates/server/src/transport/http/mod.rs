@@ -7,6 +7,7 @@ mod list;
 mod query;
 mod routes;
 mod serve;
+mod stalled;
 
 pub use serve::serve;
 

@@ -2,6 +2,7 @@
 
 use super::super::Coordinator;
 use super::Api;
+use super::stalled::Stalled;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -14,11 +15,21 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
 
 /// Room for a head over its limit, so that it is answered and not cut off.
 const HEAD_ROOM_BYTES: usize = 64 * 1_024;
 /// How long no connection is accepted after the system refused one.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How long a client may take nothing of its answers before its connection is closed.
+const WRITE_STALL_MAX: Duration = Duration::from_secs(30);
+
+/// Whether the system lets connections in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Door {
+    Open,
+    Refused,
+}
 
 /// Serves the API until `stop` resolves; then accepts nothing more, lets the requests at hand end
 /// within `stop_ms_max`, and closes what is left.
@@ -35,6 +46,8 @@ pub async fn serve<C: Coordinator>(
         // At most 100 headers: hyper's own bound, which costs no allocation as one of ours would.
         .max_buf_size(api.limits.header_bytes_max + HEAD_ROOM_BYTES);
     let mut stop = pin!(stop);
+    let mut door = Door::Open;
+    let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
             biased;
@@ -43,14 +56,20 @@ pub async fn serve<C: Coordinator>(
         };
         match accepted {
             Ok((stream, permit)) => {
+                if door == Door::Refused {
+                    door = Door::Open;
+                    tracing::info!("connections are accepted again");
+                }
+                while connections.try_join_next().is_some() {}
                 let service_api = Arc::clone(&api);
                 let service = service_fn(move |request| {
                     let api = Arc::clone(&service_api);
                     async move { Ok::<_, Infallible>(api.answer(request).await) }
                 });
+                let stream = Stalled::new(stream, WRITE_STALL_MAX);
                 let connection = http.serve_connection(TokioIo::new(stream), service);
                 let connection = graceful.watch(connection);
-                tokio::spawn(async move {
+                connections.spawn(async move {
                     if let Err(error) = connection.await {
                         tracing::debug!(%error, "a client's connection broke off");
                     }
@@ -58,7 +77,10 @@ pub async fn serve<C: Coordinator>(
                 });
             }
             Err(error) => {
-                tracing::warn!(%error, "the system refuses to accept a connection");
+                if door == Door::Open {
+                    door = Door::Refused;
+                    tracing::warn!(%error, "the system refuses to accept connections");
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
@@ -68,6 +90,7 @@ pub async fn serve<C: Coordinator>(
     if tokio::time::timeout(time, graceful.shutdown()).await.is_err() {
         tracing::warn!("requests were still waiting when the server stopped");
     }
+    connections.shutdown().await;
 }
 
 /// Accepts one connection once there is room for it.
@@ -78,6 +101,7 @@ async fn accept(
     let permit = Arc::clone(room).acquire_owned().await.expect("the semaphore is never closed");
     let (stream, _) = listener.accept().await?;
     // Answers are small and complete: none may wait for the acknowledgement of the one before.
-    stream.set_nodelay(true)?;
+    // Where that cannot be said, the client is gone already, and reading will tell.
+    let _ = stream.set_nodelay(true);
     Ok((stream, permit))
 }
