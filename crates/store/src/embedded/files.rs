@@ -31,7 +31,7 @@ impl Files {
     pub(super) fn open(path: &Path) -> Result<Files, OpenError> {
         let folder = path.join(LOG_FOLDER);
         let failed = |cause| OpenError::Folder { path: path.to_owned(), cause };
-        fs::create_dir_all(path).map_err(failed)?;
+        create_folder(path, &mut sync_folder).map_err(failed)?;
         let lock = path.join(LOCK_FILE);
         let options = &mut OpenOptions::new();
         let options = options.create(true).truncate(false).write(true).mode(MODE);
@@ -43,7 +43,8 @@ impl Files {
             }
             Err(TryLockError::Error(cause)) => return Err(failed(cause)),
         }
-        fs::create_dir_all(&folder).map_err(failed)?;
+        create_folder(&folder, &mut sync_folder).map_err(failed)?;
+        // The lock's entry, and the log's where an earlier start was cut off before this.
         sync_folder(path).map_err(failed)?;
         Ok(Files { folder, open: RwLock::default(), _lock: lock })
     }
@@ -126,6 +127,54 @@ impl Disk for Files {
     }
 }
 
+/// Creates a folder and those above it that are missing. The entry of each that it creates is
+/// synced: a log in a folder that a power cut takes away is lost with it.
+fn create_folder(folder: &Path, sync: &mut impl FnMut(&Path) -> io::Result<()>) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let above = match folder.parent() {
+        Some(above) if above.as_os_str().is_empty() => Path::new("."),
+        Some(above) => above,
+        None => return fs::create_dir(folder),
+    };
+    create_folder(above, sync)?;
+    match fs::create_dir(folder) {
+        // Another process was faster; whether its entry is synced is not known.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => {}
+        created => created?,
+    }
+    sync(above)
+}
+
 fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_entry_of_each_created_folder_is_synced() {
+        let base = tempfile::tempdir().unwrap();
+        let base = base.path();
+        let check = |folder: &str, expected: &[&str]| {
+            let mut synced = Vec::new();
+            let created = create_folder(&base.join(folder), &mut |above: &Path| {
+                synced.push(above.strip_prefix(base).unwrap().display().to_string());
+                sync_folder(above)
+            });
+            created.unwrap();
+            assert!(base.join(folder).is_dir());
+            assert_eq!(synced, expected, "{folder}");
+        };
+        check("a/b/c", &["", "a", "a/b"]);
+        check("a/b/c", &[]);
+        check("a/d", &["a"]);
+        fs::write(base.join("file"), "").unwrap();
+        for folder in ["file", "file/d"] {
+            assert!(create_folder(&base.join(folder), &mut sync_folder).is_err(), "{folder}");
+        }
+    }
 }
