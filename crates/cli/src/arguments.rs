@@ -12,8 +12,8 @@ Exit codes:
   0  done
   1  not done: the outside failed, or what was checked is wrong
   2  the command line is wrong; nothing was tried
-  3  the coordinator did not answer; nothing is known
-  4  the coordinator refused; nothing was changed
+  3  the coordinator did not answer; a change may have been made, or not
+  4  the coordinator refused
 
 Logs go to stderr: WHOLLY_LOG=info,wholly=debug and --log-format choose which and how.";
 

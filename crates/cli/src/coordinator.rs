@@ -6,6 +6,7 @@ use crate::http_client::{Ask, Reply, Unanswered};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use wholly_wire::problem::{self, Row};
 
 /// A coordinator somewhere.
 #[derive(Clone, Debug)]
@@ -95,14 +96,27 @@ fn refused(asking: Asking, reply: &Reply) -> Complaint {
             .means(means)
             .advice("see that --url names a coordinator and no other server or proxy");
     };
-    let advice = match text("retry") {
-        Some("now") => "ask again",
-        Some("later") => "ask again in a moment",
-        Some(_) | None => "",
+    let happened = format!("{detail} ({code})");
+    let Some(row) = problem::row(code) else {
+        let means = match asking {
+            Asking::Reads => "nothing was changed",
+            Asking::Changes => {
+                "the coordinator refused with a code that this program does not know"
+            }
+        };
+        return Complaint::new(Kind::Refused, happened)
+            .means(means)
+            .advice(format!("read what it says of the code at {}{code}", problem::PAGES));
     };
-    Complaint::new(Kind::Refused, format!("{detail} ({code})"))
-        .means("nothing was changed by this")
-        .advice(advice)
+    Complaint::new(kind(row), happened).means(row.page.data).advice(row.page.advice)
+}
+
+/// Whether a code says that the request was refused, or leaves open what became of it.
+fn kind(row: &Row) -> Kind {
+    match row.code {
+        "unavailable" | "internal" => Kind::NoAnswer,
+        _certain => Kind::Refused,
+    }
 }
 
 /// Reads an answer as the document it should be.
@@ -127,18 +141,27 @@ mod tests {
 
     #[test]
     fn a_refusal_says_what_happened_what_it_means_and_what_to_do() {
-        check(
-            503,
-            json!({"code": "starting", "detail": "the coordinator is starting", "retry": "later"}),
-            Asking::Changes,
-            "the coordinator is starting (starting)\n  data: nothing was changed by this\n  \
-             to do: ask again in a moment",
+        let page = |code: &str, means: &str, advice: &str| {
+            let body = json!({"code": code, "detail": "so it is", "retry": "later"});
+            let expected = format!("so it is ({code})\n  data: {means}\n  to do: {advice}");
+            check(503, body, Asking::Changes, &expected);
+        };
+        page(
+            "starting",
+            "Nothing was changed by this request; everything decided before stands.",
+            "Send the same again; /readyz says when.",
         );
-        check(
-            409,
-            json!({"code": "not_stuck", "detail": "branch a is not stuck", "retry": "never"}),
-            Asking::Changes,
-            "branch a is not stuck (not_stuck)\n  data: nothing was changed by this",
+        page(
+            "unavailable",
+            "It is not known whether the request took effect. Nothing that was answered before \
+             is lost.",
+            "Send the same again: submit, begin with an idempotency key, register, commit and \
+             abort may all be repeated. Or ask for the transaction.",
+        );
+        page(
+            "of_a_later_release",
+            "the coordinator refused with a code that this program does not know",
+            "read what it says of the code at /v1/problems/of_a_later_release",
         );
         check(
             502,
@@ -148,6 +171,16 @@ mod tests {
              whether something was changed\n  to do: see that --url names a coordinator and no \
              other server or proxy",
         );
+    }
+
+    #[test]
+    fn only_what_is_certain_is_a_refusal() {
+        let uncertain = |row: &&Row| row.page.data.starts_with("It is not known");
+        let expected: Vec<&str> =
+            problem::TABLE.iter().filter(uncertain).map(|row| row.code).collect();
+        let no_answer = problem::TABLE.iter().filter(|row| kind(row) == Kind::NoAnswer);
+        assert_eq!(no_answer.map(|row| row.code).collect::<Vec<_>>(), expected);
+        assert_eq!(expected, ["unavailable", "internal"]);
     }
 
     #[tokio::test]

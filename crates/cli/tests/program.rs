@@ -72,7 +72,7 @@ fn a_coordinator_serves_its_operator_and_goes_with_its_parent() {
     check(&["tx", "list", "--json", "--url", url], 0, r#""items":[]"#);
     check(&["tx", "list", "--cursor", "nonsense", "--url", url], 4, "cursor");
     check(&["tx", "show", "order-1", "--url", url], 4, "no transaction order-1 is known");
-    check(&["tx", "park", "order-1", "--reason", "r", "--url", url], 4, "nothing was changed");
+    check(&["tx", "park", "order-1", "--reason", "r", "--url", url], 4, "to do: Check the gid");
     check(&["tx", "abort", "order-1", "--reason", "", "--url", url], 4, "reason");
     check(&["tx", "retry", "--stuck", "--dry-run", "--url", url], 0, "would retry 0");
     check(&["tx", "retry", "--stuck", "--reason", "r", "--url", url], 2, "--yes");

@@ -5,7 +5,7 @@ use std::fmt;
 use wholly_core::ids::{Destination, Gid};
 
 /// Why a request was not even understood, or may not be asked. Nothing was changed by it, except
-/// where [`EdgeRejection::Unavailable`] says that this is not known.
+/// where [`EdgeRejection::Unavailable`] and [`EdgeRejection::Internal`] say that this is not known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EdgeRejection {
     /// The body is no JSON.
@@ -94,7 +94,7 @@ pub enum EdgeRejection {
     /// The coordinator stopped before it could answer: whether the request took effect is not
     /// known.
     Unavailable,
-    /// A broken promise of ours.
+    /// A broken promise of ours: whether the request took effect is not known.
     Internal,
 }
 
@@ -166,8 +166,8 @@ const ROUTE_UNKNOWN: &str = "there is no such path; /v1/openapi.json lists them 
 const UNAVAILABLE: &str = "the coordinator stopped before it could answer, so it is not known \
                            whether this took effect; send the same again, or ask for the \
                            transaction";
-const INTERNAL: &str = "the coordinator broke a promise of its own; ask for the transaction, and \
-                        report what its log says";
+const INTERNAL: &str = "the coordinator broke a promise of its own, so it is not known whether this \
+                        took effect; ask for the transaction, and report what its log says";
 
 impl fmt::Display for EdgeRejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
