@@ -191,11 +191,14 @@ pub(crate) struct Show {
     pub(crate) reading: Reading,
 }
 
+/// The flags of [`Filter`].
+const FILTERS: [&str; 5] = ["name", "stuck", "waits_for", "older_than", "state"];
+
 /// `wholly tx retry`
 #[derive(Debug, Args)]
 pub(crate) struct Retry {
     /// Which transaction; or all that match --name, --stuck, --waits-for, --older-than
-    #[arg(required_unless_present_any = ["name", "stuck", "waits_for", "older_than", "state"])]
+    #[arg(required_unless_present_any = FILTERS, conflicts_with_all = FILTERS)]
     pub(crate) gid: Option<String>,
     #[command(flatten)]
     pub(crate) reading: Reading,
@@ -405,6 +408,10 @@ mod tests {
         check("shop-service stock --data d --listen here", "invalid socket address");
         check("tx retry --reason r", "required");
         check("tx retry order-1", "--reason <REASON>");
+        for filter in ["--stuck", "--name a", "--state open", "--waits-for a", "--older-than 1m"] {
+            let line = format!("tx retry order-1 --reason r {filter}");
+            check(&line, "cannot be used with");
+        }
         check("tx resolve g --branch b --reason r", "--applied|--not-applied|--unknown");
         check("tx resolve g --branch b --reason r --applied --unknown", "cannot be used with");
         check("tx lst", "a similar subcommand exists: 'list'");

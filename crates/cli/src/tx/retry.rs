@@ -5,6 +5,7 @@ use super::operate::act;
 use crate::arguments::{Filter, Retry};
 use crate::complaint::{Complaint, Kind};
 use crate::coordinator::{Coordinator, parse};
+use serde::Serialize;
 use serde_json::json;
 use wholly_core::record::PhaseName;
 use wholly_wire::v1::answer::List;
@@ -46,23 +47,72 @@ async fn many(retry: &Retry, reason: &str) -> Result<(), Complaint> {
             .means("nothing was changed")
             .advice("repeat it with --yes to retry them all, or with --dry-run to count again"));
     }
-    let coordinator = Coordinator::at(&retry.reading.url);
-    let mut retried = Vec::new();
-    for gid in gids {
+    let (tally, broken) = retry_all(&retry.reading.url, reason, gids).await?;
+    match retry.reading.json {
+        true => say!("{}", json!(tally)),
+        false => say!("retried {}", tally.retried.len()),
+    }
+    tally.verdict(broken)
+}
+
+/// What became of each.
+#[derive(Debug, Default, Serialize)]
+struct Tally {
+    retried: Vec<String>,
+    refused: Vec<String>,
+    /// Asked, and it is not known whether it was retried.
+    unknown: Vec<String>,
+    not_asked: Vec<String>,
+}
+
+impl Tally {
+    /// How the command ends, given what broke it off.
+    fn verdict(&self, broken: Option<Complaint>) -> Result<(), Complaint> {
+        let retried = self.retried.len();
+        if let Some(complaint) = broken {
+            let (unknown, left) = (self.unknown.join(", "), self.not_asked.len());
+            return Err(complaint.means(format!(
+                "{retried} were retried, of {unknown} it is not known, {left} were not asked for"
+            )));
+        }
+        if self.refused.is_empty() {
+            return Ok(());
+        }
+        let refused = self.refused.len();
+        let happened = format!("{refused} of {} were refused", refused + retried);
+        Err(Complaint::new(Kind::Refused, happened)
+            .means(format!("{retried} were retried, nothing was changed on the others"))
+            .advice("look at them with `wholly tx show`; one that has ended needs no retry"))
+    }
+}
+
+/// Asks for each in turn, until nobody answers.
+async fn retry_all(
+    url: &str,
+    reason: &str,
+    gids: Vec<String>,
+) -> Result<(Tally, Option<Complaint>), Complaint> {
+    let coordinator = Coordinator::at(url);
+    let mut tally = Tally::default();
+    let mut gids = gids.into_iter();
+    while let Some(gid) = gids.next() {
         let path = path::part(&super::gid(&gid)?, Part::Retry);
         let body = request::Retry { reason: reason.into(), branch: None };
         match coordinator.change(&path, &body).await {
-            Ok(_) => retried.push(gid),
+            Ok(_) => tally.retried.push(gid),
             // It may have ended since it was listed.
-            Err(complaint) if complaint.kind() == Kind::Refused => eprintln!("{gid}: {complaint}"),
-            Err(complaint) => return Err(complaint),
+            Err(complaint) if complaint.kind() == Kind::Refused => {
+                eprintln!("{gid}: {complaint}");
+                tally.refused.push(gid);
+            }
+            Err(complaint) => {
+                tally.unknown.push(gid);
+                tally.not_asked.extend(gids);
+                return Ok((tally, Some(complaint)));
+            }
         }
     }
-    match retry.reading.json {
-        true => say!("{}", json!({ "retried": retried })),
-        false => say!("retried {}", retried.len()),
-    }
-    Ok(())
+    Ok((tally, None))
 }
 
 /// All gids that match and have not ended.
@@ -79,5 +129,58 @@ pub(crate) async fn matching(url: &str, filter: &Filter) -> Result<Vec<String>, 
             Some(next) => cursor = Some(next.into_owned()),
             None => return Ok(gids),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    /// Retries one transaction per answer of the peer; an empty answer breaks the connection.
+    async fn check(
+        answers: &'static [&'static str],
+        code: Option<u8>,
+        said: &str,
+        counts: [usize; 4],
+    ) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let peer = tokio::spawn(async move {
+            for answer in answers {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut heard = [0; 1_024];
+                assert!(stream.read(&mut heard).await.unwrap() > 0);
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        });
+        let gids = (0..4).map(|at| format!("order-{at}")).collect();
+        let (tally, broken) = retry_all(&url, "again", gids).await.unwrap();
+        peer.await.unwrap();
+        let seen = [&tally.retried, &tally.refused, &tally.unknown, &tally.not_asked];
+        assert_eq!(seen.map(Vec::len), counts);
+        let ended = tally.verdict(broken).err();
+        assert_eq!(ended.as_ref().map(|complaint| complaint.kind().code()), code);
+        let shown = ended.map(|complaint| complaint.to_string()).unwrap_or_default();
+        assert!(shown.contains(said), "{shown}");
+    }
+
+    const DONE: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
+    const ENDED: &str = "HTTP/1.1 409 Conflict\r\n\r\n\
+                         {\"code\":\"already_ended\",\"detail\":\"over\"}";
+    const STOPPED: &str = "HTTP/1.1 503 Unavailable\r\n\r\n\
+                           {\"code\":\"unavailable\",\"detail\":\"off\"}";
+
+    #[tokio::test]
+    async fn each_of_many_is_accounted_for() {
+        check(&[DONE, DONE, DONE, DONE], None, "", [4, 0, 0, 0]).await;
+        let some = "3 were retried, nothing was changed on the others";
+        check(&[DONE, ENDED, DONE, DONE], Some(4), some, [3, 1, 0, 0]).await;
+        let all = "4 of 4 were refused";
+        check(&[ENDED, ENDED, ENDED, ENDED], Some(4), all, [0, 4, 0, 0]).await;
+        let broken = "2 were retried, of order-2 it is not known, 1 were not asked for";
+        check(&[DONE, DONE, ""], Some(3), broken, [2, 0, 1, 1]).await;
+        check(&[DONE, DONE, STOPPED], Some(3), broken, [2, 0, 1, 1]).await;
     }
 }
