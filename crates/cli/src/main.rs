@@ -10,6 +10,7 @@ mod demo;
 mod http_client;
 mod lifeline;
 mod log;
+mod reload;
 mod schema;
 mod serve;
 mod shop;

@@ -3,7 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test stops where its ground fails")]
 
 use serde_json::Value;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
 
@@ -36,9 +37,14 @@ struct Serving {
 
 impl Serving {
     fn start(data: &Path) -> Serving {
-        let mut child = wholly()
-            .args(["serve", "--listen", "127.0.0.1:0", "--until-stdin-ends", "--data"])
-            .arg(data)
+        let mut command = wholly();
+        command.args(["serve", "--data"]).arg(data);
+        Serving::spawn(&mut command)
+    }
+
+    fn spawn(command: &mut Command) -> Serving {
+        let mut child = command
+            .args(["--listen", "127.0.0.1:0", "--until-stdin-ends"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -78,8 +84,70 @@ fn a_coordinator_serves_its_operator_and_goes_with_its_parent() {
     check(&["tx", "retry", "--stuck", "--reason", "r", "--url", url], 2, "--yes");
 
     let data = folder.path().to_str().unwrap();
-    let second = ["serve", "--listen", "127.0.0.1:0", "--data", data];
-    check(&second, 1, "the coordinator did not start");
+    let trace = folder.path().join("trace");
+    std::fs::write(&trace, "of the first").unwrap();
+    let second = ["serve", "--listen", "127.0.0.1:0", "--data", data, "--trace-effects"];
+    check(
+        &[&second[..], &[trace.to_str().unwrap()]].concat(),
+        1,
+        "the process that has the folder",
+    );
+    assert_eq!(std::fs::read(&trace).unwrap(), b"of the first", "its file is left alone");
+    let other = folder.path().join("other");
+    let taken = ["serve", "--listen", url.trim_start_matches("http://"), "--data"];
+    check(&[&taken[..], &[other.to_str().unwrap()]].concat(), 1, "no file was touched");
+    assert!(!other.exists());
+    assert_eq!(serving.stop(), Some(0));
+    std::fs::remove_file(folder.path().join("capability.key")).unwrap();
+    check(&second[..5], 1, "restore that one file from a copy");
+}
+
+/// Hands a plan over that calls one destination; the status says whether that is known.
+fn submit(url: &str, gid: &str, destination: &str) -> String {
+    let body = format!(
+        r#"{{"name":"n","steps":[{{"branch":"b","to":"{destination}","operation":"o"}}]}}"#
+    );
+    let address = url.trim_start_matches("http://");
+    let mut stream = TcpStream::connect(address).unwrap();
+    let request = format!(
+        "PUT /v1/transactions/{gid} HTTP/1.1\r\nhost: {address}\r\ncontent-type: \
+         application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).unwrap();
+    line.split(' ').nth(1).unwrap().to_owned()
+}
+
+#[test]
+fn destinations_are_read_again_when_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("wholly.toml");
+    let write = |text: &str| std::fs::write(&file, text).unwrap();
+    write("[destinations]\nstock = \"http://stock:1\"\n");
+    let mut command = wholly();
+    command.env("WHOLLY_LOG", "info").args(["serve", "--config"]).arg(&file);
+    command.arg("--data").arg(folder.path().join("data")).stderr(Stdio::piped());
+    let mut serving = Serving::spawn(&mut command);
+    let mut log = BufReader::new(serving.child.stderr.take().unwrap()).lines();
+    let pid = serving.child.id().to_string();
+    let mut hang_up = |expected: &str| {
+        let sent = Command::new("sh").args(["-c", "kill -HUP \"$0\"", &pid]).status().unwrap();
+        assert!(sent.success());
+        let told = log.find(|line| line.as_ref().is_ok_and(|line| line.contains(expected)));
+        assert!(told.is_some(), "it ends without saying {expected}");
+    };
+    let known = |gid, destination| submit(&serving.url, gid, destination);
+    assert_eq!((known("a-1", "stock"), known("a-2", "points")), ("201".into(), "400".into()));
+    write("[destinations]\npoints = \"http://points:1\"\n");
+    hang_up("the destinations were read again");
+    assert_eq!((known("b-1", "stock"), known("b-2", "points")), ("400".into(), "201".into()));
+    for wrong in ["[destinations", "[destinations]\nstock = \"ftp://stock\"\n", "lisen = 1\n"] {
+        write(wrong);
+        hang_up("the destinations of before stay");
+    }
+    assert_eq!((known("c-1", "stock"), known("c-2", "points")), ("400".into(), "201".into()));
     assert_eq!(serving.stop(), Some(0));
 }
 

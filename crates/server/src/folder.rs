@@ -34,6 +34,26 @@ pub enum FolderError {
         /// What is wrong.
         why: String,
     },
+    /// A file that was written at the first start is gone.
+    #[error(
+        "{} is missing, and the log beside it is in use already; restore it from a copy of the \
+         data folder",
+        path.display()
+    )]
+    Missing {
+        /// Which file.
+        path: PathBuf,
+    },
+}
+
+/// Whether anything was ever written to the log in the same folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogUse {
+    /// Nothing: the first start, or one after a first that came no further than this.
+    Fresh,
+    /// Something. Another key would refuse every capability that clients hold, and another name
+    /// would hide this log's own rows from it at every participant.
+    Used,
 }
 
 /// What was read, or made at the first start.
@@ -44,25 +64,18 @@ pub struct Identity {
     pub origin: Origin,
 }
 
-/// Makes the folder, if there is none.
-pub fn create(folder: &Path) -> Result<(), FolderError> {
-    std::fs::create_dir_all(folder).map_err(|source| FolderError::Disk {
-        act: "create",
-        path: folder.to_owned(),
-        source,
-    })
-}
-
-/// Reads key and name, or makes them; whatever was made is durable when this returns.
-pub fn identity(folder: &Path) -> Result<Identity, FolderError> {
+/// Reads key and name, or makes them for a fresh log; whatever was made is durable when this
+/// returns.
+pub fn identity(folder: &Path, log: LogUse) -> Result<Identity, FolderError> {
     let key_path = folder.join(KEY_FILE);
-    let key = read_or_make(&key_path, || random::<KEY_BYTES>(&key_path).map(|key| key.to_vec()))?;
+    let make_key = || random::<KEY_BYTES>(&key_path).map(|key| key.to_vec());
+    let key = read_or_make(&key_path, log, make_key)?;
     let key: [u8; KEY_BYTES] = key.try_into().map_err(|key: Vec<u8>| FolderError::Damaged {
         path: key_path.clone(),
         why: format!("it has {} bytes, not {KEY_BYTES}", key.len()),
     })?;
     let path = folder.join(ORIGIN_FILE);
-    let name = read_or_make(&path, || {
+    let name = read_or_make(&path, log, || {
         let hex: String = random::<8>(&path)?.iter().map(|byte| format!("{byte:02x}")).collect();
         Ok(hex.into_bytes())
     })?;
@@ -84,6 +97,7 @@ fn random<const N: usize>(path: &Path) -> Result<[u8; N], FolderError> {
 
 fn read_or_make(
     path: &Path,
+    log: LogUse,
     make: impl FnOnce() -> Result<Vec<u8>, FolderError>,
 ) -> Result<Vec<u8>, FolderError> {
     let failed = |act| move |source| FolderError::Disk { act, path: path.to_owned(), source };
@@ -93,11 +107,14 @@ fn read_or_make(
             file.read_to_end(&mut bytes).map_err(failed("read"))?;
             Ok(bytes)
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let bytes = make()?;
-            write_durably(path, &bytes).map_err(failed("write"))?;
-            Ok(bytes)
-        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => match log {
+            LogUse::Used => Err(FolderError::Missing { path: path.to_owned() }),
+            LogUse::Fresh => {
+                let bytes = make()?;
+                write_durably(path, &bytes).map_err(failed("write"))?;
+                Ok(bytes)
+            }
+        },
         Err(error) => Err(failed("open")(error)),
     }
 }
@@ -124,29 +141,46 @@ mod tests {
     fn key_and_name_are_made_once_and_only_the_owner_reads_them() {
         let folder = tempfile::tempdir().unwrap();
         let gid = "g".parse().unwrap();
-        let first = identity(folder.path()).unwrap();
+        let first = identity(folder.path(), LogUse::Fresh).unwrap();
         let shown = first.key.capability(&gid, Timestamp(7));
-        let second = identity(folder.path()).unwrap();
+        let second = identity(folder.path(), LogUse::Used).unwrap();
         assert_eq!(second.key.verify(&gid, &shown), Ok(Timestamp(7)));
         assert_eq!(second.origin, first.origin);
         let mode = std::fs::metadata(folder.path().join(KEY_FILE)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         let other = tempfile::tempdir().unwrap();
-        assert!(identity(other.path()).unwrap().key.verify(&gid, &shown).is_err());
+        assert!(identity(other.path(), LogUse::Fresh).unwrap().key.verify(&gid, &shown).is_err());
     }
 
     #[test]
     fn a_damaged_file_is_named() {
         let check = |file: &str, content: &[u8], words: &str| {
             let folder = tempfile::tempdir().unwrap();
-            identity(folder.path()).unwrap();
+            identity(folder.path(), LogUse::Fresh).unwrap();
             std::fs::write(folder.path().join(file), content).unwrap();
-            let error = identity(folder.path()).err().unwrap().to_string();
+            let error = identity(folder.path(), LogUse::Used).err().unwrap().to_string();
             assert!(error.contains(file) && error.contains(words), "{error}");
         };
         check(KEY_FILE, b"short", "it has 5 bytes, not 32");
         check(KEY_FILE, b"", "it has 0 bytes, not 32");
         check(ORIGIN_FILE, b"", "is empty");
         check(ORIGIN_FILE, b"a b", "not allowed");
+    }
+
+    #[test]
+    fn what_a_used_log_has_lost_is_not_made_anew() {
+        let check = |lost: &str| {
+            let folder = tempfile::tempdir().unwrap();
+            identity(folder.path(), LogUse::Fresh).unwrap();
+            std::fs::remove_file(folder.path().join(lost)).unwrap();
+            let error = identity(folder.path(), LogUse::Used).err().unwrap();
+            assert!(matches!(&error, FolderError::Missing { .. }), "{error}");
+            assert!(error.to_string().contains(lost), "{error}");
+            assert!(!folder.path().join(lost).exists(), "{lost} stays away");
+            // The first start may have been cut off between the two.
+            identity(folder.path(), LogUse::Fresh).unwrap();
+        };
+        check(KEY_FILE);
+        check(ORIGIN_FILE);
     }
 }

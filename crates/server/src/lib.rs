@@ -14,4 +14,6 @@ pub mod shell;
 pub mod transport;
 
 pub use config::{Config, Flags};
-pub use serve::{Coordinator, Running, ServeError, serve};
+pub use folder::FolderError;
+pub use serve::{Coordinator, Running, ServeError};
+pub use wholly_store::embedded::OpenError;

@@ -2,22 +2,23 @@
 
 use crate::access::Access;
 use crate::config::Config;
-use crate::egress::{Destinations, Egress, RuleError};
-use crate::folder::{self, FolderError, Identity};
+use crate::egress::{Destinations, Egress, Rule, RuleError};
+use crate::folder::{self, FolderError, Identity, LogUse};
 use crate::observe::Metrics;
 use crate::shell::{EffectTrace, Mailbox, Parts, Shell, Standing, Stopped};
 use crate::transport::http::{self, Api};
 use crate::transport::{Coordinator as Coordinates, Refused};
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use wholly_core::document::Response;
 use wholly_core::driver::Driver;
-use wholly_core::ids::{Destination, Gid};
+use wholly_core::ids::{Destination, Gid, Position};
 use wholly_core::input::{Loaded, Request};
 use wholly_core::limits::Limits;
 use wholly_core::record::Record;
@@ -71,25 +72,6 @@ pub enum ServeError {
     },
 }
 
-/// Serves until `shutdown` resolves, then stops in good order; or until the coordinator must stop
-/// by itself, which is an error.
-pub async fn serve(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
-    let running = Coordinator::start(config).await?;
-    tracing::info!("{}", running.greeting());
-    tokio::select! {
-        () = shutdown => {
-            tracing::info!(
-                "stopping: no new transactions are taken; what is open goes on at the next start"
-            );
-            running.stop().await
-        }
-        why = running.failed() => {
-            running.abandon();
-            Err(ServeError::Failed { why })
-        }
-    }
-}
-
 /// A coordinator, by its parts.
 pub struct Coordinator {
     shell: Arc<Shell>,
@@ -112,17 +94,14 @@ pub struct Running {
 impl Coordinator {
     /// Starts a coordinator inside this process. When this returns, it accepts transactions.
     pub async fn start(config: Config) -> Result<Running, ServeError> {
-        let trace = match &config.trace_effects {
-            None => None,
-            Some(path) => {
-                let failed = |source| ServeError::Trace { path: path.clone(), source };
-                Some(EffectTrace::create(path).map_err(failed)?)
-            }
-        };
         let metrics = Arc::<Metrics>::default();
         let egress = egress(&config, &metrics)?;
+        // A port that is taken is found out before any file is touched. Who connects early waits.
+        let (listener, addr) = bind(config.listen).await?;
         let mailbox = Arc::<Mailbox>::default();
         let (log, loaded, identity) = open(&config, &mailbox).await?;
+        // It empties its file, which may be that of the process that has the folder.
+        let trace = config.trace_effects.as_deref().map(trace).transpose()?;
         let seed = random()?;
         let driver = Driver::new(config.limits.clone(), identity.origin, seed, loaded);
         let shell = Shell::start(Parts {
@@ -135,20 +114,22 @@ impl Coordinator {
         });
         let limits = config.limits.clone();
         let coordinator = Coordinator { shell, log, key: identity.key, limits, metrics };
-        coordinator.listen(config).await
+        coordinator.serve(config, listener, addr).await
     }
 
-    /// Listens once the driver accepts transactions.
-    async fn listen(self, config: Config) -> Result<Running, ServeError> {
+    /// Answers once the driver accepts transactions.
+    async fn serve(
+        self,
+        config: Config,
+        listener: TcpListener,
+        addr: SocketAddr,
+    ) -> Result<Running, ServeError> {
         self.shell.limit_destinations();
         let mut standing = self.shell.standing();
         let settled = standing.wait_for(|standing| *standing != Standing::Starting).await;
         if let Standing::Failed(why) = &*settled.expect("the shell holds the sender") {
             return Err(ServeError::Failed { why: Arc::clone(why) });
         }
-        let failed = |source| ServeError::Listen { listen: config.listen, source };
-        let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
-        let addr = listener.local_addr().map_err(failed)?;
         let coordinator = Arc::new(self);
         let access = Access::new(addr, &config.hosts);
         let api = Api::new(Arc::clone(&coordinator), access, config.requests.clone());
@@ -159,6 +140,19 @@ impl Coordinator {
         }));
         Ok(Running { addr, coordinator, config, stop, serving })
     }
+}
+
+/// Takes the address. What the port is, is known only then.
+async fn bind(listen: SocketAddr) -> Result<(TcpListener, SocketAddr), ServeError> {
+    let failed = |source| ServeError::Listen { listen, source };
+    let listener = TcpListener::bind(listen).await.map_err(failed)?;
+    let addr = listener.local_addr().map_err(failed)?;
+    Ok((listener, addr))
+}
+
+fn trace(path: &Path) -> Result<EffectTrace, ServeError> {
+    let failed = |source| ServeError::Trace { path: path.to_owned(), source };
+    EffectTrace::create(path).map_err(failed)
 }
 
 fn egress(config: &Config, metrics: &Arc<Metrics>) -> Result<Arc<Egress>, ServeError> {
@@ -184,10 +178,14 @@ async fn open(
     let handler = mailbox.handler();
     let data = config.data.clone();
     let opened = tokio::task::spawn_blocking(move || {
-        folder::create(&data)?;
         // The log first: it sees to it that no other process has this folder.
         let (log, loaded) = Log::open(&data, options, handler)?;
-        let identity = folder::identity(&data)?;
+        // The first record is written only after both files are.
+        let log_use = match loaded.position {
+            Position(0) => LogUse::Fresh,
+            Position(_) => LogUse::Used,
+        };
+        let identity = folder::identity(&data, log_use)?;
         Ok((Arc::new(log), loaded, identity))
     });
     opened.await.expect("opening the folder does not panic")
@@ -238,10 +236,10 @@ impl Running {
         &self.coordinator
     }
 
-    /// Calls these destinations from here on.
-    pub fn replace_destinations(&self, config: &Config) -> Result<(), ServeError> {
-        let idle_max = config.limits.destination_calls_max;
-        let destinations = Destinations::new(&config.destinations, config.urls(), idle_max)
+    /// Calls these destinations from here on, as the configuration of the start otherwise says.
+    pub fn replace_destinations(&self, rules: &BTreeMap<String, Rule>) -> Result<(), ServeError> {
+        let idle_max = self.config.limits.destination_calls_max;
+        let destinations = Destinations::new(rules, self.config.urls(), idle_max)
             .map_err(ServeError::Destination)?;
         self.coordinator.shell.egress().replace(destinations);
         self.coordinator.shell.limit_destinations();

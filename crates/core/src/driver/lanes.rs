@@ -62,8 +62,15 @@ pub(super) enum Sign {
 }
 
 impl Lanes {
-    pub(super) fn limit(&mut self, destination: Destination, calls_max: usize) {
-        self.limits.insert(destination, calls_max);
+    /// Takes these limits in place of those before. Who waited for a slot is looked at again.
+    pub(super) fn limit(&mut self, limits: impl IntoIterator<Item = (Destination, usize)>) {
+        self.limits = limits.into_iter().collect();
+        for (destination, lane) in &mut self.lanes {
+            if lane.turn == Turn::Out && !lane.queue.is_empty() {
+                lane.turn = Turn::In;
+                self.ready.push_back(destination.clone());
+            }
+        }
     }
 
     pub(super) fn in_flight(&self) -> usize {
@@ -191,5 +198,45 @@ impl Lane {
             }
         }
         woken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Takes whatever has a slot, as the driver does; says how many calls that were.
+    fn send(lanes: &mut Lanes, from: u64) -> u64 {
+        let mut sent = 0;
+        while let Some((destination, (slot, branch))) = lanes.pop(100, 4) {
+            lanes.sent(CallId(from + sent), (slot, branch, destination));
+            sent += 1;
+        }
+        sent
+    }
+
+    #[test]
+    fn limits_are_replaced_whole_and_at_once() {
+        let stock = Destination::new("stock").unwrap();
+        let mut lanes = Lanes::default();
+        for branch in 0..20 {
+            lanes.push(&stock, (Slot::default(), BranchIndex(branch)));
+        }
+        let mut sent = 0;
+        let mut check = |limits: &[(&str, usize)], expected: u64| {
+            let limits = limits.iter().map(|(name, max)| (Destination::new(name).unwrap(), *max));
+            lanes.limit(limits);
+            let more = send(&mut lanes, sent);
+            assert_eq!(more, expected);
+            sent += more;
+        };
+        check(&[("stock", 1)], 1);
+        check(&[("stock", 1)], 0);
+        check(&[("stock", 3), ("points", 1)], 2);
+        // What is not named has the default back; what is above its limit gets no more.
+        check(&[("points", 1)], 1);
+        check(&[("stock", 2)], 0);
+        check(&[], 0);
+        assert_eq!((lanes.in_flight(), lanes.queued()), (4, 16));
     }
 }

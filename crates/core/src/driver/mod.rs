@@ -231,9 +231,12 @@ impl Driver {
         &self.limits
     }
 
-    /// Gives a destination fewer slots than `destination_calls_max`.
-    pub fn limit_destination(&mut self, destination: crate::ids::Destination, calls_max: usize) {
-        self.lanes.limit(destination, calls_max);
+    /// Gives these destinations so many slots, and all others `destination_calls_max`.
+    pub fn limit_destinations(
+        &mut self,
+        slots: impl IntoIterator<Item = (crate::ids::Destination, usize)>,
+    ) {
+        self.lanes.limit(slots);
     }
 
     /// How much of everything there is.

@@ -182,14 +182,10 @@ impl Shell {
         reply
     }
 
-    /// Gives destinations the slots that the configuration says.
+    /// Gives destinations the slots that the configuration says, and the default to all others.
     pub fn limit_destinations(&self) {
         let slots = self.egress.slots();
-        self.held(|held| {
-            for (destination, calls_max) in slots {
-                held.driver.limit_destination(destination, calls_max);
-            }
-        });
+        self.held(|held| held.driver.limit_destinations(slots));
     }
 
     /// Tells the driver what happened.

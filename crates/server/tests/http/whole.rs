@@ -5,7 +5,7 @@ use crate::participant::{Participant, Said};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use wholly_server::egress::Rule;
-use wholly_server::{Config, Coordinator, Running, ServeError};
+use wholly_server::{Config, Coordinator, FolderError, Running, ServeError};
 
 async fn start(folder: &std::path::Path) -> Running {
     let mut config = Config::in_process(folder);
@@ -142,6 +142,8 @@ async fn a_taken_folder_or_port_is_named() {
     let refused = Coordinator::start(config).await.err().unwrap();
     assert!(matches!(refused, ServeError::Listen { .. }), "{refused:?}");
     assert!(refused.to_string().contains("--listen"), "{refused}");
+    let left = std::fs::read_dir(other.path()).unwrap().count();
+    assert_eq!(left, 0, "a port that is taken touches no folder");
     running.stop().await.unwrap();
     start(folder.path()).await.stop().await.unwrap();
 }
@@ -163,11 +165,17 @@ async fn a_stop_takes_no_new_transactions_and_ends_what_is_asked() {
 }
 
 #[tokio::test]
-async fn serving_ends_in_good_order_when_told() {
-    let folder = tempfile::tempdir().unwrap();
-    let config = Config::in_process(folder.path());
-    wholly_server::serve(config, std::future::ready(())).await.unwrap();
-    assert!(folder.path().join("capability.key").exists());
+async fn a_folder_that_lost_its_key_or_name_does_not_start() {
+    for lost in ["capability.key", "origin"] {
+        let folder = tempfile::tempdir().unwrap();
+        start(folder.path()).await.stop().await.unwrap();
+        let kept = std::fs::read(folder.path().join(lost)).unwrap();
+        std::fs::remove_file(folder.path().join(lost)).unwrap();
+        let refused = Coordinator::start(Config::in_process(folder.path())).await.err().unwrap();
+        assert!(matches!(refused, ServeError::Folder(FolderError::Missing { .. })), "{refused}");
+        std::fs::write(folder.path().join(lost), kept).unwrap();
+        start(folder.path()).await.stop().await.unwrap();
+    }
 }
 
 #[tokio::test]
@@ -184,7 +192,7 @@ async fn destinations_change_without_a_restart() {
     let refused = send(addr, line, &[], &plan).await;
     assert_eq!(refused.code().1, "destination_unknown");
     config.destinations.insert("stock".to_owned(), Rule::new(&stock.url));
-    running.replace_destinations(&config).unwrap();
+    running.replace_destinations(&config.destinations).unwrap();
     let document = send(addr, line, &[], &plan).await.json();
     assert_eq!(document["state"], "ended", "{document}");
     assert_eq!(stock.asked(), ["stock action"]);
