@@ -6,6 +6,7 @@
 
 pub mod access;
 pub mod config;
+pub mod descriptors;
 pub mod egress;
 pub mod folder;
 pub mod observe;

@@ -2,6 +2,7 @@
 
 use crate::access::Access;
 use crate::config::Config;
+use crate::descriptors::{self, TooFew};
 use crate::egress::{Destinations, Egress, Rule, RuleError};
 use crate::folder::{self, FolderError, Identity, LogUse};
 use crate::observe::Metrics;
@@ -37,6 +38,9 @@ pub enum ServeError {
     /// The log cannot be used.
     #[error(transparent)]
     Log(#[from] OpenError),
+    /// The system lets the process open too few files.
+    #[error(transparent)]
+    Descriptors(#[from] TooFew),
     /// A destination cannot stand.
     #[error("a destination cannot stand")]
     Destination(#[source] RuleError),
@@ -93,7 +97,8 @@ pub struct Running {
 
 impl Coordinator {
     /// Starts a coordinator inside this process. When this returns, it accepts transactions.
-    pub async fn start(config: Config) -> Result<Running, ServeError> {
+    pub async fn start(mut config: Config) -> Result<Running, ServeError> {
+        descriptors::fit(&mut config)?;
         let metrics = Arc::<Metrics>::default();
         let egress = egress(&config, &metrics)?;
         // A port that is taken is found out before any file is touched. Who connects early waits.
