@@ -87,6 +87,9 @@ fn not_started(error: &ServeError) -> Complaint {
         ServeError::Folder(error) => folder(error),
         ServeError::Log(error) => log(error),
         ServeError::Destination(_) => ("no file was touched", "correct the destination"),
+        ServeError::Descriptors(_) => {
+            ("no file was touched", "raise the limit of open files, then start it again")
+        }
         ServeError::Listen { .. } => (
             "no file was touched",
             "stop what listens there, or give an address of this machine that is free",
