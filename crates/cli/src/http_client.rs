@@ -11,6 +11,8 @@ use tokio::net::TcpStream;
 
 /// Largest answer that is read.
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Most characters of an answer that is no JSON, or too deep a one, that are shown.
+const QUOTED_CHARS_MAX: usize = 300;
 
 /// What came back.
 #[derive(Debug)]
@@ -141,8 +143,13 @@ fn parse(bytes: &[u8]) -> Value {
     if bytes.is_empty() {
         return Value::Null;
     }
-    serde_json::from_slice(bytes)
-        .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(bytes).into_owned()))
+    serde_json::from_slice(bytes).unwrap_or_else(|_| {
+        let mut quoted = String::from_utf8_lossy(bytes);
+        if let Some((cut, _)) = quoted.char_indices().nth(QUOTED_CHARS_MAX) {
+            quoted.to_mut().replace_range(cut.., "…");
+        }
+        Value::String(quoted.into_owned())
+    })
 }
 
 /// Spells a text for a path or a query.
@@ -169,6 +176,16 @@ mod tests {
     fn texts_are_escaped_for_paths_and_queries() {
         assert_eq!(escape("order-4711.2_~"), "order-4711.2_~");
         assert_eq!(escape("a/b c&d=é"), "a%2Fb%20c%26d%3D%C3%A9");
+    }
+
+    #[test]
+    fn only_the_start_of_an_unreadable_answer_is_quoted() {
+        let quoted = |text: &str| parse(text.as_bytes()).as_str().map(str::to_owned).unwrap();
+        let fits = "é".repeat(QUOTED_CHARS_MAX);
+        assert_eq!(quoted(&fits), fits);
+        assert_eq!(quoted(&format!("{fits}é")), format!("{fits}…"));
+        let deep = format!("{}{}", "[".repeat(200_000), "]".repeat(200_000));
+        assert_eq!(quoted(&deep), format!("{}…", "[".repeat(QUOTED_CHARS_MAX)));
     }
 
     /// What a peer that says these bytes and closes is taken for.
