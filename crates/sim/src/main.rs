@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::Instant;
 use wholly_sim::report::{Mood, Seeds, Summary, Work, run, words_of};
-use wholly_sim::trace::{LEGEND, Lines};
+use wholly_sim::trace::{LEGEND, Lines, say};
 
 const USAGE: &str = "\
 wholly-sim [--seed N [--trace]] [--from SEED] [--seeds N] [--transactions N] [--json]
@@ -79,11 +79,11 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Arguments, String> {
 fn one(seed: u64, arguments: &Arguments) -> ExitCode {
     let lines = if arguments.trace { Lines::Printed } else { Lines::Hashed };
     if arguments.trace {
-        println!("{LEGEND}\n");
+        say(&format!("{LEGEND}\n"));
     }
     let verdict = run(seed, lines);
-    println!("{}", words_of(&verdict, arguments.mutant.as_deref()));
-    println!("trace hash {:016x}, {} events", verdict.hash, verdict.events);
+    say(&words_of(&verdict, arguments.mutant.as_deref()));
+    say(&format!("trace hash {:016x}, {} events", verdict.hash, verdict.events));
     if verdict.violation.is_some() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 

@@ -1,6 +1,7 @@
 //! Trace: one line per event for people, one hash per run for machines.
 
 use std::hash::Hasher;
+use std::io::Write;
 use wholly_core::retry::mix;
 
 /// Whether lines are printed.
@@ -35,7 +36,9 @@ impl Trace {
         }
         self.hash = hash;
         match self.lines {
-            Lines::Printed => println!("{:>6}.{:03} {}", at_us / 1_000, at_us % 1_000, words()),
+            Lines::Printed => {
+                say(&format!("{:>6}.{:03} {}", at_us / 1_000, at_us % 1_000, words()));
+            }
             Lines::Hashed => {}
         }
     }
@@ -54,6 +57,11 @@ impl Trace {
     pub fn lines(&self) -> Lines {
         self.lines
     }
+}
+
+/// Prints a line, if anybody still listens: a reader may leave before the end.
+pub fn say(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 /// A number for a text, the same in every run and build (FNV-1a).
