@@ -60,7 +60,7 @@ pub(crate) fn silence(tree: &Tree) -> Vec<Finding> {
     found
 }
 
-/// No test is ignored.
+/// No test is ignored, and none sleeps.
 pub(crate) fn tests(tree: &Tree) -> Vec<Finding> {
     let mut found = Vec::new();
     for source in &tree.sources {
@@ -70,6 +70,11 @@ pub(crate) fn tests(tree: &Tree) -> Vec<Finding> {
         found.extend(ignored.map(|attribute| {
             let line = source.line_at(attribute.start);
             Finding::new(&source.path, line, "assert what happens instead, with the reason")
+        }));
+        let sleeps = words(&source.code, "sleep(").filter(|at| source.is_test(*at));
+        found.extend(sleeps.map(|at| {
+            let what = "a test waits for what it waits for: a line, an answer, an exit";
+            Finding::new(&source.path, source.line_at(at), what)
         }));
     }
     found

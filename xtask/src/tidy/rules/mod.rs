@@ -51,7 +51,11 @@ pub(super) const ALL: &[Rule] = &[
         says: "comments are timeless, promise nothing for later, and use the glossary (7.3, 4.1)",
         check: words::comments,
     },
-    Rule { name: "tests", says: "no ignored test (8.6)", check: forms::tests },
+    Rule {
+        name: "tests",
+        says: "no ignored test, and no sleep in a test (8.6)",
+        check: forms::tests,
+    },
     Rule {
         name: "silence",
         says: "a lint is silenced by `expect` with a reason, never by `allow` (9.3)",
