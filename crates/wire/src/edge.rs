@@ -166,8 +166,8 @@ const ROUTE_UNKNOWN: &str = "there is no such path; /v1/openapi.json lists them 
 const UNAVAILABLE: &str = "the coordinator stopped before it could answer, so it is not known \
                            whether this took effect; send the same again, or ask for the \
                            transaction";
-const INTERNAL: &str = "the coordinator broke a promise of its own, so it is not known whether this \
-                        took effect; ask for the transaction, and report what its log says";
+const INTERNAL: &str = "the coordinator broke a promise of its own, so it is not known whether \
+                        this took effect; ask for the transaction, and report what its log says";
 
 impl fmt::Display for EdgeRejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
