@@ -1,5 +1,6 @@
 //! Where a call may go: one strict spelling of a URL, and the check of the addresses behind it.
 
+use super::names::Names;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -142,13 +143,17 @@ impl Address {
 
     /// Resolves the name, if it is one, to addresses that may be connected to. One address out of
     /// reach spoils them all: a name that leads elsewhere too is not to be trusted.
-    pub async fn resolve(&self, reach: Reach) -> Result<Vec<SocketAddr>, ResolveError> {
+    pub(super) async fn resolve(
+        &self,
+        reach: Reach,
+        names: &Names,
+    ) -> Result<Vec<SocketAddr>, ResolveError> {
         let found: Vec<SocketAddr> = match &self.host {
             Host::Ip(ip) => vec![SocketAddr::new(*ip, self.port)],
-            Host::Name(name) => tokio::net::lookup_host((name.as_str(), self.port))
+            Host::Name(name) => names
+                .look_up(name, self.port)
                 .await
-                .map_err(|source| ResolveError::Lookup { name: name.clone(), source })?
-                .collect(),
+                .map_err(|source| ResolveError::Lookup { name: name.clone(), source })?,
         };
         for address in &found {
             let ip = address.ip().to_canonical();
@@ -437,10 +442,10 @@ mod tests {
     #[tokio::test]
     async fn an_address_out_of_reach_is_not_resolved_to() {
         let address = Address::parse("http://10.0.0.1").unwrap();
-        let refused = address.resolve(Reach::Loopback).await;
+        let refused = address.resolve(Reach::Loopback, &Names::default()).await;
         assert!(matches!(refused, Err(ResolveError::OutOfReach { .. })));
         let local = Address::parse("http://localhost:7").unwrap();
-        let found = local.resolve(Reach::Loopback).await.unwrap();
+        let found = local.resolve(Reach::Loopback, &Names::default()).await.unwrap();
         assert!(found.iter().all(|address| address.ip().is_loopback() && address.port() == 7));
     }
 }

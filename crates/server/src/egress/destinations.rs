@@ -2,6 +2,7 @@
 
 use super::address::{Address, AddressError, Reach};
 use super::connection::Pool;
+use super::names::Names;
 use crate::observe::CallFigures;
 use http::HeaderValue;
 use std::collections::{BTreeMap, HashMap};
@@ -153,6 +154,7 @@ pub(super) struct Place {
     /// Counted under the name of its rule, so that the configuration bounds how many there are.
     pub(super) figures: CallFigures,
     pub(super) address: Address,
+    pub(super) names: Names,
     /// Its host and port as a header says them.
     pub(super) host: HeaderValue,
     pub(super) reach: Reach,
@@ -168,7 +170,8 @@ impl Place {
         let figures = CallFigures::new(label);
         let host = HeaderValue::from_str(&address.authority);
         let host = host.expect("an address that was parsed is printable ASCII");
-        Place { figures, address, host, reach, rule, slots: None, pool: Pool::new(idle_max) }
+        let (names, pool) = (Names::default(), Pool::new(idle_max));
+        Place { figures, address, names, host, reach, rule, slots: None, pool }
     }
 }
 

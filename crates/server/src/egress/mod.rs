@@ -5,6 +5,7 @@ mod address;
 mod answer;
 mod connection;
 mod destinations;
+mod names;
 mod request;
 
 pub use address::{Address, AddressError, Host, Reach, ResolveError};
@@ -212,7 +213,7 @@ impl Egress {
 }
 
 async fn open(place: &Place, deadline: Instant) -> Result<Box<Connection>, CallError> {
-    let addresses = place.address.resolve(place.reach).await?;
+    let addresses = place.address.resolve(place.reach, &place.names).await?;
     let opened = Connection::open(&addresses, deadline).await;
     opened
         .map_err(|source| CallError::Connect { authority: place.address.authority.clone(), source })
