@@ -90,7 +90,9 @@ pub(crate) fn install() -> Result<(), Failure> {
     let apt = |words: &[&str]| {
         let mut command = Command::new("apt-get");
         command.args(["-q", "-y", "-o", "Dpkg::Options::=--force-confold"]).args(words);
-        process::run_command(command.env("DEBIAN_FRONTEND", "noninteractive"))
+        // Nobody is there to be asked, and our own file about clusters stays.
+        command.env("DEBIAN_FRONTEND", "noninteractive").env("UCF_FORCE_CONFFOLD", "1");
+        process::run_command(&mut command)
     };
     apt(&["update"])?;
     apt(&[&["install", "--no-install-recommends"], &packages[..]].concat())?;
