@@ -7,6 +7,7 @@ mod connection;
 mod destinations;
 mod names;
 mod request;
+mod response;
 
 pub use address::{Address, AddressError, Host, Reach, ResolveError};
 pub use destinations::{
@@ -193,11 +194,11 @@ impl Egress {
         deadline: Instant,
         timeout_ms: u64,
     ) -> Result<Seen, CallError> {
-        let request = || request::request(place, call, body, timeout_ms);
-        if let Some(mut kept) = place.pool.take().await {
-            match kept.exchange(request(), self.reply_bytes_max).await {
+        let head = |out: &mut Vec<u8>| request::write_head(out, place, call, body, timeout_ms);
+        if let Some(mut kept) = place.pool.take() {
+            match kept.exchange(head, &body.bytes, self.reply_bytes_max).await {
                 Ok(seen) => {
-                    place.pool.put(kept).await;
+                    place.pool.put(kept);
                     return Ok(seen);
                 }
                 Err(ExchangeError::Stale(_)) => {}
@@ -206,8 +207,8 @@ impl Egress {
         }
         // Rare, so kept out of the future that every call is.
         let mut fresh = Box::pin(open(place, deadline)).await?;
-        let seen = fresh.exchange(request(), self.reply_bytes_max).await?;
-        place.pool.put(fresh).await;
+        let seen = fresh.exchange(head, &body.bytes, self.reply_bytes_max).await?;
+        place.pool.put(fresh);
         Ok(seen)
     }
 }
