@@ -2,7 +2,6 @@
 
 use super::connection::Seen;
 use super::destinations::{Answers, Replies, Rule};
-use super::response::AnswerLine;
 use http::StatusCode;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -28,18 +27,18 @@ pub(super) fn judge(call: &Call, rule: &Rule, seen: &Seen) -> Answer {
 /// By the header, which must echo what was asked and agree with the status: a proxy's default
 /// page, or an answer that belongs to another call, proves nothing.
 fn judge_wholly(call: &Call, rule: &Rule, seen: &Seen) -> Result<Answer, String> {
-    let status = seen.status;
-    let line = match &seen.answer {
-        AnswerLine::Once(line) => line,
-        // Of two, one is a stranger's, and nothing says which.
-        AnswerLine::Twice => return Err(format!("header {ANSWER} stands twice")),
-        AnswerLine::Missing => {
+    let status = seen.head.status;
+    // Of two, one is a stranger's, and nothing says which.
+    let mut headers = seen.head.headers.get_all(ANSWER).iter();
+    let header = match (headers.next(), headers.next()) {
+        (Some(header), None) => header,
+        (Some(_), Some(_)) => return Err(format!("header {ANSWER} stands twice")),
+        (None, _) => {
             let (status, redirect) = (status.as_u16(), redirect(status));
             return Err(format!("status {status}{redirect} without header {ANSWER}"));
         }
     };
-    let text = std::str::from_utf8(line).ok().filter(|text| text.is_ascii());
-    let text = text.ok_or_else(|| format!("header {ANSWER} is not ASCII"))?;
+    let text = header.to_str().map_err(|_| format!("header {ANSWER} is not ASCII"))?;
     let answer = AnswerHeader::parse(text).map_err(|error| error.to_string())?;
     let asked = &answer.asked;
     if asked.gid != call.gid
@@ -70,7 +69,7 @@ fn judge_wholly(call: &Call, rule: &Rule, seen: &Seen) -> Result<Answer, String>
 }
 
 fn judge_plain(rule: &Rule, seen: &Seen) -> Result<Answer, String> {
-    let status = seen.status;
+    let status = seen.head.status;
     let kept = keeps(rule, Kept::NotKept);
     match status {
         StatusCode::CONFLICT => Ok(Answer::Refused(refusal(seen, kept))),
@@ -136,6 +135,7 @@ fn refusal(seen: &Seen, kept: Kept) -> Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bytes::Bytes;
     use wholly_core::branch::Op;
     use wholly_core::effect::{Mark, Proof};
     use wholly_core::ids::{CallId, Origin};
@@ -187,13 +187,12 @@ mod tests {
     }
 
     fn check(rule: &Rule, status: u16, headers: &[&str], body: &[u8], expected: &str) {
-        let answer = match headers {
-            [] => AnswerLine::Missing,
-            [line] => AnswerLine::Once(line.replace('@', ECHO).into_bytes().into()),
-            [_, _, ..] => AnswerLine::Twice,
-        };
-        let status_code = StatusCode::from_u16(status).unwrap();
-        let seen = Seen { status: status_code, answer, body: body.to_vec() };
+        let mut response = http::Response::builder().status(status);
+        for header in headers {
+            response = response.header(ANSWER, header.replace('@', ECHO));
+        }
+        let (head, ()) = response.body(()).unwrap().into_parts();
+        let seen = Seen { head, body: Bytes::copy_from_slice(body) };
         let answer = spell(&judge(&call(), rule, &seen));
         assert_eq!(answer, expected, "{status} {headers:?} {}", String::from_utf8_lossy(body));
     }

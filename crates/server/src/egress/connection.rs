@@ -1,39 +1,46 @@
 //! One HTTP/1.1 connection out, driven by whoever uses it: no task of its own, no hop between
 //! tasks, nothing that reads while it lies idle.
 
-use super::response::{
-    self, After, AnswerLine, BodyEnd, ChunkError, Chunks, HEAD_BYTES_MAX, Head, HeadError,
-};
-use bytes::{Buf, BytesMut};
-use http::StatusCode;
-use std::io;
+use bytes::{Bytes, BytesMut};
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::response::Parts;
+use http::{Request, StatusCode};
+use http_body_util::Full;
+use hyper::body::{Body, Incoming};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-/// Room to read into.
-const READ_BYTES: usize = 4 * 1_024;
-/// Up to here a body is sent in one piece with its head.
-const TOGETHER_BYTES_MAX: usize = 16 * 1_024;
+/// Most bytes of an answer's head.
+const HEAD_BYTES_MAX: usize = 16 * 1_024;
 
-/// An open connection with room for one request at a time.
+/// An open connection with room for one request at a time. It is large, so it is handed about in
+/// a box.
 pub(super) struct Connection {
-    stream: TcpStream,
-    read: BytesMut,
-    written: Vec<u8>,
-    after: After,
+    sender: SendRequest<Full<Bytes>>,
+    driver: http1::Connection<TokioIo<TcpStream>, Full<Bytes>>,
+    state: State,
     /// When it last came back from an exchange.
     pub(super) idle_since: Instant,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Open,
+    Closed,
 }
 
 /// A whole answer as it came, before anybody judges it.
 #[derive(Debug)]
 pub(super) struct Seen {
-    pub(super) status: StatusCode,
-    pub(super) answer: AnswerLine,
-    pub(super) body: Vec<u8>,
+    pub(super) head: Parts,
+    pub(super) body: Bytes,
 }
 
 /// Why an exchange brought no whole answer.
@@ -42,13 +49,11 @@ pub(super) enum ExchangeError {
     /// The connection was closed before a byte of an answer came: the request may not have been
     /// read at all.
     #[error("the connection was closed before an answer")]
-    Stale(#[source] io::Error),
+    Stale(#[source] hyper::Error),
     #[error("the answer cannot be read")]
-    Head(#[from] HeadError),
+    Head(#[source] hyper::Error),
     #[error("the answer broke off in its body")]
-    Body(#[source] io::Error),
-    #[error("the answer broke off in its body")]
-    Chunk(#[from] ChunkError),
+    Body(#[source] hyper::Error),
     #[error("the answer has more than {bytes_max} bytes (reply_bytes_max)")]
     TooLarge { bytes_max: usize },
     /// An end that only a closed connection marks cannot be told from a participant that died.
@@ -59,143 +64,170 @@ pub(super) enum ExchangeError {
 impl Connection {
     /// Connects to the first of the addresses that takes a connection. Time is shared out evenly,
     /// so that a dead first address does not cost the others their turn.
-    pub(super) async fn open(addresses: &[SocketAddr], deadline: Instant) -> io::Result<Box<Self>> {
-        let mut last = io::Error::from(io::ErrorKind::NotConnected);
+    pub(super) async fn open(
+        addresses: &[SocketAddr],
+        deadline: Instant,
+    ) -> Result<Box<Self>, std::io::Error> {
+        let mut last = std::io::Error::from(std::io::ErrorKind::NotConnected);
         for (tried, address) in addresses.iter().enumerate() {
             let left = deadline.saturating_duration_since(Instant::now());
             let turns = u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX);
             match tokio::time::timeout(left / turns, TcpStream::connect(address)).await {
-                Ok(Ok(stream)) => return Self::over(stream),
+                Ok(Ok(stream)) => {
+                    stream.set_nodelay(true)?;
+                    return Self::over(stream).await;
+                }
                 Ok(Err(error)) => last = error,
-                Err(_elapsed) => last = io::ErrorKind::TimedOut.into(),
+                Err(_elapsed) => last = std::io::ErrorKind::TimedOut.into(),
             }
         }
         Err(last)
     }
 
-    fn over(stream: TcpStream) -> io::Result<Box<Self>> {
-        stream.set_nodelay(true)?;
-        Ok(Box::new(Connection {
-            stream,
-            read: BytesMut::with_capacity(READ_BYTES),
-            written: Vec::new(),
-            after: After::Kept,
-            idle_since: Instant::now(),
-        }))
+    async fn over(stream: TcpStream) -> Result<Box<Self>, std::io::Error> {
+        let (sender, driver) = http1::Builder::new()
+            .max_buf_size(HEAD_BYTES_MAX)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(std::io::Error::other)?;
+        let idle_since = Instant::now();
+        Ok(Box::new(Connection { sender, driver, state: State::Open, idle_since }))
     }
 
-    /// Whether it can take a request: open, and nothing came that nobody asked for, as far as can
-    /// be seen without waiting.
-    pub(super) fn is_usable(&self) -> bool {
-        let silent = match self.stream.try_read(&mut [0]) {
-            Ok(_) => false,
-            Err(error) => error.kind() == io::ErrorKind::WouldBlock,
-        };
-        self.after == After::Kept && self.read.is_empty() && silent
+    /// Whether it can take a request: open as far as can be seen without waiting.
+    pub(super) async fn is_usable(&mut self) -> bool {
+        poll_fn(|context| {
+            self.drive(context);
+            Poll::Ready(())
+        })
+        .await;
+        self.state == State::Open && self.sender.is_ready()
     }
 
-    /// Sends a request, whose head the caller writes, and reads the whole answer, at most so many
-    /// bytes of body.
+    /// Sends a request and reads the whole answer, at most so many bytes of body.
     pub(super) async fn exchange(
         &mut self,
-        write_head: impl FnOnce(&mut Vec<u8>),
-        body: &[u8],
+        request: Request<Full<Bytes>>,
         bytes_max: usize,
     ) -> Result<Seen, ExchangeError> {
-        // Until the answer is whole, whatever ends this leaves a connection nobody can use.
-        self.after = After::Closed;
-        self.written.clear();
-        write_head(&mut self.written);
-        self.send(body).await.map_err(ExchangeError::Stale)?;
-        let head = self.read_head().await?;
-        let body = match head.end {
-            BodyEnd::Length(length) => self.read_length(length, bytes_max).await?,
-            BodyEnd::Chunked => self.read_chunks(bytes_max).await?,
-            BodyEnd::Unsaid => return Err(ExchangeError::NoLength),
-        };
-        self.after = head.after;
-        Ok(Seen { status: head.status, answer: head.answer, body })
+        let mut response = pin!(self.sender.send_request(request));
+        let response = poll_fn(|context| {
+            self.drive(context);
+            response.as_mut().poll(context)
+        })
+        .await
+        .map_err(|error| match error.is_parse() {
+            true => ExchangeError::Head(error),
+            false => ExchangeError::Stale(error),
+        })?;
+        let (head, body) = response.into_parts();
+        let body = self.read(&head, body, bytes_max).await?;
+        Ok(Seen { head, body })
     }
 
-    async fn send(&mut self, body: &[u8]) -> io::Result<()> {
-        if body.len() <= TOGETHER_BYTES_MAX {
-            self.written.extend_from_slice(body);
-            return self.stream.write_all(&self.written).await;
-        }
-        self.stream.write_all(&self.written).await?;
-        self.stream.write_all(body).await
-    }
-
-    /// Reads heads until one is final.
-    async fn read_head(&mut self) -> Result<Head, ExchangeError> {
-        let mut pieces = 0_usize;
-        loop {
-            // What cannot become a head is seen at its first piece; then only a whole one is worth
-            // reading again.
-            let worth = pieces == 1 || has_blank_line(&self.read);
-            if worth && let Some((head, used)) = response::parse(&self.read)? {
-                self.read.advance(used);
-                if !head.status.is_informational() {
-                    return Ok(head);
-                }
-                continue;
-            }
-            if self.read.len() >= HEAD_BYTES_MAX {
-                return Err(HeadError::TooLong.into());
-            }
-            match self.fill().await {
-                Ok(0) if pieces == 0 => {
-                    return Err(ExchangeError::Stale(io::ErrorKind::UnexpectedEof.into()));
-                }
-                Err(error) if pieces == 0 => return Err(ExchangeError::Stale(error)),
-                Ok(0) | Err(_) => return Err(HeadError::BrokenOff.into()),
-                Ok(_some) => pieces += 1,
-            }
-        }
-    }
-
-    async fn read_length(
+    async fn read(
         &mut self,
-        length: u64,
+        head: &Parts,
+        mut body: Incoming,
         bytes_max: usize,
-    ) -> Result<Vec<u8>, ExchangeError> {
-        let length = usize::try_from(length).unwrap_or(usize::MAX);
-        if length > bytes_max {
+    ) -> Result<Bytes, ExchangeError> {
+        if body.is_end_stream() {
+            return Ok(Bytes::new());
+        }
+        if !has_known_end(head) {
+            return Err(ExchangeError::NoLength);
+        }
+        if body.size_hint().lower() > bytes_max as u64 {
             return Err(ExchangeError::TooLarge { bytes_max });
         }
-        let here = self.read.split_to(length.min(self.read.len()));
-        let mut body = Vec::with_capacity(length);
-        body.extend_from_slice(&here);
-        if body.len() < length {
-            let at = body.len();
-            body.resize(length, 0);
-            self.stream.read_exact(&mut body[at..]).await.map_err(ExchangeError::Body)?;
-        }
-        Ok(body)
-    }
-
-    async fn read_chunks(&mut self, bytes_max: usize) -> Result<Vec<u8>, ExchangeError> {
-        let mut chunks = Chunks::new(bytes_max);
-        loop {
-            let used = chunks.feed(&self.read)?;
-            self.read.advance(used);
-            if let Some(body) = chunks.whole() {
-                return Ok(body);
+        let mut whole = Gathered::Nothing;
+        while let Some(frame) = self.next_frame(&mut body).await {
+            let frame = frame.map_err(ExchangeError::Body)?;
+            if let Ok(piece) = frame.into_data() {
+                whole = whole.with(piece);
             }
-            if self.fill().await.map_err(ExchangeError::Body)? == 0 {
-                return Err(ExchangeError::Body(io::ErrorKind::UnexpectedEof.into()));
+            if whole.len() > bytes_max {
+                return Err(ExchangeError::TooLarge { bytes_max });
             }
         }
+        Ok(whole.into_bytes())
     }
 
-    async fn fill(&mut self) -> io::Result<usize> {
-        self.read.reserve(READ_BYTES);
-        self.stream.read_buf(&mut self.read).await
+    async fn next_frame(
+        &mut self,
+        body: &mut Incoming,
+    ) -> Option<Result<hyper::body::Frame<Bytes>, hyper::Error>> {
+        poll_fn(|context| {
+            // Asking is what makes the driver read on.
+            if let Poll::Ready(frame) = Pin::new(&mut *body).poll_frame(context) {
+                return Poll::Ready(frame);
+            }
+            self.drive(context);
+            Pin::new(&mut *body).poll_frame(context)
+        })
+        .await
+    }
+
+    /// Lets the connection write what it has and read what came. What goes wrong is seen by the
+    /// response or the body that it belongs to.
+    fn drive(&mut self, context: &mut Context<'_>) {
+        if self.state == State::Open && Pin::new(&mut self.driver).poll(context).is_ready() {
+            self.state = State::Closed;
+        }
     }
 }
 
-fn has_blank_line(bytes: &[u8]) -> bool {
-    bytes.windows(2).any(|pair| pair == b"\n\r" || pair == b"\n\n")
+/// Whether the head says where the body ends. A transfer coding overrides the length, and only
+/// `chunked`, as the last one, has an end of its own.
+fn has_known_end(head: &Parts) -> bool {
+    match head.headers.get_all(TRANSFER_ENCODING).iter().next_back() {
+        Some(codings) => {
+            let last = codings.as_bytes().rsplit(|byte| *byte == b',').next();
+            last.unwrap_or_default().trim_ascii().eq_ignore_ascii_case(b"chunked")
+        }
+        None => head.headers.contains_key(CONTENT_LENGTH) || head.status == StatusCode::NO_CONTENT,
+    }
+}
+
+/// A body in the making: most come in one piece and are not copied.
+enum Gathered {
+    Nothing,
+    One(Bytes),
+    Many(BytesMut),
+}
+
+impl Gathered {
+    fn with(self, piece: Bytes) -> Self {
+        match self {
+            Gathered::Nothing => Gathered::One(piece),
+            Gathered::One(first) => {
+                let mut many = BytesMut::with_capacity(first.len() + piece.len());
+                many.extend_from_slice(&first);
+                many.extend_from_slice(&piece);
+                Gathered::Many(many)
+            }
+            Gathered::Many(mut many) => {
+                many.extend_from_slice(&piece);
+                Gathered::Many(many)
+            }
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Gathered::Nothing => 0,
+            Gathered::One(piece) => piece.len(),
+            Gathered::Many(many) => many.len(),
+        }
+    }
+
+    fn into_bytes(self) -> Bytes {
+        match self {
+            Gathered::Nothing => Bytes::new(),
+            Gathered::One(piece) => piece,
+            Gathered::Many(many) => many.freeze(),
+        }
+    }
 }
 
 /// Connections that wait for their next use, the warmest on top.
@@ -215,19 +247,19 @@ impl Pool {
     }
 
     /// The one used last, if it still stands.
-    pub(super) fn take(&self) -> Option<Box<Connection>> {
+    pub(super) async fn take(&self) -> Option<Box<Connection>> {
         loop {
             let taken = self.idle.lock().expect("nothing panics under this lock").pop();
-            let connection = taken?;
-            if connection.idle_since.elapsed() < IDLE_MAX && connection.is_usable() {
+            let mut connection = taken?;
+            if connection.idle_since.elapsed() < IDLE_MAX && connection.is_usable().await {
                 return Some(connection);
             }
         }
     }
 
     /// Keeps it for the next call, if it can take one.
-    pub(super) fn put(&self, mut connection: Box<Connection>) {
-        if !connection.is_usable() {
+    pub(super) async fn put(&self, mut connection: Box<Connection>) {
+        if !connection.is_usable().await {
             return;
         }
         connection.idle_since = Instant::now();

@@ -4,6 +4,7 @@ use super::address::{Address, AddressError, Reach};
 use super::connection::Pool;
 use super::names::Names;
 use crate::observe::CallFigures;
+use http::HeaderValue;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Arc, RwLock};
@@ -154,6 +155,8 @@ pub(super) struct Place {
     pub(super) figures: CallFigures,
     pub(super) address: Address,
     pub(super) names: Names,
+    /// Its host and port as a header says them.
+    pub(super) host: HeaderValue,
     pub(super) reach: Reach,
     pub(super) rule: Rule,
     /// Slots of a destination named by pattern; one named exactly has them in the driver.
@@ -165,8 +168,10 @@ impl Place {
     fn new(label: &str, address: Address, reach: Reach, rule: Rule, idle_max: usize) -> Self {
         let idle_max = rule.slots.unwrap_or(idle_max).min(idle_max);
         let figures = CallFigures::new(label);
+        let host = HeaderValue::from_str(&address.authority);
+        let host = host.expect("an address that was parsed is printable ASCII");
         let (names, pool) = (Names::default(), Pool::new(idle_max));
-        Place { figures, address, names, reach, rule, slots: None, pool }
+        Place { figures, address, names, host, reach, rule, slots: None, pool }
     }
 }
 

@@ -7,7 +7,6 @@ mod connection;
 mod destinations;
 mod names;
 mod request;
-mod response;
 
 pub use address::{Address, AddressError, Host, Reach, ResolveError};
 pub use destinations::{
@@ -194,11 +193,11 @@ impl Egress {
         deadline: Instant,
         timeout_ms: u64,
     ) -> Result<Seen, CallError> {
-        let head = |out: &mut Vec<u8>| request::write_head(out, place, call, body, timeout_ms);
-        if let Some(mut kept) = place.pool.take() {
-            match kept.exchange(head, &body.bytes, self.reply_bytes_max).await {
+        let request = || request::request(place, call, body, timeout_ms);
+        if let Some(mut kept) = place.pool.take().await {
+            match kept.exchange(request(), self.reply_bytes_max).await {
                 Ok(seen) => {
-                    place.pool.put(kept);
+                    place.pool.put(kept).await;
                     return Ok(seen);
                 }
                 Err(ExchangeError::Stale(_)) => {}
@@ -207,8 +206,8 @@ impl Egress {
         }
         // Rare, so kept out of the future that every call is.
         let mut fresh = Box::pin(open(place, deadline)).await?;
-        let seen = fresh.exchange(head, &body.bytes, self.reply_bytes_max).await?;
-        place.pool.put(fresh);
+        let seen = fresh.exchange(request(), self.reply_bytes_max).await?;
+        place.pool.put(fresh).await;
         Ok(seen)
     }
 }

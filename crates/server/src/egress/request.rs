@@ -2,18 +2,35 @@
 
 use super::destinations::{BodyForm, Place};
 use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue};
+use http::uri::PathAndQuery;
+use http::{Method, Request, Uri};
+use http_body_util::Full;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use wholly_core::effect::Call;
 use wholly_core::ids::{Body, Gid};
 use wholly_core::retry::mix;
 use wholly_wire::headers::{self, BodyKind};
 use wholly_wire::words::Spelled;
 
+const GID: HeaderName = HeaderName::from_static(headers::GID);
+const BRANCH: HeaderName = HeaderName::from_static(headers::BRANCH);
+const OP: HeaderName = HeaderName::from_static(headers::OP);
+const OPERATION: HeaderName = HeaderName::from_static(headers::OPERATION);
+const TIMEOUT_MS: HeaderName = HeaderName::from_static(headers::TIMEOUT_MS);
+const MARK: HeaderName = HeaderName::from_static(headers::MARK);
+const BODY: HeaderName = HeaderName::from_static(headers::BODY);
+const TRACEPARENT: HeaderName = HeaderName::from_static(headers::TRACEPARENT);
+
+/// Headers of a request, the length of its body among them.
+const HEADERS: usize = 11;
+
 /// The body of a call and how it is laid out.
 pub(super) struct CallBody {
-    pub(super) bytes: Bytes,
+    bytes: Bytes,
     kind: BodyKind,
 }
 
@@ -53,39 +70,72 @@ fn raw(body: &Body) -> Result<&RawValue, serde_json::Error> {
     }
 }
 
-/// Writes the head of one sending. Names and addresses are printable ASCII by construction, so
-/// nothing in them can end a line.
-pub(super) fn write_head(
-    out: &mut Vec<u8>,
+/// The request of one sending.
+pub(super) fn request(
     place: &Place,
     call: &Call,
     body: &CallBody,
     timeout_ms: u64,
-) {
-    let mut line = |parts: &[&str]| {
-        for part in parts {
-            out.extend_from_slice(part.as_bytes());
-        }
-        out.extend_from_slice(b"\r\n");
-    };
-    let Place { address, .. } = place;
-    let operation = call.operation.as_str();
-    line(&["POST ", &address.prefix, headers::CALL_PATH, operation, " HTTP/1.1"]);
-    line(&["host: ", &address.authority]);
-    line(&["content-type: application/json"]);
-    line(&["content-length: ", &body.bytes.len().to_string()]);
-    line(&[headers::GID, ": ", call.gid.as_str()]);
-    line(&[headers::BRANCH, ": ", call.branch.as_str()]);
-    line(&[headers::OP, ": ", call.op.spell()]);
-    line(&[headers::OPERATION, ": ", operation]);
-    line(&[headers::TIMEOUT_MS, ": ", &timeout_ms.to_string()]);
-    line(&[headers::MARK, ": ", &headers::print_mark(&call.mark)]);
-    line(&[headers::TRACEPARENT, ": ", &traceparent(&call.gid, call.id.0)]);
+) -> Request<Full<Bytes>> {
+    let mut request = Request::new(Full::new(body.bytes.clone()));
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = uri(place, call);
+    let mut values = Values::default();
+    let gid = values.add(call.gid.as_str());
+    let branch = values.add(call.branch.as_str());
+    let operation = values.add(call.operation.as_str());
+    let mark = values.add(&headers::print_mark(&call.mark));
+    let trace = values.add(&traceparent(&call.gid, call.id.0));
+    let values = values.freeze();
+    let map = request.headers_mut();
+    map.reserve(HEADERS);
+    map.insert(HOST, place.host.clone());
+    map.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    map.insert(GID, value(&values, gid));
+    map.insert(BRANCH, value(&values, branch));
+    map.insert(OP, HeaderValue::from_static(call.op.spell()));
+    map.insert(OPERATION, value(&values, operation));
+    map.insert(TIMEOUT_MS, HeaderValue::from(timeout_ms));
+    map.insert(MARK, value(&values, mark));
+    map.insert(TRACEPARENT, value(&values, trace));
     match body.kind {
         BodyKind::Payload => {}
-        BodyKind::Envelope => line(&[headers::BODY, ": ", body.kind.spell()]),
+        BodyKind::Envelope => {
+            map.insert(BODY, HeaderValue::from_static(body.kind.spell()));
+        }
     }
-    line(&[]);
+    request
+}
+
+/// The values of a request's headers, one after another in one piece of memory.
+#[derive(Default)]
+struct Values(String);
+
+impl Values {
+    fn add(&mut self, text: &str) -> Range<usize> {
+        let start = self.0.len();
+        self.0.push_str(text);
+        start..self.0.len()
+    }
+
+    fn freeze(self) -> Bytes {
+        Bytes::from(self.0)
+    }
+}
+
+fn value(values: &Bytes, range: Range<usize>) -> HeaderValue {
+    HeaderValue::from_maybe_shared(values.slice(range)).expect("names are printable ASCII")
+}
+
+fn uri(place: &Place, call: &Call) -> Uri {
+    let prefix = &place.address.prefix;
+    let operation = call.operation.as_str();
+    let mut path = String::with_capacity(prefix.len() + 8 + operation.len());
+    path.push_str(prefix);
+    path.push_str(headers::CALL_PATH);
+    path.push_str(operation);
+    let path = PathAndQuery::try_from(path).expect("prefix and operation are plain");
+    Uri::from(path)
 }
 
 /// A place in a distributed trace (W3C trace context). The trace is the transaction's: whoever
