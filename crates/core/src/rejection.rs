@@ -135,6 +135,33 @@ impl Rejection {
             Rejection::Draining => "draining",
         }
     }
+
+    /// The transaction it is about, where it is about one.
+    pub fn gid(&self) -> Option<&Gid> {
+        match self {
+            Rejection::GidTaken { gid }
+            | Rejection::IdempotencyMismatch { gid }
+            | Rejection::BranchTaken { gid, .. }
+            | Rejection::GidUnknown { gid }
+            | Rejection::OutcomeForgotten { gid }
+            | Rejection::BranchUnknown { gid, .. }
+            | Rejection::NotOpen { gid }
+            | Rejection::AlreadyEnded { gid }
+            | Rejection::Unreadable { gid }
+            | Rejection::WrongPhase { gid, .. } => Some(gid),
+            Rejection::Decided { document } => Some(&document.gid),
+            Rejection::BranchContradicted { .. }
+            | Rejection::PlanInvalid(_)
+            | Rejection::BranchInvalid { .. }
+            | Rejection::TooLarge { .. }
+            | Rejection::NotStuck { .. }
+            | Rejection::OpenFull
+            | Rejection::LogFull
+            | Rejection::WaitersFull
+            | Rejection::Starting
+            | Rejection::Draining => None,
+        }
+    }
 }
 
 impl fmt::Display for Rejection {

@@ -55,7 +55,7 @@ impl EffectTrace {
     pub(super) fn reply(&self, reply: &Result<Response, Rejection>, line: Line) {
         let gid = match reply {
             Ok(response) => subject(response),
-            Err(rejection) => subject_of_rejection(rejection),
+            Err(rejection) => rejection.gid(),
         };
         let kind = match reply {
             Ok(_) => "reply",
@@ -93,31 +93,5 @@ fn subject(response: &Response) -> Option<&Gid> {
             Some(&document.gid)
         }
         Response::Registered { .. } | Response::Calls(_) => None,
-    }
-}
-
-fn subject_of_rejection(rejection: &Rejection) -> Option<&Gid> {
-    match rejection {
-        Rejection::Decided { document } => Some(&document.gid),
-        Rejection::GidTaken { gid }
-        | Rejection::IdempotencyMismatch { gid }
-        | Rejection::BranchTaken { gid, .. }
-        | Rejection::GidUnknown { gid }
-        | Rejection::OutcomeForgotten { gid }
-        | Rejection::BranchUnknown { gid, .. }
-        | Rejection::NotOpen { gid }
-        | Rejection::AlreadyEnded { gid }
-        | Rejection::Unreadable { gid }
-        | Rejection::WrongPhase { gid, .. } => Some(gid),
-        Rejection::BranchContradicted { .. }
-        | Rejection::PlanInvalid(_)
-        | Rejection::BranchInvalid { .. }
-        | Rejection::TooLarge { .. }
-        | Rejection::NotStuck { .. }
-        | Rejection::OpenFull
-        | Rejection::LogFull
-        | Rejection::WaitersFull
-        | Rejection::Starting
-        | Rejection::Draining => None,
     }
 }

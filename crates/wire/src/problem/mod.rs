@@ -66,7 +66,7 @@ impl<'a> Problem<'a> {
 
     /// The problem that a rejection by the rules is; `gid` is the one that was asked for.
     pub fn of_rejection(rejection: &'a Rejection, asked: Option<&'a Gid>) -> Problem<'a> {
-        let gid = gid_of(rejection).or(asked);
+        let gid = rejection.gid().or(asked);
         Problem {
             gid: gid.map(|gid| gid.as_str().into()),
             transaction: match rejection {
@@ -103,32 +103,6 @@ impl<'a> Problem<'a> {
             field: rejection.field().map(|field| Cow::Owned(field.to_string())),
             ..Problem::of(rejection.code(), rejection.to_string())
         }
-    }
-}
-
-fn gid_of(rejection: &Rejection) -> Option<&Gid> {
-    match rejection {
-        Rejection::GidTaken { gid }
-        | Rejection::IdempotencyMismatch { gid }
-        | Rejection::BranchTaken { gid, .. }
-        | Rejection::GidUnknown { gid }
-        | Rejection::OutcomeForgotten { gid }
-        | Rejection::BranchUnknown { gid, .. }
-        | Rejection::NotOpen { gid }
-        | Rejection::AlreadyEnded { gid }
-        | Rejection::Unreadable { gid }
-        | Rejection::WrongPhase { gid, .. } => Some(gid),
-        Rejection::Decided { document } => Some(&document.gid),
-        Rejection::BranchContradicted { .. }
-        | Rejection::PlanInvalid(_)
-        | Rejection::BranchInvalid { .. }
-        | Rejection::TooLarge { .. }
-        | Rejection::NotStuck { .. }
-        | Rejection::OpenFull
-        | Rejection::LogFull
-        | Rejection::WaitersFull
-        | Rejection::Starting
-        | Rejection::Draining => None,
     }
 }
 
