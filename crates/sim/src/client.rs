@@ -1,6 +1,7 @@
 //! Client: whoever asks the coordinator. It retries after lost replies, and it may die anywhere.
 
 use crate::agenda::Event;
+use crate::cells::Struck;
 use crate::model::{Intent, payload};
 use crate::network::{Letter, Sender};
 use crate::tally::{Fault, Sight};
@@ -132,9 +133,9 @@ impl Desk<'_> {
         self.presence = Presence::Gone;
     }
 
-    /// Whether it dies here, of the run's odds.
-    pub fn dies(&mut self) -> bool {
-        self.stage.strikes(Fault::ClientCrashed)
+    /// Whether it dies here, of the run's odds, in the middle of that transaction.
+    pub fn dies(&mut self, gid: Option<&Gid>) -> bool {
+        self.stage.strikes(Fault::ClientCrashed, Struck::of(gid))
     }
 
     fn number(&mut self) -> u32 {
@@ -172,6 +173,20 @@ pub fn declare(intent: Intent, stage: &mut Stage) -> (usize, Vec<Body>) {
     let payloads = (0..intent.branches.len()).map(|ordinal| payload(number, ordinal)).collect();
     stage.court.ledger.intents.push(intent);
     (number, payloads)
+}
+
+/// The transaction that a request is about, if it names one.
+pub fn gid_of(request: &Request) -> Option<&Gid> {
+    match request {
+        Request::Begin(begin) => Some(&begin.gid),
+        Request::Submit(submit) => Some(&submit.gid),
+        Request::Register(register) => Some(&register.gid),
+        Request::Commit(commit) => Some(&commit.gid),
+        Request::Abort(abort) => Some(&abort.gid),
+        Request::Get { gid, .. } => Some(gid),
+        Request::Operate(operate) => Some(&operate.gid),
+        Request::Calls { gids } => gids.first(),
+    }
 }
 
 /// A request in few words.

@@ -1,6 +1,7 @@
 //! Coordinator: the shipped driver over the shipped committer, in a process that can die anywhere.
 
 use crate::agenda::Event;
+use crate::cells::Struck;
 use crate::chance::Chance;
 use crate::client::{Asked, words_of, words_of_reply};
 use crate::disk::SimDisk;
@@ -269,17 +270,16 @@ impl Coordinator {
         if life != self.life {
             return;
         }
-        if stage.strikes(Fault::PowerLost) {
+        if stage.strikes(Fault::PowerLost, Struck::Everybody) {
             return self.die(Death::PowerLost, stage);
         }
-        if stage.strikes(Fault::CoordinatorKilled) {
+        if stage.strikes(Fault::CoordinatorKilled, Struck::Everybody) {
             return self.die(Death::Killed, stage);
         }
         let Some(process) = &mut self.process else { return };
         let Some(op) = process.under_way.take() else { return };
         let through = process.log.appended();
-        let Stage { odds, chance, tally, .. } = stage;
-        let result = self.disk.carry_out(&op, through, (odds, chance, tally));
+        let result = self.disk.carry_out(&op, through, &mut stage.luck());
         stage.note([14, through.0, u64::from(result.is_ok())], || {
             format!("disk {op}: {result:?}, platter {}", self.disk.platter().0)
         });
@@ -380,16 +380,16 @@ impl Coordinator {
         if self.process.is_none() {
             return;
         }
-        if stage.strikes(Fault::PowerLost) {
+        if stage.strikes(Fault::PowerLost, Struck::Everybody) {
             self.die(Death::PowerLost, stage);
-        } else if stage.strikes(Fault::CoordinatorKilled) {
+        } else if stage.strikes(Fault::CoordinatorKilled, Struck::Everybody) {
             self.die(Death::Killed, stage);
-        } else if stage.strikes(Fault::CoordinatorDrained) {
+        } else if stage.strikes(Fault::CoordinatorDrained, Struck::Everybody) {
             stage.note([20, 0, 0], || "world core is asked to stop".into());
             self.step(Input::Drain, stage);
             let wait = stage.chance.within(1_000, 200_000);
             stage.after(wait, Event::CoordinatorStops { life: self.life });
-        } else if stage.strikes(Fault::CoordinatorPaused) {
+        } else if stage.strikes(Fault::CoordinatorPaused, Struck::Everybody) {
             let pause = stage.chance.within(1_000, 300_000);
             stage.note([17, pause, 0], || format!("world core stands still for {pause} us"));
             self.paused_until_us = stage.now_us + pause;
@@ -409,8 +409,7 @@ impl Coordinator {
             self.disk.cut_short(&op, &mut stage.chance);
         }
         if death == Death::PowerLost {
-            let Stage { odds, chance, tally, .. } = stage;
-            self.disk.lose_power((odds, chance, tally));
+            self.disk.lose_power(&mut stage.luck());
         }
         self.life += 1;
         self.paused_until_us = 0;
@@ -520,10 +519,12 @@ fn words_of_draft(draft: &Draft) -> String {
 
 fn duration_us(op: &DiskOp, stage: &mut Stage) -> u64 {
     match op {
-        DiskOp::Sync { .. } | DiskOp::SyncFolder => match stage.strikes(Fault::SyncSlow) {
-            true => stage.chance.within(2_000, 120_000),
-            false => stage.chance.within(80, 600),
-        },
+        DiskOp::Sync { .. } | DiskOp::SyncFolder => {
+            match stage.strikes(Fault::SyncSlow, Struck::Everybody) {
+                true => stage.chance.within(2_000, 120_000),
+                false => stage.chance.within(80, 600),
+            }
+        }
         DiskOp::Create { .. } | DiskOp::Write { .. } | DiskOp::Unlink { .. } => {
             stage.chance.within(10, 60)
         }

@@ -1,8 +1,9 @@
 //! Disk: a page cache over a platter, sector by sector. What was not synced may be lost, kept in
 //! part, or kept out of order; a sync that failed leaves pages that look clean and are not there.
 
+use crate::cells::Census;
 use crate::chance::Chance;
-use crate::odds::Odds;
+use crate::odds::{Luck, Odds};
 use crate::tally::{Fault, Tally};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -131,16 +132,16 @@ impl SimDisk {
         &mut self,
         op: &DiskOp,
         through: Position,
-        (odds, chance, tally): (&Odds, &mut Chance, &mut Tally),
+        luck: &mut Luck<'_>,
     ) -> io::Result<()> {
         match op {
             DiskOp::Create { segment } => self.create(*segment),
             DiskOp::Write { segment, offset, bytes } => {
-                let failed = strike(Fault::WriteFailed, (odds, chance, tally));
+                let failed = luck.strikes(Fault::WriteFailed);
                 let file = self.files.get_mut(segment).ok_or(io::ErrorKind::NotFound)?;
                 let offset = usize::try_from(*offset).expect("simulated files are small");
                 if failed {
-                    let part = chance.below(bytes.len() as u64) as usize;
+                    let part = luck.chance.below(bytes.len() as u64) as usize;
                     file.write(offset, &bytes[..part]);
                     return Err(io::ErrorKind::StorageFull.into());
                 }
@@ -150,14 +151,14 @@ impl SimDisk {
                     let (segment, length) = (*segment, bytes.len());
                     self.awaited.push_back(Awaited { segment, offset, length, through });
                 }
-                self.write_back(*segment, chance);
+                self.write_back(*segment, luck.chance);
                 Ok(())
             }
             DiskOp::Sync { segment } => {
-                let failed = strike(Fault::SyncFailed, (odds, chance, tally));
+                let failed = luck.strikes(Fault::SyncFailed);
                 let file = self.files.get_mut(segment).ok_or(io::ErrorKind::NotFound)?;
                 if failed {
-                    file.sync_in_vain(chance);
+                    file.sync_in_vain(luck.chance);
                     return Err(io::Error::other("input/output error"));
                 }
                 file.sync();
@@ -183,9 +184,20 @@ impl SimDisk {
         }
     }
 
+    /// Does what is asked, and nothing breaks.
+    pub fn carry_out_calmly(
+        &mut self,
+        op: &DiskOp,
+        through: Position,
+        chance: &mut Chance,
+    ) -> io::Result<()> {
+        let (mut calm, mut none) = (Odds::calm(), Tally::default());
+        let (odds, tally) = (&mut calm, &mut none);
+        self.carry_out(op, through, &mut Luck { odds, chance, tally, census: Census::default() })
+    }
+
     /// A process died while this was under way: some of it may have been done.
     pub fn cut_short(&mut self, op: &DiskOp, chance: &mut Chance) {
-        let (calm, mut none) = (Odds::calm(), Tally::default());
         match op {
             DiskOp::Write { segment, offset, bytes } => {
                 let part = chance.below(bytes.len() as u64 + 1) as usize;
@@ -199,7 +211,7 @@ impl SimDisk {
             | DiskOp::SyncFolder
             | DiskOp::Unlink { .. } => {
                 if chance.below(2) == 0 {
-                    let done = self.carry_out(op, self.platter, (&calm, chance, &mut none));
+                    let done = self.carry_out_calmly(op, self.platter, chance);
                     debug_assert!(done.is_ok(), "nothing breaks in calm odds");
                 }
             }
@@ -255,25 +267,25 @@ impl SimDisk {
     }
 
     /// The page cache is lost, and of what was in it alone, some or all.
-    pub fn lose_power(&mut self, (odds, chance, tally): (&Odds, &mut Chance, &mut Tally)) {
+    pub fn lose_power(&mut self, luck: &mut Luck<'_>) {
         let dirty = self.files.values().any(|file| file.dirty.contains(&true));
-        let leaves = if dirty && strike(Fault::SectorsReordered, (odds, chance, tally)) {
+        let leaves = if dirty && luck.strikes(Fault::SectorsReordered) {
             Leaves::Some
-        } else if dirty && strike(Fault::WriteTorn, (odds, chance, tally)) {
+        } else if dirty && luck.strikes(Fault::WriteTorn) {
             Leaves::Front
         } else {
             Leaves::Nothing
         };
         for file in self.files.values_mut() {
-            file.lose_power(leaves, chance);
+            file.lose_power(leaves, luck.chance);
         }
         let unnamed = self.files.values().any(|file| !file.named);
-        if unnamed && strike(Fault::NameLost, (odds, chance, tally)) {
+        if unnamed && luck.strikes(Fault::NameLost) {
             self.files.retain(|_, file| file.named);
         }
         for (segment, mut file) in std::mem::take(&mut self.removed) {
-            if chance.below(2) == 0 {
-                file.lose_power(leaves, chance);
+            if luck.chance.below(2) == 0 {
+                file.lose_power(leaves, luck.chance);
                 self.files.entry(segment).or_insert(file);
             }
         }
@@ -305,14 +317,6 @@ impl SimDisk {
     }
 }
 
-fn strike(fault: Fault, (odds, chance, tally): (&Odds, &mut Chance, &mut Tally)) -> bool {
-    let strikes = chance.hits(odds.of(fault));
-    if strikes {
-        tally.fault(fault);
-    }
-    strikes
-}
-
 impl Disk for SimDisk {
     fn list(&self) -> io::Result<Vec<(Segment, u64)>> {
         Ok(self.files.iter().map(|(segment, file)| (*segment, file.cache.len() as u64)).collect())
@@ -332,12 +336,13 @@ mod tests {
 
     const SEGMENT: Segment = Segment(1);
 
-    fn disk_after(ops: &[DiskOp], odds: &Odds) -> (SimDisk, Vec<bool>) {
+    fn disk_after(ops: &[DiskOp], mut odds: Odds) -> (SimDisk, Vec<bool>) {
         let (mut disk, mut chance, mut tally) = (SimDisk::new(), Chance::new(1), Tally::default());
-        let done = ops
-            .iter()
-            .map(|op| disk.carry_out(op, Position(7), (odds, &mut chance, &mut tally)).is_ok())
-            .collect();
+        let census = Census::default();
+        let (odds, chance, tally) = (&mut odds, &mut chance, &mut tally);
+        let mut luck = Luck { odds, chance, tally, census };
+        let done =
+            ops.iter().map(|op| disk.carry_out(op, Position(7), &mut luck).is_ok()).collect();
         (disk, done)
     }
 
@@ -346,7 +351,7 @@ mod tests {
     }
 
     fn check(ops: &[DiskOp], platter: u64, worst: &[u8]) {
-        let (disk, done) = disk_after(ops, &Odds::calm());
+        let (disk, done) = disk_after(ops, Odds::calm());
         assert!(done.iter().all(|done| *done));
         assert_eq!(disk.platter(), Position(platter), "{ops:?}");
         let left = disk.at_worst().read(SEGMENT, 4, 64).unwrap_or_default();

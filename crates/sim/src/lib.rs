@@ -3,9 +3,10 @@
 //!
 //! Reading order: `world` (the agenda), `coordinator`, `participant`, `client`, `workloads` (who
 //! is there), `network`, `disk`, `clock`, `odds` (what breaks), `evidence`, `model`, `checkers`
-//! (what is promised), `tally`, `trace`, `report` (what is told).
+//! (what is promised), `tally`, `cells`, `trace`, `report` (what is told).
 
 pub mod agenda;
+pub mod cells;
 pub mod chance;
 pub mod checkers;
 pub mod client;

@@ -2,8 +2,6 @@
 
 use crate::chance::Chance;
 use crate::disk::SimDisk;
-use crate::odds::Odds;
-use crate::tally::Tally;
 use std::io;
 use wholly_core::effect::Draft;
 use wholly_core::ids::{Gid, Position};
@@ -71,9 +69,9 @@ impl Log {
     /// The last position that would be found on a disk on which nothing breaks.
     pub fn position_on(mut disk: SimDisk, space: Space) -> Result<Position, String> {
         let mut recovery = Recovery::read(&disk, options(space, 0)).map_err(|e| e.to_string())?;
-        let (calm, mut chance, mut tally) = (Odds::calm(), Chance::new(0), Tally::default());
+        let mut chance = Chance::new(0);
         while let Some(op) = recovery.next() {
-            let result = disk.carry_out(&op, Position(0), (&calm, &mut chance, &mut tally));
+            let result = disk.carry_out_calmly(&op, Position(0), &mut chance);
             recovery.complete(result).map_err(|failure| failure.to_string())?;
         }
         Ok(recovery.finish().loaded.position)

@@ -2,7 +2,9 @@
 //! wanted, what took effect in the participants' books, what was told, and what stands in the log
 //! that survived.
 
+use crate::cells::Census;
 use crate::evidence::{Closed, Evidence, document};
+use crate::tally::State;
 use std::collections::BTreeMap;
 use wholly_core::branch::{Answer, Direction, Mode, Op, Resolution};
 use wholly_core::document::{Response, TryAnswer};
@@ -132,6 +134,8 @@ pub struct Case {
     pub told_outcome: Option<Outcome>,
     /// When it is aborted or turns back by itself.
     pub deadline: Option<Timestamp>,
+    /// How it stood after each draft of the log that survived.
+    pub states: Vec<(Position, State)>,
 }
 
 /// Everything known.
@@ -157,6 +161,8 @@ pub struct Ledger {
     pub begun_max: Timestamp,
     /// The same at the last start of the coordinator.
     pub begun_before: Timestamp,
+    /// How many transactions are in each state.
+    census: Census,
 }
 
 /// Bytes of a payload: intent, ordinal, filling.
@@ -311,8 +317,8 @@ impl Ledger {
     fn learn_draft(&mut self, draft: &Draft) {
         self.appended = draft.position;
         let position = draft.position;
-        let (gid, records) = match &draft.content {
-            Content::Transaction { gid, records, .. } => (gid, records),
+        let (gid, records, summary) = match &draft.content {
+            Content::Transaction { gid, records, summary, .. } => (gid, records, summary),
             Content::Mark(mark) => return self.marks.push((position, *mark)),
         };
         if let Some(Fact::Begun(begun)) = records.first().map(|record| &record.fact) {
@@ -320,7 +326,9 @@ impl Ledger {
             self.begun_max = self.begun_max.max(begun.begun);
             self.begun_min = Some(self.begun_min.map_or(begun.begun, |min| min.min(begun.begun)));
         }
+        self.census.moves(self.state(gid), State::of(summary));
         let case = self.case_mut(gid);
+        case.states.push((position, State::of(summary)));
         for record in records {
             match &record.fact {
                 Fact::Begun(begun) => case.learn_begun((position, record.at), begun),
@@ -353,6 +361,16 @@ impl Ledger {
         }
     }
 
+    /// How a transaction stands, as the coordinator last wrote it down.
+    pub fn state(&self, gid: &Gid) -> State {
+        self.cases.get(gid).map_or(State::None, Case::state)
+    }
+
+    /// How many transactions are in each state, ended ones left out.
+    pub fn census(&self) -> Census {
+        self.census
+    }
+
     /// The last deadline of what has not ended.
     pub fn last_deadline(&self) -> Option<Timestamp> {
         let open = self.cases.values().filter(|case| case.ended.is_none());
@@ -381,7 +399,10 @@ impl Ledger {
         self.appended = position;
         self.begun_before = self.begun_max;
         self.marks.retain(|(at, _)| *at <= position);
+        self.census = Census::default();
         for case in self.cases.values_mut() {
+            case.states.retain(|(at, _)| *at <= position);
+            self.census.moves(State::None, case.state());
             case.decided = case.decided.filter(|(at, _, _)| *at <= position);
             case.ended = case.ended.filter(|(at, _)| *at <= position);
             case.parked.retain(|(at, _)| *at <= position);
@@ -400,6 +421,11 @@ impl Ledger {
 }
 
 impl Case {
+    /// How it stands, as the coordinator last wrote it down.
+    pub fn state(&self) -> State {
+        self.states.last().map_or(State::None, |(_, state)| *state)
+    }
+
     fn truth_mut(&mut self, branch: &BranchId) -> &mut Truth {
         if !self.branches.contains_key(branch) {
             self.branches.insert(branch.clone(), Truth::default());

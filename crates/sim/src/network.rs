@@ -1,8 +1,9 @@
 //! Network: it drops, doubles, delays, reorders, and brings back messages of long ago.
 
 use crate::agenda::Event;
+use crate::cells::Struck;
 use crate::chance::Chance;
-use crate::client::Asked;
+use crate::client::{Asked, gid_of};
 use crate::tally::Fault;
 use crate::world::Stage;
 use std::rc::Rc;
@@ -119,20 +120,23 @@ impl Stage {
     pub fn send_call(&mut self, letter: Letter) {
         let letter = Rc::new(letter);
         keep(&mut self.network.letters, &letter, &mut self.chance);
-        if self.strikes(Fault::CallReplayed) {
+        if self.draws(Fault::CallReplayed) {
             let place = self.chance.below(self.network.letters.len() as u64) as usize;
             let old = self.network.letters[place].clone();
+            self.counts(Fault::CallReplayed, Struck::One(&old.gid));
             let wait = self.chance.within(1_000, 4_000_000);
             self.after(wait, Event::CallArrives(old));
         }
-        if self.strikes(Fault::CallDuplicated) {
+        if self.strikes(Fault::CallDuplicated, Struck::One(&letter.gid)) {
             let wait = if self.chance.below(2) == 0 { self.hop_us() } else { self.late_us() };
             self.after(wait, Event::CallArrives(letter.clone()));
         }
-        if self.now_us < self.network.cut_until_us[letter.to] || self.strikes(Fault::CallDropped) {
+        if self.now_us < self.network.cut_until_us[letter.to]
+            || self.strikes(Fault::CallDropped, Struck::One(&letter.gid))
+        {
             return;
         }
-        let late = self.strikes(Fault::CallDelayed);
+        let late = self.strikes(Fault::CallDelayed, Struck::One(&letter.gid));
         let wait = if late { self.late_us() } else { self.hop_us() };
         self.after(wait, Event::CallArrives(letter));
     }
@@ -140,10 +144,10 @@ impl Stage {
     /// Sends a participant's answer back.
     pub fn send_answer(&mut self, letter: &Letter, answer: Answer) {
         let cut = self.network.cut_until_us[letter.to].max(self.network.mute_until_us[letter.to]);
-        if self.now_us < cut || self.strikes(Fault::AnswerLost) {
+        if self.now_us < cut || self.strikes(Fault::AnswerLost, Struck::One(&letter.gid)) {
             return;
         }
-        let late = self.strikes(Fault::AnswerDelayed);
+        let late = self.strikes(Fault::AnswerDelayed, Struck::One(&letter.gid));
         let wait = if late { self.late_us() } else { self.hop_us() };
         let event = match letter.from {
             Sender::Coordinator { life, call } => {
@@ -160,30 +164,31 @@ impl Stage {
     pub fn send_request(&mut self, asked: Asked) {
         let asked = Rc::new(asked);
         keep(&mut self.network.requests, &asked, &mut self.chance);
-        if self.strikes(Fault::RequestReplayed) {
+        if self.draws(Fault::RequestReplayed) {
             let place = self.chance.below(self.network.requests.len() as u64) as usize;
             let old = self.network.requests[place].clone();
+            self.counts(Fault::RequestReplayed, Struck::of(gid_of(&old.request)));
             let wait = self.chance.within(1_000, 4_000_000);
             self.after(wait, Event::RequestArrives(old));
         }
-        if self.strikes(Fault::RequestDuplicated) {
+        if self.strikes(Fault::RequestDuplicated, Struck::of(gid_of(&asked.request))) {
             let wait = if self.chance.below(2) == 0 { self.hop_us() } else { self.late_us() };
             self.after(wait, Event::RequestArrives(asked.clone()));
         }
-        if self.strikes(Fault::RequestDropped) {
+        if self.strikes(Fault::RequestDropped, Struck::of(gid_of(&asked.request))) {
             return;
         }
-        let late = self.strikes(Fault::RequestDelayed);
+        let late = self.strikes(Fault::RequestDelayed, Struck::of(gid_of(&asked.request)));
         let wait = if late { self.late_us() } else { self.hop_us() };
         self.after(wait, Event::RequestArrives(asked));
     }
 
     /// Sends a reply to a client.
     pub fn send_reply(&mut self, asked: &Asked, reply: Result<Response, Rejection>) {
-        if self.strikes(Fault::ReplyLost) {
+        if self.strikes(Fault::ReplyLost, Struck::of(gid_of(&asked.request))) {
             return;
         }
-        let late = self.strikes(Fault::ReplyDelayed);
+        let late = self.strikes(Fault::ReplyDelayed, Struck::of(gid_of(&asked.request)));
         let wait = if late { self.late_us() } else { self.hop_us() };
         let (client, ask) = (asked.client, asked.ask);
         self.after(wait, Event::ReplyArrives { client, ask, reply: Box::new(reply) });

@@ -1,14 +1,38 @@
 //! Odds: how likely each fault is in one run, drawn anew for each, so that some runs are calm in
 //! one respect and wild in another.
 
+use crate::cells::Census;
 use crate::chance::{Chance, Ppm};
-use crate::tally::Fault;
+use crate::tally::{Fault, Tally};
 
 /// The probabilities of one run. What strikes by the clock is drawn once a tick, everything else
 /// at each occasion.
 #[derive(Clone, Debug)]
 pub struct Odds {
     ppm: Vec<Ppm>,
+}
+
+/// What a part of the world that knows no transactions draws its faults with.
+pub struct Luck<'a> {
+    /// How likely each fault is.
+    pub odds: &'a mut Odds,
+    /// Every draw.
+    pub chance: &'a mut Chance,
+    /// What happened how often.
+    pub tally: &'a mut Tally,
+    /// Whom it strikes: everything that is open.
+    pub census: Census,
+}
+
+impl Luck<'_> {
+    /// Whether a fault strikes; counts it.
+    pub fn strikes(&mut self, fault: Fault) -> bool {
+        let strikes = self.odds.draws(fault, self.chance);
+        if strikes {
+            self.tally.fault(fault, &self.census);
+        }
+        strikes
+    }
 }
 
 /// Time between two draws of what strikes by the clock.
@@ -32,9 +56,9 @@ impl Odds {
         odds
     }
 
-    /// How likely a fault is.
-    pub fn of(&self, fault: Fault) -> Ppm {
-        self.ppm[fault as usize]
+    /// Whether a fault strikes.
+    pub fn draws(&mut self, fault: Fault, chance: &mut Chance) -> bool {
+        chance.hits(self.ppm[fault as usize])
     }
 }
 

@@ -2,6 +2,7 @@
 //! together; what is in hand is lost when it dies.
 
 use crate::agenda::Event;
+use crate::cells::Struck;
 use crate::evidence::{Closed, Evidence, Took};
 use crate::mutants::{Bug, is_on};
 use crate::network::Letter;
@@ -90,14 +91,14 @@ impl Participant {
             return;
         }
         let mut work = Work::Commit;
-        if stage.strikes(Fault::Working) {
+        if stage.strikes(Fault::Working, Struck::One(&letter.gid)) {
             stage.send_answer(letter, Answer::Working);
             if stage.chance.below(2) == 0 {
                 return;
             }
             work = Work::CommitUnheard;
         }
-        let slow = stage.strikes(Fault::WorkSlow);
+        let slow = stage.strikes(Fault::WorkSlow, Struck::One(&letter.gid));
         let timeout_us = stage.limits.call_timeout_ms * 1_000;
         let wait = match slow {
             true => stage.chance.within(timeout_us / 2, timeout_us * 3),
@@ -113,17 +114,17 @@ impl Participant {
 
     /// Answers given without touching the database.
     fn waves_off(&self, letter: &Letter, stage: &mut Stage) -> Option<Answer> {
-        if stage.strikes(Fault::FailedBefore) {
+        if stage.strikes(Fault::FailedBefore, Struck::One(&letter.gid)) {
             return Some(unknown("internal error"));
         }
         match (letter.op, may_refuse(letter, stage)) {
             (Op::Inspect, _) => None,
             (_, true) => {
-                let refuses = stage.strikes(Fault::RefusedNotKept);
+                let refuses = stage.strikes(Fault::RefusedNotKept, Struck::One(&letter.gid));
                 refuses.then(|| not_kept("overloaded"))
             }
             (_, false) => {
-                let refuses = stage.strikes(Fault::RefusedWrongly);
+                let refuses = stage.strikes(Fault::RefusedWrongly, Struck::One(&letter.gid));
                 refuses.then(|| not_kept("broken_promise"))
             }
         }
@@ -152,7 +153,7 @@ impl Participant {
         if work == Work::CommitUnheard {
             return;
         }
-        match stage.strikes(Fault::FailedAfter) {
+        match stage.strikes(Fault::FailedAfter, Struck::One(&letter.gid)) {
             true => stage.send_answer(letter, unknown("connection reset")),
             false => stage.send_answer(letter, answer),
         }
@@ -197,7 +198,7 @@ impl Participant {
 
     fn run(&mut self, letter: &Rc<Letter>, stage: &mut Stage) -> Option<Answer> {
         let Letter { gid, branch, mark, .. } = &**letter;
-        if may_refuse(letter, stage) && stage.strikes(Fault::Refused) {
+        if may_refuse(letter, stage) && stage.strikes(Fault::Refused, Struck::One(&letter.gid)) {
             if is_on(Bug::RefusalRolledBackWithItsRow) {
                 return Some(refused(code("out_of_stock"), Text::default()));
             }

@@ -1,5 +1,7 @@
 //! Tally: which faults struck and which states were reached, and how often.
 
+use crate::cells::{Cells, Census};
+
 /// Declares a closed set of things to count, each with the words it is printed with.
 macro_rules! counted {
     ($(#[$doc:meta])* $name:ident {
@@ -94,6 +96,28 @@ counted! {
         FailedAfter => "failed after effect",
         /// A local transaction takes longer than the call's timeout.
         WorkSlow => "slower than the timeout",
+    }
+}
+
+counted! {
+    /// How a transaction stands when a fault strikes it, as the coordinator last wrote it down.
+    State {
+        /// Nothing is known of it, or nothing is open.
+        None => "none",
+        /// The initiator will decide.
+        Open => "open",
+        /// The steps will decide.
+        Forward => "forward",
+        /// Every branch is being told to commit.
+        Committing => "commit",
+        /// Every branch is being told to abort.
+        Aborting => "abort",
+        /// A branch waits for an operator, and others go on.
+        Stuck => "stuck",
+        /// Every unfinished branch waits for an operator.
+        Parked => "parked",
+        /// Over.
+        Ended => "ended",
     }
 }
 
@@ -206,18 +230,24 @@ counted! {
 pub struct Tally {
     faults: Vec<u64>,
     sights: Vec<u64>,
+    cells: Cells,
 }
 
 impl Default for Tally {
     fn default() -> Self {
-        Tally { faults: vec![0; Fault::ALL.len()], sights: vec![0; Sight::ALL.len()] }
+        Tally {
+            faults: vec![0; Fault::ALL.len()],
+            sights: vec![0; Sight::ALL.len()],
+            cells: Cells::default(),
+        }
     }
 }
 
 impl Tally {
-    /// Counts a fault.
-    pub fn fault(&mut self, fault: Fault) {
+    /// Counts a fault, and whom it struck.
+    pub fn fault(&mut self, fault: Fault, struck: &Census) {
         self.faults[fault as usize] += 1;
+        self.cells.strike(fault, struck);
     }
 
     /// Counts a sight.
@@ -240,8 +270,14 @@ impl Tally {
         self.sights[sight as usize]
     }
 
+    /// Each fault against each state.
+    pub fn cells(&self) -> &Cells {
+        &self.cells
+    }
+
     /// Adds another run's counts.
     pub fn add(&mut self, other: &Tally) {
+        self.cells.add(&other.cells);
         for (sum, more) in self.faults.iter_mut().zip(&other.faults) {
             *sum += more;
         }

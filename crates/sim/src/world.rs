@@ -1,6 +1,7 @@
 //! World: virtual time, one agenda of events, and everybody in it; one seed decides everything.
 
 use crate::agenda::{Agenda, Event};
+use crate::cells::{Census, Struck};
 use crate::chance::Chance;
 use crate::checkers::{Court, Violation};
 use crate::client::{Asked, Client, Desk, Heard, Presence};
@@ -9,9 +10,9 @@ use crate::coordinator::Coordinator;
 use crate::evidence::Evidence;
 use crate::log::Space;
 use crate::network::Network;
-use crate::odds::{Odds, TICK_US};
+use crate::odds::{Luck, Odds, TICK_US};
 use crate::participant::{Keeps, Participant};
-use crate::tally::{Fault, Tally};
+use crate::tally::{Fault, State, Tally};
 use crate::trace::{Lines, Trace};
 use crate::workloads;
 use std::rc::Rc;
@@ -75,13 +76,36 @@ impl Stage {
         self.agenda.plan(self.now_us + wait_us, event);
     }
 
-    /// Whether a fault strikes; counts it.
-    pub fn strikes(&mut self, fault: Fault) -> bool {
-        let strikes = self.chance.hits(self.odds.of(fault));
+    /// Whether a fault strikes; counts it, for whom it strikes.
+    pub fn strikes(&mut self, fault: Fault, struck: Struck<'_>) -> bool {
+        let strikes = self.draws(fault);
         if strikes {
-            self.tally.fault(fault);
+            self.counts(fault, struck);
         }
         strikes
+    }
+
+    /// Whether a fault strikes; whom is seen later, and counted then.
+    pub fn draws(&mut self, fault: Fault) -> bool {
+        self.odds.draws(fault, &mut self.chance)
+    }
+
+    /// Counts a fault that was drawn, for whom it strikes.
+    pub fn counts(&mut self, fault: Fault, struck: Struck<'_>) {
+        let ledger = &self.court.ledger;
+        let census = match struck {
+            Struck::One(gid) => Census::of_one(ledger.state(gid)),
+            Struck::Everybody => ledger.census().or_none(),
+            Struck::Nobody => Census::of_one(State::None),
+        };
+        self.tally.fault(fault, &census);
+    }
+
+    /// What a part of the world that knows no transactions draws its faults with.
+    pub fn luck(&mut self) -> Luck<'_> {
+        let census = self.court.ledger.census().or_none();
+        let Stage { odds, chance, tally, .. } = self;
+        Luck { odds, chance, tally, census }
     }
 
     /// Takes a note.
@@ -336,28 +360,28 @@ impl World {
         for participant in &mut self.participants {
             let number = participant.number();
             participant.clear_rows(stage);
-            if participant.is_up() && stage.strikes(Fault::ParticipantCrashed) {
+            if participant.is_up() && stage.strikes(Fault::ParticipantCrashed, Struck::Everybody) {
                 stage.note([8, 1, number as u64], || format!("world part {number} crashes"));
                 participant.crash();
                 let wait = stage.chance.within(500, 150_000);
                 stage.after(wait, Event::ParticipantStarts(number));
             }
-            if stage.strikes(Fault::Partitioned) {
+            if stage.strikes(Fault::Partitioned, Struck::Everybody) {
                 let until = stage.now_us + stage.chance.within(5_000, 400_000);
                 stage.note([8, 2, number as u64], || format!("world part {number} cut off"));
                 stage.network.cut(number, until);
             }
-            if stage.strikes(Fault::PartitionedOneWay) {
+            if stage.strikes(Fault::PartitionedOneWay, Struck::Everybody) {
                 let until = stage.now_us + stage.chance.within(5_000, 400_000);
                 stage.note([8, 3, number as u64], || format!("world part {number} mute"));
                 stage.network.mute(number, until);
             }
         }
-        if stage.strikes(Fault::ClockForward) {
+        if stage.strikes(Fault::ClockForward, Struck::Everybody) {
             let by = stage.clock.jump_forward(&mut stage.chance);
             stage.note([8, 4, by.unsigned_abs()], || format!("world clock jumps {by} ms"));
         }
-        if stage.strikes(Fault::ClockBack) {
+        if stage.strikes(Fault::ClockBack, Struck::Everybody) {
             let by = stage.clock.jump_back(&mut stage.chance);
             stage.note([8, 5, by.unsigned_abs()], || format!("world clock jumps {by} ms"));
         }

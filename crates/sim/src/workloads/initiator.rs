@@ -453,7 +453,8 @@ impl Initiator {
 
     /// Dies; with a key, another process takes over from the beginning.
     fn dies(&mut self, desk: &mut Desk<'_>) -> bool {
-        let dies = desk.dies();
+        let begun = self.begun.as_ref().map(|(gid, _)| gid);
+        let dies = desk.dies(begun.or(self.script.gid.as_ref()));
         if dies {
             self.awaited.clear();
             match self.script.key.is_some() && desk.stage.chance.below(2) == 0 {

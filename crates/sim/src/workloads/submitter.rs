@@ -173,7 +173,7 @@ impl Client for Submitter {
             }
             Heard::Reply { ask, reply } => {
                 let Some(purpose) = take(&mut self.asked, ask) else { return };
-                if desk.dies() {
+                if desk.dies(self.begun.as_ref().map(|(gid, _)| gid).or(self.script.gid.as_ref())) {
                     return desk.leave();
                 }
                 match reply {

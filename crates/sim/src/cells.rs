@@ -1,0 +1,118 @@
+//! Cells: each kind of fault against each state of the transactions it struck.
+
+use crate::tally::{Fault, State};
+use wholly_core::ids::Gid;
+use wholly_core::record::{Decision, PhaseName, Summary};
+
+/// Whom a fault strikes.
+#[derive(Clone, Copy, Debug)]
+pub enum Struck<'a> {
+    /// One transaction.
+    One(&'a Gid),
+    /// Everything that is open: a process, a disk, a clock or a link is in trouble.
+    Everybody,
+    /// Nothing that names a transaction.
+    Nobody,
+}
+
+impl<'a> Struck<'a> {
+    /// The transaction that is named, if one is.
+    pub fn of(gid: Option<&'a Gid>) -> Self {
+        gid.map_or(Struck::Nobody, Struck::One)
+    }
+}
+
+const STATES: usize = State::ALL.len();
+
+/// How many transactions are in each state, ended ones left out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Census([u32; STATES]);
+
+impl Census {
+    /// One transaction in this state.
+    pub fn of_one(state: State) -> Self {
+        let mut census = Census::default();
+        census.0[state as usize] = 1;
+        census
+    }
+
+    /// A transaction leaves one state for another.
+    pub(crate) fn moves(&mut self, from: State, to: State) {
+        if from.is_open() {
+            self.0[from as usize] -= 1;
+        }
+        if to.is_open() {
+            self.0[to as usize] += 1;
+        }
+    }
+
+    /// Where nothing is open, nothing is what was struck.
+    pub(crate) fn or_none(self) -> Self {
+        match self == Census::default() {
+            true => Census::of_one(State::None),
+            false => self,
+        }
+    }
+}
+
+impl State {
+    /// How a transaction stands, of the summary that came with its last draft.
+    pub fn of(summary: &Summary) -> Self {
+        match (summary.phase, summary.decision) {
+            (PhaseName::Ended, _) => State::Ended,
+            (_, _) if summary.parked => State::Parked,
+            (_, _) if summary.stuck > 0 => State::Stuck,
+            (PhaseName::Open, _) => State::Open,
+            (PhaseName::Forward, _) => State::Forward,
+            (PhaseName::Finishing, Some(Decision::Commit)) => State::Committing,
+            (PhaseName::Finishing, Some(Decision::Abort) | None) => State::Aborting,
+        }
+    }
+
+    /// Whether something is still to come.
+    fn is_open(self) -> bool {
+        match self {
+            State::None | State::Ended => false,
+            State::Open
+            | State::Forward
+            | State::Committing
+            | State::Aborting
+            | State::Stuck
+            | State::Parked => true,
+        }
+    }
+}
+
+/// How often each fault struck a transaction in each state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cells(Vec<[u64; STATES]>);
+
+impl Default for Cells {
+    fn default() -> Self {
+        Cells(vec![[0; STATES]; Fault::ALL.len()])
+    }
+}
+
+impl Cells {
+    /// Counts a fault for every transaction it struck.
+    pub(crate) fn strike(&mut self, fault: Fault, census: &Census) {
+        let row = &mut self.0[fault as usize];
+        for (count, struck) in row.iter_mut().zip(census.0) {
+            *count += u64::from(struck);
+        }
+    }
+
+    /// How often a fault struck a transaction in this state.
+    pub fn count(&self, fault: Fault, state: State) -> u64 {
+        self.0[fault as usize][state as usize]
+    }
+
+    /// Adds another run's counts.
+    pub(crate) fn add(&mut self, other: &Cells) {
+        for (sums, more) in self.0.iter_mut().zip(&other.0) {
+            for (sum, more) in sums.iter_mut().zip(more) {
+                *sum += more;
+            }
+        }
+    }
+}
