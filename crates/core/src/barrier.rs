@@ -12,7 +12,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 /// What a branch's row says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Row {
     /// How the branch stands here.
     pub state: State,
@@ -23,7 +23,7 @@ pub struct Row {
 }
 
 /// How a branch stands at its participant.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum State {
     /// The try or action took effect.
     Tried {
@@ -52,7 +52,7 @@ pub enum State {
 }
 
 /// What an arriving call is to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Verdict {
     /// Do the work of a try or action; its reply is kept in the same local transaction.
     Run,
@@ -72,7 +72,7 @@ pub enum Verdict {
 }
 
 /// How a branch stands, for whoever asks.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Inspection {
     /// No row, or one so old that it counts as absent.
     None,
@@ -183,7 +183,7 @@ fn code(text: &str) -> Code {
 }
 
 /// A participant's rows and, per coordinator's log, the highest limit it has seen.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Barrier {
     rows: BTreeMap<(Gid, BranchId), Row>,
     limits: BTreeMap<Origin, Timestamp>,

@@ -30,7 +30,7 @@ pub enum Op {
 }
 
 /// Who sends the first op of a branch in an open transaction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Caller {
     /// The coordinator, once the registration is durable.
     Coordinator,
@@ -39,7 +39,7 @@ pub enum Caller {
 }
 
 /// Whether a step of a saga can be taken back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Direction {
     /// It has a compensation.
     Reversible,
@@ -48,7 +48,7 @@ pub enum Direction {
 }
 
 /// What the initiator said of a branch; never changes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct BranchSpec {
     /// Its name in the transaction.
     pub id: BranchId,
@@ -72,7 +72,7 @@ pub struct BranchSpec {
 }
 
 /// Whether the same answer will be given again, come what may.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kept {
     /// The participant keeps it in its barrier row.
     Kept,
@@ -81,7 +81,7 @@ pub enum Kept {
 }
 
 /// A participant's final no.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Refusal {
     /// Why, for programs.
     pub code: Code,
@@ -92,7 +92,7 @@ pub struct Refusal {
 }
 
 /// What came of one sending of a call.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Answer {
     /// It took effect, this time or before.
     Done {
@@ -113,7 +113,7 @@ pub enum Answer {
 }
 
 /// What is known of a branch's first op (try, action).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum First {
     /// Nothing: not called, or no answer yet.
     Unknown,
@@ -129,7 +129,7 @@ pub enum First {
 }
 
 /// How far a branch has followed the decision.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Second {
     /// Not yet, or nothing to follow.
     Pending,
@@ -140,7 +140,7 @@ pub enum Second {
 }
 
 /// An operator's word on whether a branch's effect stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Resolution {
     /// The branch's effect is in place.
     Applied,
@@ -151,7 +151,7 @@ pub enum Resolution {
 }
 
 /// Whether a branch may be called.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Standing {
     /// It may.
     Free,
@@ -160,7 +160,7 @@ pub enum Standing {
 }
 
 /// Why a branch waits for an operator.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum StuckReason {
     /// The participant refused what it may not refuse.
     Refused {
@@ -177,7 +177,7 @@ pub enum StuckReason {
 }
 
 /// Whether a branch follows a commit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Share {
     /// It is told the decision.
     In,
@@ -188,7 +188,7 @@ pub enum Share {
 }
 
 /// A branch as folded from its records.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Branch {
     /// What the initiator said.
     pub spec: BranchSpec,

@@ -8,7 +8,7 @@ use crate::time::Timestamp;
 use alloc::vec::Vec;
 
 /// A transaction as its records tell it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Document {
     /// Its id.
     pub gid: Gid,
@@ -41,7 +41,7 @@ pub struct Document {
 }
 
 /// A good answer to a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Response {
     /// To a begin.
     Begun {
@@ -86,7 +86,7 @@ pub enum Response {
 }
 
 /// Whether a request made what it asked for, or found it made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Freshness {
     /// It did.
     Created,
@@ -95,7 +95,7 @@ pub enum Freshness {
 }
 
 /// Whether what a request waited for came in time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Arrival {
     /// It did, or nothing was waited for.
     Arrived,
@@ -104,7 +104,7 @@ pub enum Arrival {
 }
 
 /// What is known of a try.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum TryAnswer {
     /// It was done.
     Done {
@@ -118,7 +118,7 @@ pub enum TryAnswer {
 }
 
 /// How the calls of one open transaction stand.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Calls {
     /// Which.
     pub gid: Gid,
@@ -127,7 +127,7 @@ pub struct Calls {
 }
 
 /// How one branch's call stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Attempts {
     /// Which branch.
     pub branch: BranchId,

@@ -13,7 +13,7 @@ use alloc::vec::Vec;
 /// Something the outside is asked to do. Effects of one step are in order; an `Append` must reach
 /// the committer in that order. Every other effect may leave at once: the driver has held it
 /// until the version it needs was durable.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Effect {
     /// Queue records for the log.
     Append(Draft),
@@ -42,7 +42,7 @@ pub enum Effect {
 
 /// What an effect needed and what was durable when it left. A checker's material: `needed` is
 /// never above `durable`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Proof {
     /// The position that had to be durable.
     pub needed: Position,
@@ -51,7 +51,7 @@ pub struct Proof {
 }
 
 /// Records to be appended, atomically and in order of position.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Draft {
     /// The shard's position of the last record in this draft.
     pub position: Position,
@@ -60,7 +60,7 @@ pub struct Draft {
 }
 
 /// What a draft holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Content {
     /// Records of one transaction.
     Transaction {
@@ -78,7 +78,7 @@ pub enum Content {
 }
 
 /// A call to a participant.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Call {
     /// Which sending.
     pub id: CallId,
@@ -109,7 +109,7 @@ pub struct Call {
 }
 
 /// What lets a participant tell late calls from live ones: `wholly-mark`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Mark {
     /// The coordinator's log.
     pub origin: Origin,

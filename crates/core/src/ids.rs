@@ -12,7 +12,7 @@ pub const TEXT_BYTES_MAX: usize = 1_024;
 pub const DESTINATION_BYTES_MAX: usize = 512;
 
 /// Why a text is not the name it should be.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum NameError {
     /// Nothing was given.
     Empty,
@@ -152,7 +152,7 @@ name!(
 );
 
 /// A reason or detail for people: at most [`TEXT_BYTES_MAX`] bytes, perhaps empty.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Text(String);
 
 impl Text {
@@ -185,7 +185,7 @@ impl Text {
 }
 
 /// Bytes that core carries and never looks into: a payload or a reply.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct Body(Arc<[u8]>);
 
 impl Body {

@@ -10,7 +10,7 @@ use crate::time::Timestamp;
 use alloc::vec::Vec;
 
 /// Something that happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Input {
     /// A client asks.
     Request {
@@ -56,7 +56,7 @@ pub enum Input {
 }
 
 /// Whether the store takes new transactions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Room {
     /// It does.
     Free,
@@ -65,7 +65,7 @@ pub enum Room {
 }
 
 /// How long a client waits for its reply.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Wait {
     /// Until the request is durable, and not beyond.
     No,
@@ -83,7 +83,7 @@ pub enum Wait {
 
 /// What a client asks. Names are valid, the capability has been verified to be ours for this gid;
 /// whether its begun is this transaction's is seen by the driver.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Request {
     /// Open a transaction.
     Begin(Begin),
@@ -112,7 +112,7 @@ pub enum Request {
 }
 
 /// How a gid was chosen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum GidSource {
     /// By the client: it may be in use.
     Client,
@@ -121,7 +121,7 @@ pub enum GidSource {
 }
 
 /// A begin.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Begin {
     /// The id.
     pub gid: Gid,
@@ -140,7 +140,7 @@ pub struct Begin {
 }
 
 /// A plan handed over in one request.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Submit {
     /// The id.
     pub gid: Gid,
@@ -161,7 +161,7 @@ pub struct Submit {
 }
 
 /// A branch to be added.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Register {
     /// To which transaction.
     pub gid: Gid,
@@ -176,7 +176,7 @@ pub struct Register {
 }
 
 /// A wish to commit.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Commit {
     /// Which transaction.
     pub gid: Gid,
@@ -193,7 +193,7 @@ pub struct Commit {
 }
 
 /// A wish to abort.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Abort {
     /// Which transaction.
     pub gid: Gid,
@@ -210,7 +210,7 @@ pub struct Abort {
 }
 
 /// An operator's action.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Operate {
     /// On which transaction.
     pub gid: Gid,
@@ -223,7 +223,7 @@ pub struct Operate {
 }
 
 /// What an operator can do.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
     /// Let stuck branches be called again, all or one, and call what waits at once.
     Retry {
@@ -244,7 +244,7 @@ pub enum Action {
 }
 
 /// What a store gives a driver at the start: everything that is not over.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Loaded {
     /// Of the last record in the log; all of it durable.
     pub position: Position,

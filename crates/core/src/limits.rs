@@ -1,7 +1,7 @@
 //! Every limit of the protocol, by name and unit.
 
 /// What bounds a coordinator; each is configurable.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Limits {
     /// Longest a call may take, from connect to last byte.
     pub call_timeout_ms: u64,

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 /// A step as the client wrote it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Step {
     /// Its name.
     pub branch: BranchId,
@@ -27,7 +27,7 @@ pub struct Step {
 }
 
 /// Why a plan cannot be carried out.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum PlanError {
     /// It has no step.
     Empty,

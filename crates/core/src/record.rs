@@ -6,7 +6,7 @@ use crate::time::Timestamp;
 use alloc::vec::Vec;
 
 /// One fact and when it was found.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Record {
     /// Wall time.
     pub at: Timestamp,
@@ -15,7 +15,7 @@ pub struct Record {
 }
 
 /// What happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Fact {
     /// A gid was accepted; always the first record.
     Begun(Begun),
@@ -89,7 +89,7 @@ pub enum Fact {
 }
 
 /// How a transaction came to be.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Begun {
     /// Its id.
     pub gid: Gid,
@@ -104,7 +104,7 @@ pub struct Begun {
 }
 
 /// The form in which a transaction begins.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Start {
     /// The initiator will decide.
     Open {
@@ -165,7 +165,7 @@ pub enum Outcome {
 }
 
 /// How soon a record must be durable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Class {
     /// Later effects do not wait for it, except final answers.
     Lazy,
@@ -175,7 +175,7 @@ pub enum Class {
 
 /// What a store may index of a transaction, as it stands after a draft. A store gives it no
 /// meaning; core makes it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Summary {
     /// Its name.
     pub name: Name,
@@ -217,7 +217,7 @@ pub enum PhaseName {
 }
 
 /// The coordinator's memory of its own clock, one record of the shard and of no transaction.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ClockMark {
     /// The never-repeating clock; a begun is at most one second above the highest durable one.
     pub clock: Timestamp,

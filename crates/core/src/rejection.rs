@@ -7,7 +7,7 @@ use alloc::boxed::Box;
 use core::fmt;
 
 /// Why a request was not done. Nothing was changed by it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Rejection {
     /// The gid names another transaction.
     GidTaken {

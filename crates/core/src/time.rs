@@ -11,7 +11,7 @@ pub struct Timestamp(pub u64);
 pub struct Instant(pub u64);
 
 /// Both clocks, read at once.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Now {
     /// What time it is.
     pub wall: Timestamp,

@@ -15,6 +15,7 @@ pub(super) const AHEAD_MS: u64 = 1_000;
 /// How often a mark is written.
 const MARK_MS: u64 = 1_000;
 
+#[derive(Clone, Hash)]
 pub(super) struct Clock {
     clock: Timestamp,
     marked: Option<Timestamp>,

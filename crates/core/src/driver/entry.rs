@@ -9,14 +9,14 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 /// A place in the driver, and which of its successive tenants is meant.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Slot {
     at: u32,
     tenant: u32,
 }
 
 /// All places.
-#[derive(Default)]
+#[derive(Clone, Default, Hash)]
 pub(super) struct Slots {
     places: Vec<(u32, Option<Box<Entry>>)>,
     free: Vec<u32>,
@@ -60,7 +60,7 @@ impl Slots {
 }
 
 /// Whether every call of a transaction was made by this driver.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Origin {
     /// It was: what was called is known.
     Here,
@@ -69,13 +69,14 @@ enum Origin {
 }
 
 /// Whether a transaction's calls are made; those found at a start are taken up one by one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Taken {
     Up,
     NotYet,
 }
 
 /// A transaction that is not over.
+#[derive(Clone, Hash)]
 pub(super) struct Entry {
     pub(super) transaction: Transaction,
     origin: Origin,
@@ -148,7 +149,7 @@ impl Entry {
 }
 
 /// Whether a branch's first op was ever sent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) enum Sent {
     #[default]
     Never,
@@ -156,7 +157,7 @@ pub(super) enum Sent {
 }
 
 /// How the call of one branch stands.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(super) struct Line {
     pub(super) stage: Stage,
     pub(super) sent: Sent,
@@ -169,7 +170,7 @@ pub(super) struct Line {
 }
 
 /// Where a call is on its way out.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) enum Stage {
     /// Nothing is due.
     #[default]

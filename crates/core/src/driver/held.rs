@@ -11,6 +11,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 /// What waits.
+#[derive(Clone, Hash)]
 pub(super) enum Waiting {
     /// An answer to a client.
     Reply(RequestId, Result<Response, Rejection>),
@@ -19,7 +20,7 @@ pub(super) enum Waiting {
 }
 
 /// All that waits, by the position it needs.
-#[derive(Default)]
+#[derive(Clone, Default, Hash)]
 pub(super) struct Held {
     queue: BTreeMap<Position, Vec<Waiting>>,
     len: usize,

@@ -13,7 +13,7 @@ const SILENT_AFTER: u32 = 3;
 const WOKEN_PER_ANSWER: usize = 2;
 
 /// All lanes.
-#[derive(Default)]
+#[derive(Clone, Default, Hash)]
 pub(super) struct Lanes {
     lanes: BTreeMap<Destination, Lane>,
     /// Lanes that have a call and a slot for it, in turn.
@@ -24,7 +24,7 @@ pub(super) struct Lanes {
 }
 
 /// One destination's.
-#[derive(Default)]
+#[derive(Clone, Default, Hash)]
 struct Lane {
     queue: VecDeque<(Slot, BranchIndex)>,
     in_flight: usize,
@@ -36,7 +36,7 @@ struct Lane {
 }
 
 /// Whether a destination has come back after a silence.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 enum Mood {
     #[default]
     Steady,
@@ -45,7 +45,7 @@ enum Mood {
 }
 
 /// Whether a lane stands in the row of those that are ready.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 enum Turn {
     #[default]
     Out,
@@ -53,7 +53,7 @@ enum Turn {
 }
 
 /// What an answer says of the one who gave it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Sign {
     /// It answers.
     Life,

@@ -31,7 +31,8 @@ use waiters::Waiters;
 /// So many deadlines are acted on in one step; the alarm rings at once for more.
 const DEADLINES_PER_STEP: usize = 256;
 
-/// The loop of one shard.
+/// The loop of one shard. A value: a model checker clones it, and knows a state by its hash.
+#[derive(Clone, Hash)]
 pub struct Driver {
     limits: Limits,
     origin: Origin,
@@ -68,14 +69,14 @@ pub struct Driver {
 }
 
 /// Whether new transactions are taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Intake {
     Open,
     Draining,
 }
 
 /// What waits for an instant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Timer {
     /// A call may be sent again.
     Retry(Slot, crate::ids::BranchIndex),
@@ -86,7 +87,7 @@ enum Timer {
 }
 
 /// Timers in order; equal instants in order of setting.
-#[derive(Default)]
+#[derive(Clone, Default, Hash)]
 struct Timers {
     queue: BTreeMap<(Instant, u64), Timer>,
     set: u64,
@@ -120,7 +121,7 @@ impl Timers {
 }
 
 /// How much of everything there is; for metrics, and for a simulator that demands zero.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Gauges {
     /// Transactions in phase open.
     pub open: usize,

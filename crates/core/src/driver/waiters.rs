@@ -13,7 +13,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 /// What a request waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Awaited {
     /// An answer to the try of this branch.
     Try(BranchIndex),
@@ -24,7 +24,7 @@ pub(super) enum Awaited {
 }
 
 /// In which form it is answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Shape {
     /// As a submit.
     Submitted(Freshness),
@@ -34,6 +34,7 @@ pub(super) enum Shape {
     Transaction,
 }
 
+#[derive(Clone, Hash)]
 struct Waiter {
     slot: Slot,
     awaited: Awaited,
@@ -42,7 +43,7 @@ struct Waiter {
 }
 
 /// All requests that wait.
-#[derive(Default)]
+#[derive(Clone, Default, Hash)]
 pub(super) struct Waiters {
     waiters: BTreeMap<RequestId, Waiter>,
 }

@@ -20,7 +20,7 @@ use crate::time::Timestamp;
 use alloc::vec::Vec;
 
 /// A transaction as its records tell it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Transaction {
     /// Its id.
     pub gid: Gid,
@@ -43,7 +43,7 @@ pub struct Transaction {
 }
 
 /// How it began; what makes the same request repeatable.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Form {
     /// The initiator decides.
     Open {
@@ -64,7 +64,7 @@ pub enum Form {
 }
 
 /// The one lifecycle of all modes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Phase {
     /// The initiator will decide.
     Open {
@@ -91,7 +91,7 @@ pub enum Phase {
 }
 
 /// A decision and why.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Verdict {
     /// Commit or abort.
     pub decision: Decision,
