@@ -6,6 +6,8 @@ use super::{OpenError, Options, Recovery};
 use crate::contract::Completion;
 use crate::disk::{Disk, Segment};
 use crate::suite::drafts::Writer;
+use std::cell::Cell;
+use std::io;
 use wholly_core::effect::{Content, Draft};
 use wholly_core::ids::Position;
 use wholly_core::input::Loaded;
@@ -66,8 +68,13 @@ fn written() -> Written {
 }
 
 fn load(disk: &SimulatedDisk) -> Result<Loaded, OpenError> {
+    load_as_read(disk, disk)
+}
+
+/// What is loaded of a disk that is read in another way than it is written.
+fn load_as_read(disk: &SimulatedDisk, read: &dyn Disk) -> Result<Loaded, OpenError> {
+    let mut recovery = Recovery::read(read, options())?;
     let mut disk = disk.clone();
-    let mut recovery = Recovery::read(&disk, options())?;
     while let Some(op) = recovery.next() {
         disk.carry_out(&op);
         recovery.complete(Ok(())).expect("nothing fails");
@@ -112,6 +119,63 @@ fn no_flipped_bit_loses_what_was_durable() {
         }
     }
     assert!(counts.iter().all(|count| *count > 20), "each outcome is met: {counts:?}");
+}
+
+/// A disk of which one reading in a few comes with a flipped bit, each time another one.
+struct Flipping<'a> {
+    disk: &'a SimulatedDisk,
+    readings: Cell<usize>,
+    /// Which reading is the first that is flipped; those two after it are sound.
+    first: usize,
+    bit: usize,
+}
+
+impl Disk for Flipping<'_> {
+    fn list(&self) -> io::Result<Vec<(Segment, u64)>> {
+        self.disk.list()
+    }
+
+    fn read(&self, segment: Segment, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = self.disk.read(segment, offset, length)?;
+        let reading = self.readings.replace(self.readings.get() + 1);
+        if reading % 3 == self.first {
+            let bit = (self.bit + reading * 7) % (bytes.len() * 8);
+            bytes[bit / 8] ^= 1 << (bit % 8);
+        }
+        Ok(bytes)
+    }
+}
+
+#[test]
+fn a_bit_flipped_on_its_way_loses_nothing() {
+    let written = written();
+    let last = *segments(&written.disk).last().expect("there are some");
+    let bits = written.disk.clone().content(last).len() * 8;
+    for first in 0..3 {
+        for bit in (0..bits).step_by(37) {
+            let disk = Flipping { disk: &written.disk, readings: Cell::new(0), first, bit };
+            let loaded = load_as_read(&written.disk, &disk).expect("it is read again");
+            assert_eq!(loaded, written.whole, "bit {bit}, reading {first}");
+        }
+    }
+}
+
+#[test]
+fn a_disk_that_never_reads_the_same_twice_is_refused() {
+    struct Restless<'a>(&'a SimulatedDisk, Cell<usize>);
+    impl Disk for Restless<'_> {
+        fn list(&self) -> io::Result<Vec<(Segment, u64)>> {
+            self.0.list()
+        }
+        fn read(&self, segment: Segment, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+            let mut bytes = self.0.read(segment, offset, length)?;
+            bytes[40 + self.1.replace(self.1.get() + 1)] ^= 1;
+            Ok(bytes)
+        }
+    }
+    let written = written();
+    let read = Recovery::read(&Restless(&written.disk, Cell::new(0)), options());
+    assert!(matches!(read, Err(OpenError::Read { .. })), "it is not believed");
 }
 
 #[test]

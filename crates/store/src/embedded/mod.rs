@@ -15,6 +15,7 @@ mod recovery;
 mod removal;
 #[cfg(test)]
 mod simulated_disk;
+mod steady;
 
 pub use batch::FORMAT_VERSION;
 pub use committer::{Committer, SharedIndex};

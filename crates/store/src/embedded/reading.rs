@@ -9,12 +9,16 @@ use crate::index::{Index, Location};
 use wholly_core::ids::{Gid, Name, Version};
 use wholly_core::record::Record;
 
+/// Readings of a history before what looks damaged is believed: a bit may flip on its way.
+const READINGS_MAX: u32 = 4;
+
 /// Bytes read at a guess; most drafts are shorter.
 const GUESS_BYTES: usize = 2_048;
 
 /// All durable records of a transaction, and what was forgotten, as of one moment.
 pub fn lookup(disk: &dyn Disk, index: &SharedIndex, gid: &Gid) -> Result<Lookup, ReadError> {
     let look = |index: &Index| (index.find(gid), index.forgotten());
+    let mut readings = 0;
     let (mut known, mut forgotten) = look(&index.read().expect("nobody panics in the index"));
     loop {
         let Some(found) = known else {
@@ -26,7 +30,8 @@ pub fn lookup(disk: &dyn Disk, index: &SharedIndex, gid: &Gid) -> Result<Lookup,
         };
         // It may have been forgotten, and its segment removed, while it was being read.
         let again = look(&index.read().expect("nobody panics in the index"));
-        if again.0 == known {
+        readings += u32::from(again.0 == known);
+        if readings == READINGS_MAX {
             return Err(failed);
         }
         (known, forgotten) = again;

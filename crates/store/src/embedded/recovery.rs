@@ -7,10 +7,9 @@
 //! segment's first batch names the batch it follows, and with that the old copy of the tail is
 //! void.
 
-use super::batch::{
-    Batch, FORMAT_VERSION, HEADER_BYTES, HeaderError, Seal, Stored, StoredDraft, candidates,
-};
+use super::batch::{Batch, HEADER_BYTES, Seal, Stored, StoredDraft, candidates};
 use super::committer::{Committer, LogState, Tip};
+use super::steady::{Whole, damaged};
 use super::{OpenError, Options};
 use crate::contract::{Completion, Failure};
 use crate::disk::{Disk, DiskOp, Segment};
@@ -104,40 +103,15 @@ impl Recovery {
 /// The oldest segment that the last batch says is needed; the first number if there is none.
 fn oldest(disk: &dyn Disk, segments: &[(Segment, u64)]) -> Result<Segment, OpenError> {
     for (segment, length) in segments.iter().rev() {
-        let bytes = read(disk, *segment, *length)?;
-        let Some(seal) = seal(&bytes, *segment)? else { continue };
-        if let Some(batch) = Batch::walk(&bytes, seal).last() {
+        let whole = Whole::read(disk, *segment, *length)?;
+        if whole.seal()?.is_none() {
+            continue;
+        }
+        if let Some(batch) = whole.batches.last() {
             return Ok(batch.head.oldest);
         }
     }
     Ok(Segment(0))
-}
-
-fn read(disk: &dyn Disk, segment: Segment, length: u64) -> Result<Vec<u8>, OpenError> {
-    let length = usize::try_from(length).expect("a segment fits the address space");
-    disk.read(segment, 0, length).map_err(|cause| OpenError::Read { segment, cause })
-}
-
-/// A segment's seal; none if the segment was never ready for use.
-fn seal(bytes: &[u8], segment: Segment) -> Result<Option<Seal>, OpenError> {
-    match Seal::read(bytes, segment) {
-        Ok(seal) => Ok(Some(seal)),
-        Err(HeaderError::Newer { version }) => {
-            Err(OpenError::Newer { segment, version, known: FORMAT_VERSION })
-        }
-        Err(HeaderError::Bad) => {
-            // The header is durable before the first batch is written.
-            let after = bytes.get(HEADER_BYTES..).unwrap_or_default();
-            match after.iter().any(|byte| *byte != 0) {
-                true => Err(damaged(segment, 0, "its header is damaged")),
-                false => Ok(None),
-            }
-        }
-    }
-}
-
-fn damaged(segment: Segment, offset: usize, what: &str) -> OpenError {
-    OpenError::Damaged { segment, offset: offset as u64, what: what.to_owned() }
 }
 
 /// The log as read so far.
@@ -185,10 +159,9 @@ impl Scan {
         length: u64,
         oldest: Segment,
     ) -> Result<(), OpenError> {
-        let bytes = Rc::new(read(disk, segment, length)?);
-        let seal = seal(&bytes, segment)?;
-        let batches = seal.map(|seal| Batch::walk(&bytes, seal)).unwrap_or_default();
-        let end = batches.last().map_or(HEADER_BYTES, |batch| batch.end);
+        let whole = Whole::read(disk, segment, length)?;
+        let seal = whole.seal()?;
+        let Whole { bytes, batches, end, .. } = whole;
         if let Some(seal) = seal {
             let strays = candidates(&bytes, end).filter_map(|at| Batch::read(&bytes, at, seal));
             let proof = strays.map(|stray| stray.head.durable).max();
