@@ -19,14 +19,15 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use wholly_core::document::Response;
 use wholly_core::driver::Driver;
-use wholly_core::ids::{Destination, Gid, Position};
+use wholly_core::ids::{Destination, Gid, Origin, Position};
 use wholly_core::input::{Loaded, Request};
 use wholly_core::limits::Limits;
 use wholly_core::record::Record;
 use wholly_core::time::Timestamp;
-use wholly_store::contract::{Filter, Listing, Page, ReadError, Store};
+use wholly_store::contract::{Filter, Listing, OnCompletion, Page, ReadError, Store};
 use wholly_store::embedded::{Log, OpenError, Options};
-use wholly_wire::capability::CapabilityKey;
+use wholly_store::memory::{self, Memory};
+use wholly_wire::capability::{CapabilityKey, KEY_BYTES};
 use wholly_wire::edge::EdgeRejection;
 
 /// Why a coordinator did not start, or stopped by itself.
@@ -79,7 +80,7 @@ pub enum ServeError {
 /// A coordinator, by its parts.
 pub struct Coordinator {
     shell: Arc<Shell>,
-    log: Arc<Log>,
+    store: Arc<dyn Store>,
     key: CapabilityKey,
     limits: Limits,
     metrics: Arc<Metrics>,
@@ -91,43 +92,56 @@ pub struct Running {
     pub addr: SocketAddr,
     coordinator: Arc<Coordinator>,
     config: Config,
+    /// Where its records are, for people.
+    place: String,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<()>,
 }
 
 impl Coordinator {
     /// Starts a coordinator inside this process. When this returns, it accepts transactions.
-    pub async fn start(mut config: Config) -> Result<Running, ServeError> {
+    pub async fn start(config: Config) -> Result<Running, ServeError> {
+        Coordinator::start_on(config, open_log).await
+    }
+
+    /// The same on a store in memory, for tests: no file is touched, and all it knows is gone
+    /// with it. Of what the configuration says of folder and log only `log.ended_max` counts.
+    pub async fn start_in_memory(config: Config) -> Result<Running, ServeError> {
+        Coordinator::start_on(config, open_memory).await
+    }
+
+    async fn start_on(mut config: Config, open: Open) -> Result<Running, ServeError> {
         descriptors::fit(&mut config)?;
         let metrics = Arc::<Metrics>::default();
         let egress = egress(&config, &metrics)?;
         // A port that is taken is found out before any file is touched. Who connects early waits.
         let (listener, addr) = bind(config.listen).await?;
         let mailbox = Arc::<Mailbox>::default();
-        let (log, loaded, identity) = open(&config, &mailbox).await?;
+        let Opened { store, loaded, identity, place } =
+            opened(open, &config, mailbox.handler()).await?;
         // It empties its file, which may be that of the process that has the folder.
         let trace = config.trace_effects.as_deref().map(trace).transpose()?;
         let seed = random()?;
         let driver = Driver::new(config.limits.clone(), identity.origin, seed, loaded);
         let shell = Shell::start(Parts {
             driver,
-            store: Arc::clone(&log) as Arc<dyn Store>,
+            store: Arc::clone(&store),
             mailbox,
             egress,
             metrics: Arc::clone(&metrics),
             trace,
         });
         let limits = config.limits.clone();
-        let coordinator = Coordinator { shell, log, key: identity.key, limits, metrics };
-        coordinator.serve(config, listener, addr).await
+        let coordinator = Coordinator { shell, store, key: identity.key, limits, metrics };
+        coordinator.serve(config, place, (listener, addr)).await
     }
 
     /// Answers once the driver accepts transactions.
     async fn serve(
         self,
         config: Config,
-        listener: TcpListener,
-        addr: SocketAddr,
+        place: String,
+        (listener, addr): (TcpListener, SocketAddr),
     ) -> Result<Running, ServeError> {
         self.shell.limit_destinations();
         let mut standing = self.shell.standing();
@@ -143,7 +157,7 @@ impl Coordinator {
             // A handle that was dropped stops the listener as one that says so.
             let _ = stopped.await;
         }));
-        Ok(Running { addr, coordinator, config, stop, serving })
+        Ok(Running { addr, coordinator, config, place, stop, serving })
     }
 }
 
@@ -167,12 +181,26 @@ fn egress(config: &Config, metrics: &Arc<Metrics>) -> Result<Arc<Egress>, ServeE
     Ok(Egress::new(destinations, config.limits.reply_bytes_max, Arc::clone(metrics)))
 }
 
-/// Takes the data folder into use. Reading it back may take long, so it is done beside the
-/// runtime.
-async fn open(
-    config: &Config,
-    mailbox: &Arc<Mailbox>,
-) -> Result<(Arc<Log>, Loaded, Identity), ServeError> {
+/// How a store is opened.
+type Open = fn(&Config, OnCompletion) -> Result<Opened, ServeError>;
+
+/// A store with what it knows.
+struct Opened {
+    store: Arc<dyn Store>,
+    loaded: Loaded,
+    identity: Identity,
+    place: String,
+}
+
+/// Reading back may take long, so it is done beside the runtime.
+async fn opened(open: Open, config: &Config, handler: OnCompletion) -> Result<Opened, ServeError> {
+    let config = config.clone();
+    let opened = tokio::task::spawn_blocking(move || open(&config, handler));
+    opened.await.expect("opening the store does not panic")
+}
+
+/// Takes the data folder into use.
+fn open_log(config: &Config, handler: OnCompletion) -> Result<Opened, ServeError> {
     let options = Options {
         ended_max: config.log.ended_max,
         log_bytes_max: config.log.log_bytes_max,
@@ -180,20 +208,32 @@ async fn open(
         salt: random()?,
         ..Options::default()
     };
-    let handler = mailbox.handler();
-    let data = config.data.clone();
-    let opened = tokio::task::spawn_blocking(move || {
-        // The log first: it sees to it that no other process has this folder.
-        let (log, loaded) = Log::open(&data, options, handler)?;
-        // The first record is written only after both files are.
-        let log_use = match loaded.position {
-            Position(0) => LogUse::Fresh,
-            Position(_) => LogUse::Used,
-        };
-        let identity = folder::identity(&data, log_use)?;
-        Ok((Arc::new(log), loaded, identity))
-    });
-    opened.await.expect("opening the folder does not panic")
+    // The log first: it sees to it that no other process has this folder.
+    let (log, loaded) = Log::open(&config.data, options, handler)?;
+    // The first record is written only after both files are.
+    let log_use = match loaded.position {
+        Position(0) => LogUse::Fresh,
+        Position(_) => LogUse::Used,
+    };
+    let identity = folder::identity(&config.data, log_use)?;
+    let place = format!("data in {}", config.data.display());
+    Ok(Opened { store: Arc::new(log), loaded, identity, place })
+}
+
+/// Nothing to read back, and nothing to keep a name and a key for.
+fn open_memory(config: &Config, handler: OnCompletion) -> Result<Opened, ServeError> {
+    let options = memory::Options { ended_max: config.log.ended_max };
+    let mut key = [0; KEY_BYTES];
+    getrandom::fill(&mut key).map_err(|error| ServeError::Random { why: error.to_string() })?;
+    let origin = Origin::new(&format!("{:016x}", random()?));
+    let identity =
+        Identity { key: CapabilityKey::new(key), origin: origin.expect("hex digits are a name") };
+    Ok(Opened {
+        store: Arc::new(Memory::new(&options, handler)),
+        loaded: Loaded::default(),
+        identity,
+        place: "data in memory".to_owned(),
+    })
 }
 
 fn random() -> Result<u64, ServeError> {
@@ -203,8 +243,7 @@ fn random() -> Result<u64, ServeError> {
 impl Running {
     /// What the start says to people.
     pub fn greeting(&self) -> String {
-        let mut text =
-            format!("listening on http://{}, data in {}", self.addr, self.config.data.display());
+        let mut text = format!("listening on http://{}, {}", self.addr, self.place);
         if self.config.dev {
             text.push_str(
                 "; --dev: every loopback URL may be called and nothing is signed, for a \
@@ -260,20 +299,22 @@ impl Running {
         let _ = self.stop.send(());
         let _ = self.serving.await;
         self.coordinator.shell.stop();
-        let log = Arc::clone(&self.coordinator.log);
+        let store = Arc::clone(&self.coordinator.store);
         // On a thread of its own: those of the runtime may all be waiting for something slow.
         let (done, stopped) = oneshot::channel();
         let stopping = std::thread::Builder::new().name("wholly-stop".to_owned()).spawn({
-            let log = Arc::clone(&log);
+            let store = Arc::clone(&store);
             move || {
-                log.stop();
+                store.stop();
+                // The folder is free once nobody holds the store, and whoever waits counts on it.
+                drop(store);
                 // Whoever waited for it may be gone.
                 let _ = done.send(());
             }
         });
         match stopping {
-            Ok(_thread) => stopped.await.expect("stopping the log does not panic"),
-            Err(_no_thread) => log.stop(),
+            Ok(_thread) => stopped.await.expect("stopping the store does not panic"),
+            Err(_no_thread) => store.stop(),
         }
         match &*self.coordinator.shell.standing().borrow() {
             Standing::Failed(why) => Err(ServeError::Failed { why: Arc::clone(why) }),
@@ -304,17 +345,17 @@ impl Coordinator {
     /// Runs a read of the store beside the runtime: it may wait for the disk.
     async fn read<T: Send + 'static>(
         &self,
-        read: impl FnOnce(&Log) -> Result<T, ReadError> + Send + 'static,
+        read: impl FnOnce(&dyn Store) -> Result<T, ReadError> + Send + 'static,
     ) -> Result<T, Refused> {
-        let log = Arc::clone(&self.log);
-        match tokio::task::spawn_blocking(move || read(&log)).await {
+        let store = Arc::clone(&self.store);
+        match tokio::task::spawn_blocking(move || read(store.as_ref())).await {
             Ok(Ok(found)) => Ok(found),
             Ok(Err(error)) => {
-                tracing::error!(%error, "reading back from the log failed");
+                tracing::error!(%error, "reading back from the store failed");
                 Err(EdgeRejection::Internal.into())
             }
             Err(error) => {
-                tracing::error!(%error, "reading back from the log broke off");
+                tracing::error!(%error, "reading back from the store broke off");
                 Err(EdgeRejection::Internal.into())
             }
         }
@@ -331,11 +372,11 @@ impl Coordinates for Coordinator {
 
     async fn history(&self, gid: &Gid) -> Result<Vec<Record>, Refused> {
         let gid = gid.clone();
-        self.read(move |log| log.history(&gid)).await
+        self.read(move |store| store.history(&gid)).await
     }
 
     async fn list(&self, filter: Filter, page: Page) -> Result<Listing, Refused> {
-        self.read(move |log| Ok(log.list(&filter, &page))).await
+        self.read(move |store| Ok(store.list(&filter, &page))).await
     }
 
     fn capability_key(&self) -> &CapabilityKey {
@@ -359,7 +400,7 @@ impl Coordinates for Coordinator {
     }
 
     fn metrics_text(&self) -> String {
-        self.metrics.text(&self.shell.gauges(), &self.log.stats())
+        self.metrics.text(&self.shell.gauges(), &self.store.stats())
     }
 
     fn requested(&self, route: &'static str, status: u16) {

@@ -33,6 +33,10 @@ pub trait Store: Send + Sync {
 
     /// Figures for metrics.
     fn stats(&self) -> Stats;
+
+    /// Makes durable what has arrived, and ends; may block. Reads still work, a draft appended
+    /// later is never durable.
+    fn stop(&self);
 }
 
 /// What a store reports by itself, in order. A handler must not call the store.

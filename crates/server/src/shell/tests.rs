@@ -314,6 +314,10 @@ impl Store for Broken {
     fn stats(&self) -> Stats {
         self.log.stats()
     }
+
+    fn stop(&self) {
+        self.log.stop();
+    }
 }
 
 #[tokio::test]

@@ -198,3 +198,17 @@ async fn destinations_change_without_a_restart() {
     assert_eq!(stock.asked(), ["stock action"]);
     running.stop().await.unwrap();
 }
+
+#[tokio::test]
+async fn in_memory_the_same_is_served_and_nothing_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = Config::in_process(&folder.path().join("data"));
+    let running = Coordinator::start_in_memory(config).await.unwrap();
+    assert!(running.greeting().contains(", data in memory;"), "{}", running.greeting());
+    let good = Participant::start(|_, _| Said::Done("")).await;
+    let document = saga(running.addr, "good", &[step("order", &good.url, &[])]).await;
+    assert_eq!(document["outcome"], "as_decided", "{document}");
+    assert_eq!(good.asked(), ["order action"]);
+    running.stop().await.unwrap();
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}

@@ -236,18 +236,6 @@ impl Log {
         let thread = Mutex::new(Some(thread));
         Ok((Log { shared, files, index, thread }, loaded))
     }
-
-    /// Makes durable what has arrived, and ends the thread. Reads still work; a draft appended
-    /// later goes nowhere.
-    pub fn stop(&self) {
-        self.shared.inbox().going = Going::Out;
-        self.shared.bell.notify_one();
-        let thread = self.thread.lock().expect("nobody panics while holding the handle").take();
-        if let Some(thread) = thread {
-            // A panic of the thread has been reported as a failure by its reporter.
-            let _ = thread.join();
-        }
-    }
 }
 
 impl Drop for Log {
@@ -294,6 +282,16 @@ impl Store for Log {
 
     fn stats(&self) -> Stats {
         *self.shared.stats()
+    }
+
+    fn stop(&self) {
+        self.shared.inbox().going = Going::Out;
+        self.shared.bell.notify_one();
+        let thread = self.thread.lock().expect("nobody panics while holding the handle").take();
+        if let Some(thread) = thread {
+            // A panic of the thread has been reported as a failure by its reporter.
+            let _ = thread.join();
+        }
     }
 }
 

@@ -39,6 +39,15 @@ struct State {
     heads: BTreeMap<Gid, Version>,
     appended: Position,
     durable: Durable,
+    going: Going,
+}
+
+/// Whether drafts are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Going {
+    On,
+    /// It was stopped.
+    Out,
 }
 
 struct Durable {
@@ -59,8 +68,13 @@ impl Memory {
             mark: None,
             stats: Stats::default(),
         };
-        let state =
-            State { pending: Vec::new(), heads: BTreeMap::new(), appended: Position(0), durable };
+        let state = State {
+            pending: Vec::new(),
+            heads: BTreeMap::new(),
+            appended: Position(0),
+            durable,
+            going: Going::On,
+        };
         Memory { on_completion: Mutex::new(on_completion), state: Mutex::new(state) }
     }
 
@@ -81,6 +95,9 @@ impl Memory {
 impl Store for Memory {
     fn append(&self, draft: Draft) {
         let mut state = self.state();
+        if state.going == Going::Out {
+            return;
+        }
         state.check(&draft);
         state.pending.push(draft);
     }
@@ -118,6 +135,12 @@ impl Store for Memory {
         let index = &state.durable.index;
         let (open, ended) = (index.open_count() as u64, index.ended_count() as u64);
         Stats { open, ended, ..state.durable.stats }
+    }
+
+    fn stop(&self) {
+        let through = self.state().appended;
+        self.flush(through);
+        self.state().going = Going::Out;
     }
 }
 

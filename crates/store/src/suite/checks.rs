@@ -12,7 +12,7 @@ use wholly_core::time::Timestamp;
 
 type Check = fn(&mut dyn Bench);
 
-pub(super) const ALL: [(&str, Check); 8] = [
+pub(super) const ALL: [(&str, Check); 9] = [
     ("what is durable is seen, what is not is not", durable_is_seen),
     ("a crash keeps what is durable and loses the rest in order", crash_keeps_the_durable),
     ("a second crash finds the same", crash_is_idempotent),
@@ -21,6 +21,7 @@ pub(super) const ALL: [(&str, Check); 8] = [
     ("the ended are forgotten by age", forgotten_by_age),
     ("the ended are forgotten for want of room, and counted", forgotten_for_room),
     ("a forgotten gid is used again", gid_is_used_again),
+    ("a stop makes durable what has arrived, and nothing later", stop_ends_it),
 ];
 
 /// What a store should know.
@@ -336,4 +337,21 @@ fn gid_is_used_again(bench: &mut dyn Bench) {
         check_loaded(opened.loaded.clone(), &model);
         model.check(&opened);
     }
+}
+
+fn stop_ends_it(bench: &mut dyn Bench) {
+    let opened = bench.fresh(10);
+    let mut writer = Writer::new(9);
+    let mut model = Model::default();
+    let draft = writer.begin();
+    model.apply(&draft);
+    opened.store.append(draft);
+    opened.store.stop();
+    let last = opened.completions.try_iter().last();
+    assert!(matches!(last, Some(Completion::Durable(position)) if position == model.position));
+    opened.store.append(writer.begin());
+    opened.store.flush(writer.position);
+    opened.store.stop();
+    model.check(&opened);
+    assert!(opened.completions.try_recv().is_err(), "nothing more becomes durable");
 }
