@@ -107,6 +107,12 @@ impl Cells {
         self.0[fault as usize][state as usize]
     }
 
+    /// Cells that can occur and did not.
+    pub fn empty(&self) -> Vec<(Fault, State)> {
+        let all = Fault::ALL.iter().flat_map(|f| State::ALL.iter().map(|s| (*f, *s)));
+        all.filter(|(f, s)| reach(*f, *s) == Reach::Sometimes && self.count(*f, *s) == 0).collect()
+    }
+
     /// Adds another run's counts.
     pub(crate) fn add(&mut self, other: &Cells) {
         for (sums, more) in self.0.iter_mut().zip(&other.0) {
@@ -115,4 +121,23 @@ impl Cells {
             }
         }
     }
+}
+
+/// Whether a fault can strike a transaction in a state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// It must, in a long run.
+    Sometimes,
+    /// It cannot, for this reason.
+    Never(&'static str),
+}
+
+/// Cells that cannot occur: for each group of faults, the states and the reason.
+const NEVER: &[(&[Fault], &[State], &str)] = &[];
+
+/// Whether a fault can strike a transaction in a state.
+pub fn reach(fault: Fault, state: State) -> Reach {
+    let row =
+        NEVER.iter().find(|(faults, states, _)| faults.contains(&fault) && states.contains(&state));
+    row.map_or(Reach::Sometimes, |(_, _, reason)| Reach::Never(reason))
 }

@@ -1,41 +1,30 @@
 //! The program `wholly-sim`: seeds, traces and mutants from the command line.
 
+mod arguments;
+
+use crate::arguments::{Arguments, USAGE};
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
-use std::time::Instant;
-use wholly_sim::report::{Mood, Seeds, Summary, Work, run, words_of};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+use wholly_sim::order::Order;
+use wholly_sim::print::{document, figures, missing, tables};
+use wholly_sim::report::{Mood, Seeds, Summary, Work, carry_out, words_of};
+use wholly_sim::shrink::shrink;
 use wholly_sim::trace::{LEGEND, Lines, say};
-
-const USAGE: &str = "\
-wholly-sim [--seed N [--trace]] [--from SEED] [--seeds N] [--transactions N] [--json]
-           [--mutant NAME]
-wholly-sim mutants [--json]
-
-  --seed N           run one seed; with --trace, one line per event
-  --from SEED        run seeds from here on (1)
-  --seeds N          at most so many (all it takes for the transactions)
-  --transactions N   at most so many transactions, all together (100000 without --seeds)
-  --mutant NAME      with a seeded bug switched on
-  --json             one line for programs
-  mutants            switch each seeded bug on, and say whether it was found";
 
 /// Seeds within which each mutant must be found.
 #[cfg(feature = "mutants")]
 const MUTANT_SEEDS_MAX: u64 = 2_000;
 
-#[derive(Debug, Default)]
-struct Arguments {
-    seed: Option<u64>,
-    trace: bool,
-    from: Option<u64>,
-    seeds: Option<u64>,
-    transactions: Option<u64>,
-    json: bool,
-    mutant: Option<String>,
-    mutants: bool,
-}
+/// Broken promises that are told in words.
+const TOLD_MAX: usize = 10;
+
+/// How often a terminal is told how far a long run is.
+const PROGRESS: Duration = Duration::from_millis(500);
 
 fn main() -> ExitCode {
-    let arguments = match parse(std::env::args().skip(1)) {
+    let arguments = match Arguments::parse(std::env::args().skip(1)) {
         Ok(arguments) => arguments,
         Err(what) => {
             eprintln!("{what}\n\n{USAGE}");
@@ -46,60 +35,81 @@ fn main() -> ExitCode {
         eprintln!("{what}");
         return ExitCode::from(2);
     }
-    match (arguments.mutants, arguments.seed) {
-        (true, _) => mutants(&arguments),
-        (false, Some(seed)) => one(seed, &arguments),
-        (false, None) => many(&arguments),
+    match (arguments.mutants, arguments.one, arguments.shrink, arguments.hashes) {
+        (true, _, _, _) => mutants(&arguments),
+        (false, true, true, _) => smaller(&arguments),
+        (false, true, false, _) => one(&arguments),
+        (false, false, _, true) => hashes(&arguments),
+        (false, false, _, false) => many(&arguments),
     }
 }
 
-fn parse(mut words: impl Iterator<Item = String>) -> Result<Arguments, String> {
-    let mut arguments = Arguments::default();
-    while let Some(word) = words.next() {
-        let mut number = || -> Result<Option<u64>, String> {
-            let text = words.next().ok_or(format!("{word} needs a number"))?;
-            Ok(Some(text.parse().map_err(|_| format!("{text} is no number"))?))
-        };
-        match word.as_str() {
-            "--seed" => arguments.seed = number()?,
-            "--from" => arguments.from = number()?,
-            "--seeds" => arguments.seeds = number()?,
-            "--transactions" => arguments.transactions = number()?,
-            "--trace" => arguments.trace = true,
-            "--json" => arguments.json = true,
-            "--mutant" => arguments.mutant = words.next(),
-            "mutants" => arguments.mutants = true,
-            "--help" | "-h" => return Err(String::new()),
-            other => return Err(format!("{other} is not known")),
-        }
-    }
-    Ok(arguments)
+fn exit_of(holds: bool) -> ExitCode {
+    if holds { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn one(seed: u64, arguments: &Arguments) -> ExitCode {
-    let lines = if arguments.trace { Lines::Printed } else { Lines::Hashed };
+fn one(arguments: &Arguments) -> ExitCode {
+    let mut order = arguments.order.clone();
     if arguments.trace {
+        order.lines = Lines::Printed;
         say(&format!("{LEGEND}\n"));
     }
-    let verdict = run(seed, lines);
+    let verdict = carry_out(&order);
     say(&words_of(&verdict, arguments.mutant.as_deref()));
     say(&format!("trace hash {:016x}, {} events", verdict.hash, verdict.events));
-    if verdict.violation.is_some() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    exit_of(verdict.violation.is_none())
 }
 
-/// Many seeds, on two threads.
-fn run_all(seeds: Seeds) -> Summary {
+fn smaller(arguments: &Arguments) -> ExitCode {
+    // A mutant may break an assertion of ours: that is a finding, not a message.
+    std::panic::set_hook(Box::new(|_| {}));
+    let Some(shrunk) = shrink(&arguments.order) else {
+        say("no promise broken: there is nothing to shrink");
+        return ExitCode::SUCCESS;
+    };
+    say(&words_of(&shrunk.verdict, arguments.mutant.as_deref()));
+    let faults = shrunk.verdict.tally.faults_total();
+    let events = shrunk.verdict.events;
+    say(&format!("{faults} faults and {events} events are left, after {} runs", shrunk.runs));
+    ExitCode::FAILURE
+}
+
+fn hashes(arguments: &Arguments) -> ExitCode {
+    let from = arguments.from;
+    for seed in from..from.saturating_add(arguments.seeds.unwrap_or(50)) {
+        let verdict = carry_out(&Order::new(seed));
+        say(&format!("{seed} {:016x} {}", verdict.hash, verdict.events));
+    }
+    ExitCode::SUCCESS
+}
+
+/// Many seeds, and where somebody looks on, how far they are.
+fn run_all(seeds: Seeds, threads: usize) -> Summary {
     let work = Work::new(seeds);
+    let (began, told) = (Instant::now(), Mutex::new(Instant::now()));
+    let watched = std::io::stderr().is_terminal();
+    let tell = |summary: &Summary| {
+        let mut told = told.lock().expect("nobody panics while telling");
+        if watched && told.elapsed() >= PROGRESS {
+            *told = Instant::now();
+            eprint!("\r\x1b[K{}", figures(summary, began.elapsed()));
+            let _ = std::io::stderr().flush();
+        }
+    };
     std::thread::scope(|scope| {
-        scope.spawn(|| work.go());
-        scope.spawn(|| work.go());
+        for _ in 0..threads {
+            scope.spawn(|| work.go_and_tell(tell));
+        }
     });
+    if watched {
+        eprint!("\r\x1b[K");
+    }
     work.finish()
 }
 
 fn many(arguments: &Arguments) -> ExitCode {
     let seeds = Seeds {
-        from: arguments.from.unwrap_or(1),
+        from: arguments.from,
         count: arguments.seeds.unwrap_or(u64::MAX),
         transactions: arguments.transactions.unwrap_or(match arguments.seeds {
             Some(_) => u64::MAX,
@@ -107,62 +117,21 @@ fn many(arguments: &Arguments) -> ExitCode {
         }),
         mood: Mood::Thorough,
     };
-    let start = Instant::now();
-    let summary = run_all(seeds);
-    let per_second = summary.transactions as f64 / start.elapsed().as_secs_f64();
-    let never = match summary.transactions >= LONG {
-        true => summary.tally.never(),
-        false => Vec::new(),
-    };
+    let began = Instant::now();
+    let summary = run_all(seeds, arguments.threads);
+    let took = began.elapsed();
     match arguments.json {
-        true => print_json(&summary, per_second),
-        false => print_table(&summary, per_second, &never),
+        true => say(&document(&summary, took)),
+        false => say(&tables(&summary, took)),
     }
-    for verdict in summary.violations.iter().take(10) {
+    for verdict in summary.violations.iter().take(TOLD_MAX) {
         eprintln!("{}", words_of(verdict, arguments.mutant.as_deref()));
     }
-    for words in &never {
-        eprintln!("never seen in a long run: {words}");
+    let missing = missing(&summary);
+    for words in &missing {
+        eprintln!("never met in a long run: {words}");
     }
-    match summary.violations.is_empty() && never.is_empty() {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::FAILURE,
-    }
-}
-
-/// Transactions from which on everything must have been seen.
-const LONG: u64 = 100_000;
-
-fn print_json(summary: &Summary, per_second: f64) {
-    let aborted = summary.tally.count_of_sight(wholly_sim::tally::Sight::Aborted);
-    println!(
-        "{{\"transactions\":{},\"faults\":{},\"aborted\":{aborted},\"violations\":{},\
-         \"transactions_per_second\":{per_second:.0},\"seeds\":{},\"events\":{},\
-         \"simulated_seconds\":{}}}",
-        summary.transactions,
-        summary.tally.faults_total(),
-        summary.violations.len(),
-        summary.seeds,
-        summary.events,
-        summary.lasted_us / 1_000_000,
-    );
-}
-
-fn print_table(summary: &Summary, per_second: f64, never: &[&str]) {
-    for (words, count) in summary.tally.rows() {
-        let mark = if never.contains(&words) { "  <- never" } else { "" };
-        println!("{words:>36} {count:>10}{mark}");
-    }
-    println!(
-        "{} seeds, {} transactions, {} faults, {} events, {} virtual seconds, {per_second:.0} \
-         transactions/s: {} violations",
-        summary.seeds,
-        summary.transactions,
-        summary.tally.faults_total(),
-        summary.events,
-        summary.lasted_us / 1_000_000,
-        summary.violations.len(),
-    );
+    exit_of(summary.violations.is_empty() && missing.is_empty())
 }
 
 #[cfg(feature = "mutants")]
@@ -190,12 +159,12 @@ fn mutants(arguments: &Arguments) -> ExitCode {
         let known = wholly_sim::mutants::switch(Some(name));
         assert!(known, "names are those of mutants");
         let seeds = Seeds {
-            from: arguments.from.unwrap_or(1),
+            from: arguments.from,
             count: MUTANT_SEEDS_MAX,
             transactions: u64::MAX,
             mood: Mood::Quick,
         };
-        let summary = run_all(seeds);
+        let summary = run_all(seeds, arguments.threads);
         let killed = !summary.violations.is_empty();
         all_killed &= killed;
         rows.push(format!(
@@ -211,7 +180,7 @@ fn mutants(arguments: &Arguments) -> ExitCode {
     if arguments.json {
         println!("{{\"mutants\":[{}]}}", rows.join(","));
     }
-    if all_killed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    exit_of(all_killed)
 }
 
 #[cfg(not(feature = "mutants"))]

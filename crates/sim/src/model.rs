@@ -109,6 +109,47 @@ pub enum Waits {
     ForNobody,
 }
 
+/// How transactions were decided, and how those that ended did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fates {
+    /// Decided to commit.
+    pub committed: u64,
+    /// Decided to abort.
+    pub aborted: u64,
+    /// Of both, ended mixed.
+    pub mixed: u64,
+    /// Of both, ended with a hazard.
+    pub hazard: u64,
+}
+
+impl Fates {
+    /// All that were decided.
+    pub fn decided(&self) -> u64 {
+        self.committed + self.aborted
+    }
+
+    /// Adds another run's.
+    pub fn add(&mut self, other: &Fates) {
+        self.committed += other.committed;
+        self.aborted += other.aborted;
+        self.mixed += other.mixed;
+        self.hazard += other.hazard;
+    }
+
+    fn count(&mut self, case: &Case) {
+        match case.decided {
+            Some((_, Decision::Commit, _)) => self.committed += 1,
+            Some((_, Decision::Abort, _)) => self.aborted += 1,
+            None => {}
+        }
+        match case.ended.map(|(_, _, outcome)| outcome) {
+            Some(Outcome::Mixed) => self.mixed += 1,
+            Some(Outcome::Hazard) => self.hazard += 1,
+            Some(Outcome::AsDecided) | None => {}
+        }
+    }
+}
+
 /// What is known of one gid.
 #[derive(Clone, Debug, Default)]
 pub struct Case {
@@ -118,8 +159,8 @@ pub struct Case {
     pub order: Vec<(BranchId, Mode, Body)>,
     /// The decision in the log that survived.
     pub decided: Option<(Position, Decision, Cause)>,
-    /// The end in the log that survived, and its wall time.
-    pub ended: Option<(Position, Timestamp)>,
+    /// The end in the log that survived: its wall time, and how well the decision was carried out.
+    pub ended: Option<(Position, Timestamp, Outcome)>,
     /// Begun when.
     pub begun: Option<Timestamp>,
     /// What makes its begin repeatable.
@@ -230,7 +271,7 @@ impl Ledger {
 
     /// Whether a case may be forgotten: it ended before the retention time, and the log says so.
     pub fn may_be_forgotten(&self, case: &Case) -> bool {
-        let (Some(begun), Some((_, ended))) = (case.begun, case.ended) else { return false };
+        let (Some(begun), Some((_, ended, _))) = (case.begun, case.ended) else { return false };
         let early = begun <= self.forgotten;
         early || self.marks.iter().any(|(_, mark)| begun < mark.limit && ended < mark.ended_before)
     }
@@ -336,7 +377,7 @@ impl Ledger {
                 Fact::Decided { decision, cause, .. } => {
                     case.decided = Some((position, *decision, *cause));
                 }
-                Fact::Ended { .. } => case.ended = Some((position, record.at)),
+                Fact::Ended { outcome } => case.ended = Some((position, record.at, *outcome)),
                 Fact::Stuck { branch, .. } => {
                     case.wait([*branch].into_iter(), (position, Waits::ForOperator));
                 }
@@ -359,6 +400,15 @@ impl Ledger {
                 }
             }
         }
+    }
+
+    /// How all transactions were decided and ended.
+    pub fn fates(&self) -> Fates {
+        let mut fates = Fates::default();
+        for case in self.cases.values().chain(self.past.iter().map(|(_, case)| case)) {
+            fates.count(case);
+        }
+        fates
     }
 
     /// How a transaction stands, as the coordinator last wrote it down.
@@ -404,7 +454,7 @@ impl Ledger {
             case.states.retain(|(at, _)| *at <= position);
             self.census.moves(State::None, case.state());
             case.decided = case.decided.filter(|(at, _, _)| *at <= position);
-            case.ended = case.ended.filter(|(at, _)| *at <= position);
+            case.ended = case.ended.filter(|(at, _, _)| *at <= position);
             case.parked.retain(|(at, _)| *at <= position);
             for truth in case.branches.values_mut() {
                 truth.registered = truth.registered.filter(|at| *at <= position);
@@ -461,7 +511,7 @@ impl Case {
             }
             Start::Lost => {
                 self.decided = Some((position, Decision::Abort, Cause::Unknown));
-                self.ended = Some((position, at));
+                self.ended = Some((position, at, Outcome::AsDecided));
             }
         }
     }

@@ -3,13 +3,15 @@
 
 use crate::cells::Census;
 use crate::chance::{Chance, Ppm};
+use crate::order::{Mercy, Order};
 use crate::tally::{Fault, Tally};
 
 /// The probabilities of one run. What strikes by the clock is drawn once a tick, everything else
 /// at each occasion.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Odds {
     ppm: Vec<Ppm>,
+    mercy: Mercy,
 }
 
 /// What a part of the world that knows no transactions draws its faults with.
@@ -41,12 +43,12 @@ pub const TICK_US: u64 = 20_000;
 impl Odds {
     /// Nothing breaks.
     pub fn calm() -> Self {
-        Odds { ppm: vec![0; Fault::ALL.len()] }
+        Odds { ppm: vec![0; Fault::ALL.len()], mercy: Mercy::default() }
     }
 
     /// Each fault has its own weather: absent in a third of all runs, else up to its maximum.
-    pub fn draw(chance: &mut Chance) -> Self {
-        let mut odds = Odds::calm();
+    pub fn draw(order: &Order, chance: &mut Chance) -> Self {
+        let mut odds = Odds { mercy: Mercy::of(order), ..Odds::calm() };
         for fault in Fault::ALL {
             let max = u64::from(ppm_max(*fault));
             if chance.below(3) > 0 {
@@ -58,7 +60,12 @@ impl Odds {
 
     /// Whether a fault strikes.
     pub fn draws(&mut self, fault: Fault, chance: &mut Chance) -> bool {
-        chance.hits(self.ppm[fault as usize])
+        chance.hits(self.ppm[fault as usize]) && self.mercy.permits(fault)
+    }
+
+    /// Nothing breaks from here on.
+    pub fn calm_down(&mut self) {
+        self.ppm.fill(0);
     }
 }
 

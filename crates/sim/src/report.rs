@@ -1,14 +1,13 @@
-//! Report: many seeds, what they showed, for people and for machines.
+//! Report: many seeds, what they showed, and the words for what broke.
 
+use crate::model::Fates;
+use crate::order::Order;
 use crate::tally::Tally;
-use crate::trace::Lines;
-use crate::world::{Order, Verdict, World};
+use crate::world::{Verdict, World};
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-
-/// Transactions of one seed.
-pub const TRANSACTIONS: u64 = 50;
 
 /// Which seeds, and when to stop.
 #[derive(Clone, Copy, Debug)]
@@ -37,8 +36,8 @@ pub enum Mood {
 pub struct Summary {
     /// Seeds run.
     pub seeds: u64,
-    /// Transactions.
-    pub transactions: u64,
+    /// How transactions were decided and ended.
+    pub fates: Fates,
     /// Events.
     pub events: u64,
     /// Virtual time.
@@ -52,7 +51,7 @@ pub struct Summary {
 impl Summary {
     fn add(&mut self, verdict: Verdict) {
         self.seeds += 1;
-        self.transactions += verdict.transactions;
+        self.fates.add(&verdict.fates);
         self.events += verdict.events;
         self.lasted_us += verdict.lasted_us;
         self.tally.add(&verdict.tally);
@@ -62,68 +61,91 @@ impl Summary {
     }
 }
 
-/// One seed. A panic of the product counts as a broken promise.
-pub fn run(seed: u64, lines: Lines) -> Verdict {
-    let order = Order { seed, transactions: TRANSACTIONS, lines };
-    let run = AssertUnwindSafe(|| World::new(order).run(order));
+/// One whole seed.
+pub fn run(seed: u64) -> Verdict {
+    carry_out(&Order::new(seed))
+}
+
+/// One run. A panic of the product counts as a broken promise.
+pub fn carry_out(order: &Order) -> Verdict {
+    let run = AssertUnwindSafe(|| World::new(order).run());
     catch_unwind(run).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-        Verdict::panicked(seed, text.unwrap_or_default())
+        Verdict::panicked(order, text.unwrap_or_default())
     })
 }
 
 /// Many seeds, shared out among as many threads as work on them; each seed stays within one.
+/// What they show does not depend on the number of threads: verdicts count in order of seeds.
 #[derive(Debug)]
 pub struct Work {
     seeds: Seeds,
     next: AtomicU64,
-    summary: Mutex<Summary>,
+    done: Mutex<Done>,
+}
+
+#[derive(Debug, Default)]
+struct Done {
+    summary: Summary,
+    /// Of seeds after one that is still being run.
+    early: BTreeMap<u64, Verdict>,
+}
+
+impl Done {
+    fn is_enough(&self, seeds: &Seeds) -> bool {
+        let broken = seeds.mood == Mood::Quick && !self.summary.violations.is_empty();
+        broken || self.summary.fates.decided() >= seeds.transactions
+    }
 }
 
 impl Work {
     /// Seeds of which none has been run.
     pub fn new(seeds: Seeds) -> Self {
-        Work { seeds, next: AtomicU64::new(0), summary: Mutex::default() }
+        Work { seeds, next: AtomicU64::new(0), done: Mutex::default() }
     }
 
     /// Runs seeds until there is nothing left to do.
     pub fn go(&self) {
-        while let Some(seed) = self.next() {
-            let verdict = run(seed, Lines::Hashed);
-            self.summary.lock().expect("nobody panics while holding the summary").add(verdict);
+        self.go_and_tell(|_| {});
+    }
+
+    /// The same, and shows each time how far all of them are.
+    pub fn go_and_tell(&self, tell: impl Fn(&Summary)) {
+        while let Some(number) = self.next() {
+            let verdict = run(self.seeds.from.wrapping_add(number));
+            let mut done = self.done.lock().expect("nobody panics while holding the summary");
+            done.early.insert(number, verdict);
+            while !done.is_enough(&self.seeds) {
+                let number = done.summary.seeds;
+                let Some(verdict) = done.early.remove(&number) else { break };
+                done.summary.add(verdict);
+            }
+            tell(&done.summary);
         }
     }
 
     fn next(&self) -> Option<u64> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let done = self.summary.lock().expect("nobody panics while holding the summary");
-        let enough = number >= self.seeds.count || done.transactions >= self.seeds.transactions;
-        let broken = self.seeds.mood == Mood::Quick && !done.violations.is_empty();
-        (!enough && !broken).then(|| self.seeds.from.wrapping_add(number))
+        let done = self.done.lock().expect("nobody panics while holding the summary");
+        let enough = number >= self.seeds.count || done.is_enough(&self.seeds);
+        (!enough).then_some(number)
     }
 
     /// What all of them showed.
     pub fn finish(self) -> Summary {
-        let summary = self.summary.into_inner();
-        let mut summary = summary.expect("nobody panics while holding the summary");
-        summary.violations.sort_by_key(|verdict| verdict.seed);
-        summary
+        self.done.into_inner().expect("nobody panics while holding the summary").summary
     }
 }
 
 /// What broke, and the one command that repeats it.
 pub fn words_of(verdict: &Verdict, mutant: Option<&str>) -> String {
-    let Some(violation) = &verdict.violation else { return format!("seed {} ran", verdict.seed) };
+    let order = verdict.order.words();
+    let Some(violation) = &verdict.violation else { return format!("{order}: no promise broken") };
     let mutant = mutant.map_or(String::new(), |name| format!(" --mutant {name}"));
     format!(
         "seed {}: \"{}\" was broken after {} us: {} (workload: {})\n  to see it: cargo xtask sim \
-         --seed {} --trace{mutant}",
-        verdict.seed,
-        violation.promise,
-        verdict.lasted_us,
-        violation.what,
-        verdict.workload,
-        verdict.seed,
+         {order}{mutant} --trace",
+        verdict.order.seed, violation.promise, verdict.lasted_us, violation.what, verdict.workload,
     )
 }

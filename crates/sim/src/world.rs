@@ -9,11 +9,13 @@ use crate::clock::Clock;
 use crate::coordinator::Coordinator;
 use crate::evidence::Evidence;
 use crate::log::Space;
+use crate::model::Fates;
 use crate::network::Network;
 use crate::odds::{Luck, Odds, TICK_US};
+use crate::order::Order;
 use crate::participant::{Keeps, Participant};
 use crate::tally::{Fault, State, Tally};
-use crate::trace::{Lines, Trace};
+use crate::trace::Trace;
 use crate::workloads;
 use std::rc::Rc;
 use wholly_core::ids::Gid;
@@ -125,24 +127,13 @@ impl Stage {
     }
 }
 
-/// What a run is asked for.
-#[derive(Clone, Copy, Debug)]
-pub struct Order {
-    /// Decides everything.
-    pub seed: u64,
-    /// How many transactions.
-    pub transactions: u64,
-    /// Whether every event is printed.
-    pub lines: Lines,
-}
-
 /// How a run went.
 #[derive(Clone, Debug)]
 pub struct Verdict {
-    /// Its seed.
-    pub seed: u64,
-    /// Transactions of which a final answer was heard or found.
-    pub transactions: u64,
+    /// What it was asked for.
+    pub order: Order,
+    /// How its transactions were decided and ended.
+    pub fates: Fates,
     /// What happened how often.
     pub tally: Tally,
     /// The hash of everything that happened.
@@ -159,10 +150,10 @@ pub struct Verdict {
 
 impl Verdict {
     /// Of a run that panicked.
-    pub fn panicked(seed: u64, what: String) -> Self {
+    pub fn panicked(order: &Order, what: String) -> Self {
         Verdict {
-            seed,
-            transactions: 0,
+            order: order.clone(),
+            fates: Fates::default(),
             tally: Tally::default(),
             hash: 0,
             events: 0,
@@ -181,6 +172,7 @@ struct Seat {
 
 /// Everybody.
 pub struct World {
+    order: Order,
     stage: Stage,
     coordinator: Coordinator,
     participants: Vec<Participant>,
@@ -213,9 +205,9 @@ fn limits(chance: &mut Chance) -> Limits {
 
 impl World {
     /// The world of a seed, with everything about to happen.
-    pub fn new(order: Order) -> Self {
+    pub fn new(order: &Order) -> Self {
         let mut chance = Chance::new(order.seed);
-        let odds = Odds::draw(&mut chance);
+        let odds = Odds::draw(order, &mut chance);
         let limits = limits(&mut chance);
         let keeps = |chance: &mut Chance| match chance.below(3) {
             0 => Keeps::Nothing,
@@ -250,11 +242,11 @@ impl World {
         stage.after(TICK_US, Event::Tick);
         let heal_us = last_start_us + stage.chance.within(200_000, 1_500_000);
         stage.after(heal_us, Event::Heal);
-        World { stage, coordinator, participants, seats }
+        World { order: order.clone(), stage, coordinator, participants, seats }
     }
 
     /// Lets everything happen, to the end or to the first violation.
-    pub fn run(mut self, order: Order) -> Verdict {
+    pub fn run(mut self) -> Verdict {
         while let Some(event) = self.stage.next() {
             if matches!(event, Event::Close) {
                 break;
@@ -264,13 +256,13 @@ impl World {
                 break;
             }
         }
-        let World { stage, .. } = self;
+        let World { order, stage, .. } = self;
         let words = || format!("world the run is over: {:?}", stage.court.violation);
         let mut trace = stage.trace;
         trace.note(stage.now_us, [9, 0, 0], words);
         Verdict {
-            seed: order.seed,
-            transactions: stage.court.ledger.cases.len() as u64,
+            order,
+            fates: stage.court.ledger.fates(),
             tally: stage.tally,
             hash: trace.hash(),
             events: trace.events(),
@@ -391,7 +383,7 @@ impl World {
     fn heal(&mut self) {
         let stage = &mut self.stage;
         stage.note([8, 6, 0], || "world is healed".into());
-        stage.odds = Odds::calm();
+        stage.odds.calm_down();
         stage.season = Season::Healed { since_us: stage.now_us };
         stage.network.heal();
         for seat in self.seats.iter_mut().skip(1) {
@@ -424,7 +416,7 @@ impl World {
 }
 
 /// Casts the clients and says when the last of them begins.
-fn seat(order: Order, stage: &mut Stage) -> (Vec<Seat>, u64) {
+fn seat(order: &Order, stage: &mut Stage) -> (Vec<Seat>, u64) {
     let mut seats = vec![Seat {
         client: Box::new(workloads::operator::Operator),
         presence: Presence::Here,
@@ -439,7 +431,9 @@ fn seat(order: Order, stage: &mut Stage) -> (Vec<Seat>, u64) {
     let mut last_us = start_us;
     for number in 0..order.transactions {
         start_us += stage.chance.below(2 * gap_us + 1);
-        for (wait_us, client) in workloads::cast(number, stage) {
+        // Those left out are drawn all the same: so the others stay as they are.
+        let cast = workloads::cast(number, stage);
+        for (wait_us, client) in cast.into_iter().filter(|_| order.seats(number)) {
             last_us = last_us.max(start_us + wait_us);
             stage.after(start_us + wait_us, Event::ClientGoes(seats.len()));
             seats.push(Seat { client, presence: Presence::Here, next: 0 });

@@ -1,11 +1,10 @@
 //! The promises hold in any world, and a world repeats with its seed.
 
 use wholly_sim::report::{run, words_of};
-use wholly_sim::trace::Lines;
 
 /// A seed breaks no promise.
 fn check(seed: u64) {
-    let verdict = run(seed, Lines::Hashed);
+    let verdict = run(seed);
     assert!(verdict.violation.is_none(), "{}", words_of(&verdict, None));
     assert!(verdict.events > 0, "seed {seed} did nothing");
 }
@@ -21,7 +20,7 @@ fn no_promise_is_broken() {
 fn a_seed_repeats_to_the_last_event() {
     let mut hashes = Vec::new();
     for seed in 1_000..1_010 {
-        let (one, two) = (run(seed, Lines::Hashed), run(seed, Lines::Hashed));
+        let (one, two) = (run(seed), run(seed));
         assert_eq!((one.hash, one.events), (two.hash, two.events), "seed {seed}");
         assert_eq!(one.tally, two.tally, "seed {seed}");
         hashes.push(one.hash);

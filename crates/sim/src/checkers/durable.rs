@@ -24,7 +24,7 @@ pub(super) fn judge(ledger: &Ledger, evidence: &Evidence<'_>) -> Judgement {
                 on_platter("a decision was told", at, *platter)?;
             }
             if document.outcome.is_some() {
-                on_platter("an end was told", case.ended.map(|(at, _)| at), *platter)?;
+                on_platter("an end was told", case.ended.map(|(at, _, _)| at), *platter)?;
             }
             Ok(())
         }

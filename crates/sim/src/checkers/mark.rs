@@ -30,7 +30,7 @@ fn marked(ledger: &Ledger, call: &Call, platter: Position) -> Judgement {
     if ledger.begun_min.is_none_or(|begun| limit <= begun) {
         return Ok(());
     }
-    let is_over = |case: &Case| case.ended.is_some_and(|(at, _)| at <= platter);
+    let is_over = |case: &Case| case.ended.is_some_and(|(at, _, _)| at <= platter);
     // A begin that was lost in a crash may be settled at any time after: nobody was called.
     let known = |case: &Case| !case.order.is_empty();
     let below = |case: &Case| case.begun.is_some_and(|begun| begun < limit);

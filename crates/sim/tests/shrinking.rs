@@ -1,0 +1,45 @@
+//! A run that broke a promise shrinks. A test of its own, for a switch holds for a whole process.
+#![cfg(feature = "mutants")]
+
+use wholly_sim::mutants::switch;
+use wholly_sim::order::Order;
+use wholly_sim::report::{carry_out, run};
+use wholly_sim::shrink::shrink;
+
+/// The first run that a mutant breaks, shrunk: it breaks the same promise, with less.
+fn check(mutant: &str) {
+    assert!(switch(Some(mutant)), "{mutant} is a mutant");
+    let broken = (1..=2_000).map(run).find(|verdict| verdict.violation.is_some());
+    let broken = broken.expect("every mutant is found");
+    let shrunk = shrink(&broken.order).expect("it breaks a promise");
+    let promise = |verdict: &wholly_sim::world::Verdict| {
+        verdict.violation.as_ref().map(|violation| violation.promise)
+    };
+    assert_eq!(promise(&shrunk.verdict), promise(&broken), "{mutant}");
+    let again = carry_out(&asked_for(&shrunk.order.words()));
+    assert_eq!(again.hash, shrunk.verdict.hash, "{mutant}: its words ask for the same run");
+    let (less, all) = (shrunk.verdict.events, broken.events);
+    assert!(less < all, "{mutant} needs {less} events instead of {all}");
+    let seats = (0..shrunk.order.transactions).filter(|number| shrunk.order.seats(*number));
+    assert!(seats.count() <= 10, "{mutant} needs few transactions: {}", shrunk.order.words());
+}
+
+fn asked_for(words: &str) -> Order {
+    let mut order = Order::new(0);
+    let mut words = words.split(' ').map(str::to_owned);
+    while let Some(word) = words.next() {
+        let taken = order.take(&word, || words.next().ok_or_else(|| "no value".to_owned()));
+        assert_eq!(taken, Ok(true), "{word}");
+    }
+    order
+}
+
+#[test]
+fn a_broken_run_shrinks_to_a_smaller_one_that_breaks_the_same() {
+    check("tail-trusted");
+    check("compensates-at-once");
+    check("barrier-without-tombstone");
+    check("timeout-is-done");
+    assert!(switch(None), "none is on");
+    assert!(shrink(&Order::new(1)).is_none(), "what breaks nothing cannot shrink");
+}
