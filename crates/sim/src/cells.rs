@@ -9,7 +9,8 @@ use wholly_core::record::{Decision, PhaseName, Summary};
 pub enum Struck<'a> {
     /// One transaction.
     One(&'a Gid),
-    /// Everything that is open: a process, a disk, a clock or a link is in trouble.
+    /// Everything that is open, or whose end is not yet on the platter: a process, a disk, a clock
+    /// or a link is in trouble.
     Everybody,
     /// Nothing that names a transaction.
     Nobody,
@@ -24,7 +25,8 @@ impl<'a> Struck<'a> {
 
 const STATES: usize = State::ALL.len();
 
-/// How many transactions are in each state, ended ones left out.
+/// How many transactions are in each state; of ended ones, those whose end is not yet on the
+/// platter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Census([u32; STATES]);
 
@@ -44,6 +46,12 @@ impl Census {
         if to.is_open() {
             self.0[to as usize] += 1;
         }
+    }
+
+    /// With so many that have ended, but whose end is not yet on the platter.
+    pub(crate) fn with_ending(mut self, count: usize) -> Self {
+        self.0[State::Ended as usize] = u32::try_from(count).unwrap_or(u32::MAX);
+        self
     }
 
     /// Where nothing is open, nothing is what was struck.
@@ -113,6 +121,12 @@ impl Cells {
         all.filter(|(f, s)| reach(*f, *s) == Reach::Sometimes && self.count(*f, *s) == 0).collect()
     }
 
+    /// Cells that occurred and are declared impossible.
+    pub fn impossible(&self) -> Vec<(Fault, State)> {
+        let all = Fault::ALL.iter().flat_map(|f| State::ALL.iter().map(|s| (*f, *s)));
+        all.filter(|(f, s)| reach(*f, *s) != Reach::Sometimes && self.count(*f, *s) > 0).collect()
+    }
+
     /// Adds another run's counts.
     pub(crate) fn add(&mut self, other: &Cells) {
         for (sums, more) in self.0.iter_mut().zip(&other.0) {
@@ -133,7 +147,37 @@ pub enum Reach {
 }
 
 /// Cells that cannot occur: for each group of faults, the states and the reason.
-const NEVER: &[(&[Fault], &[State], &str)] = &[];
+const NEVER: &[(&[Fault], &[State], &str)] = &[
+    (
+        &[
+            Fault::CallDropped,
+            Fault::CallDuplicated,
+            Fault::CallDelayed,
+            Fault::CallReplayed,
+            Fault::AnswerLost,
+            Fault::AnswerDelayed,
+            Fault::Refused,
+            Fault::RefusedNotKept,
+            Fault::RefusedWrongly,
+            Fault::Working,
+            Fault::FailedBefore,
+            Fault::FailedAfter,
+            Fault::WorkSlow,
+        ],
+        &[State::None],
+        "no call leaves before the registration of its branch is durable",
+    ),
+    (
+        &[Fault::RefusedWrongly],
+        &[State::Open, State::Forward],
+        "what may not be refused is called once it is decided",
+    ),
+    (
+        &[Fault::Refused],
+        &[State::Stuck, State::Parked, State::Ended],
+        "a try that meets no row after its transaction is decided is of a branch left out of it",
+    ),
+];
 
 /// Whether a fault can strike a transaction in a state.
 pub fn reach(fault: Fault, state: State) -> Reach {

@@ -5,7 +5,7 @@
 use crate::cells::Census;
 use crate::evidence::{Closed, Evidence, document};
 use crate::tally::State;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use wholly_core::branch::{Answer, Direction, Mode, Op, Resolution};
 use wholly_core::document::{Response, TryAnswer};
 use wholly_core::effect::{Content, Draft};
@@ -204,6 +204,8 @@ pub struct Ledger {
     pub begun_before: Timestamp,
     /// How many transactions are in each state.
     census: Census,
+    /// Ends that are not yet known to be on the platter.
+    ending: VecDeque<Position>,
 }
 
 /// Bytes of a payload: intent, ordinal, filling.
@@ -308,7 +310,8 @@ impl Ledger {
     pub fn learn(&mut self, evidence: &Evidence<'_>) {
         match evidence {
             Evidence::Appended(draft) => self.learn_draft(draft),
-            Evidence::Called { call, .. } => {
+            Evidence::Called { call, platter } => {
+                self.settles(*platter);
                 self.needed = self.needed.max(call.proof.needed);
                 let truth = self.case_mut(&call.gid).truth_mut(&call.branch);
                 if !truth.carried.iter().any(|(op, _, _)| *op == call.op) {
@@ -316,7 +319,8 @@ impl Ledger {
                     truth.carried.push(carried);
                 }
             }
-            Evidence::Replied { request, reply, proof, .. } => {
+            Evidence::Replied { request, reply, proof, platter } => {
+                self.settles(*platter);
                 self.needed = self.needed.max(proof.needed);
                 self.learn_try(request, reply);
                 if let Ok(Response::Begun { gid, begun, .. }) = reply {
@@ -367,9 +371,13 @@ impl Ledger {
             self.begun_max = self.begun_max.max(begun.begun);
             self.begun_min = Some(self.begun_min.map_or(begun.begun, |min| min.min(begun.begun)));
         }
-        self.census.moves(self.state(gid), State::of(summary));
+        let state = State::of(summary);
+        self.census.moves(self.state(gid), state);
+        if state == State::Ended {
+            self.ending.push_back(position);
+        }
         let case = self.case_mut(gid);
-        case.states.push((position, State::of(summary)));
+        case.states.push((position, state));
         for record in records {
             match &record.fact {
                 Fact::Begun(begun) => case.learn_begun((position, record.at), begun),
@@ -416,9 +424,16 @@ impl Ledger {
         self.cases.get(gid).map_or(State::None, Case::state)
     }
 
-    /// How many transactions are in each state, ended ones left out.
+    /// How many transactions are in each state; of ended ones, those whose end may yet be lost.
     pub fn census(&self) -> Census {
-        self.census
+        self.census.with_ending(self.ending.len())
+    }
+
+    /// So much is on the platter.
+    fn settles(&mut self, platter: Position) {
+        while self.ending.front().is_some_and(|end| *end <= platter) {
+            self.ending.pop_front();
+        }
     }
 
     /// The last deadline of what has not ended.
@@ -450,6 +465,7 @@ impl Ledger {
         self.begun_before = self.begun_max;
         self.marks.retain(|(at, _)| *at <= position);
         self.census = Census::default();
+        self.ending.clear();
         for case in self.cases.values_mut() {
             case.states.retain(|(at, _)| *at <= position);
             self.census.moves(State::None, case.state());

@@ -5,17 +5,28 @@ use crate::report::Summary;
 use crate::tally::{Fault, Sight, State};
 use std::time::Duration;
 
-/// Decided transactions from which on everything that can happen must have happened.
+/// Decided transactions from which on every fault and every sight must have been met.
 pub const LONG: u64 = 100_000;
 
-/// What a long run should have met and did not; a short one owes nothing.
+/// Decided transactions from which on every fault must have met every state that it can meet; the
+/// rarest pairs occur some ten times in as many.
+pub const LONGER: u64 = 500_000;
+
+/// What a long run should have met and did not, and what it met and cannot; a short one owes
+/// nothing.
 pub fn missing(summary: &Summary) -> Vec<String> {
-    if summary.fates.decided() < LONG {
-        return Vec::new();
+    let decided = summary.fates.decided();
+    let mut missing = Vec::new();
+    if decided >= LONG {
+        missing.extend(summary.tally.never().into_iter().map(str::to_owned));
     }
-    let cells = summary.tally.cells().empty().into_iter();
-    let cells = cells.map(|(fault, state)| format!("{} × {}", fault.words(), state.words()));
-    summary.tally.never().into_iter().map(str::to_owned).chain(cells).collect()
+    let pair = |(fault, state): (Fault, State)| format!("{} × {}", fault.words(), state.words());
+    if decided >= LONGER {
+        missing.extend(summary.tally.cells().empty().into_iter().map(pair));
+    }
+    let wrong = summary.tally.cells().impossible().into_iter();
+    missing.extend(wrong.map(|cell| format!("{} is declared impossible, and was met", pair(cell))));
+    missing
 }
 
 /// Tables for people: sights, faults against states, and figures.

@@ -25,7 +25,7 @@ pub fn shrink(order: &Order) -> Option<Shrunk> {
     let verdict = carry_out(order);
     let promise = verdict.violation.as_ref()?.promise;
     let mut search = Search { best: order.clone(), verdict, promise, runs: 0, from: End::First };
-    // What is left out moves everything after it: so another round may find what the last could not.
+    // What is left out moves everything after it: another round may find what the last could not.
     let mut in_vain = 0;
     while in_vain < 2 {
         let before = size(&search.best, &search.verdict);
