@@ -24,6 +24,32 @@ pub(crate) fn sim(root: &Path, words: &[&str]) -> Result<(), Failure> {
     process::run(root, "cargo", args.split(' ').chain(words.iter().copied()))
 }
 
+/// Seeds whose runs are compared across builds.
+const COMPARED: &str = "50";
+
+/// The same seeds give the same runs, event by event, with optimizations and without.
+pub(crate) fn sim_repeats(root: &Path) -> Result<(), Failure> {
+    let hashes = |profile: &str| {
+        let args = format!(
+            "run --quiet --locked --profile {profile} -p wholly-sim --features mutants -- \
+             --hashes --from 1 --seeds {COMPARED}"
+        );
+        process::output(root, "cargo", args.split(' '))
+    };
+    let (plain, optimized) = (hashes("dev")?, hashes("sim")?);
+    let differing = plain.lines().zip(optimized.lines()).find(|(one, other)| one != other);
+    match (differing, plain == optimized && !plain.is_empty()) {
+        (None, true) => {
+            println!("{COMPARED} seeds run alike in both builds");
+            Ok(())
+        }
+        (Some((one, other)), _) => {
+            Err(Failure::new(format!("a seed runs as `{one}` in one build, `{other}` in another")))
+        }
+        (None, false) => Err(Failure::new("the builds do not say the same number of hashes")),
+    }
+}
+
 /// The task `bench`.
 pub(crate) fn bench(root: &Path, words: &[&str]) -> Result<(), Failure> {
     let folder = release(root)?;

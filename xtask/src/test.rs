@@ -35,6 +35,7 @@ const PARTS: &[Part] = &[
     Part { name: "tidy", run: |ground| once(tidy::run(ground.root, &[])) },
     Part { name: "tests", run: tests },
     Part { name: "simulator", run: |ground| once(simulate(ground)) },
+    Part { name: "determinism", run: |ground| once(programs::sim_repeats(ground.root)) },
     Part { name: "mutants", run: |ground| once(programs::sim(ground.root, &["mutants"])) },
     Part { name: "release", run: |ground| once(programs::release(ground.root).map(drop)) },
     Part { name: "kill", run: |ground| once(kill(ground)) },
