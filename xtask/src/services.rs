@@ -12,12 +12,21 @@ use std::sync::mpsc;
 
 /// The variable that tells tests where PostgreSQL is.
 const POSTGRES_URL: &str = "WHOLLY_TEST_POSTGRES";
-/// The account PostgreSQL runs as where we are root, which it refuses to be.
-const POSTGRES_ACCOUNT: &str = "postgres";
+/// The variable that tells tests where MariaDB is.
+const MYSQL_URL: &str = "WHOLLY_TEST_MYSQL";
+/// The account the servers run as where we are root, which PostgreSQL refuses to be. Its package
+/// makes it.
+const ACCOUNT: &str = "postgres";
 /// What the Debian package must not do: make and start a cluster of the system's own.
 const CREATE_CLUSTER: &str = "/etc/postgresql-common/createcluster.conf";
 /// PostgreSQL's fast shutdown: open connections are closed.
-const SHUT_DOWN: &str = "INT";
+const POSTGRES_SHUT_DOWN: &str = "INT";
+/// MariaDB's shutdown.
+const MYSQL_SHUT_DOWN: &str = "TERM";
+/// What PostgreSQL says when it is ready.
+const POSTGRES_READY: &str = "ready to accept connections";
+/// What MariaDB says when it is ready.
+const MYSQL_READY: &str = "ready for connections";
 /// Durable as by default; room for prepared transactions, and small enough for a test machine.
 const POSTGRES_SETTINGS: [&str; 5] = [
     "max_prepared_transactions=64",
@@ -26,6 +35,13 @@ const POSTGRES_SETTINGS: [&str; 5] = [
     "listen_addresses=127.0.0.1",
     "log_min_messages=warning",
 ];
+/// Durable as by default, and small enough for a test machine.
+const MYSQL_SETTINGS: [&str; 4] = [
+    "--bind-address=127.0.0.1",
+    "--max-connections=400",
+    "--innodb-buffer-pool-size=64M",
+    "--skip-name-resolve",
+];
 
 /// A program that tests need and the Debian package that has it.
 struct Need {
@@ -33,8 +49,11 @@ struct Need {
     package: &'static str,
 }
 
-const NEEDS: [Need; 3] = [
+const NEEDS: [Need; 5] = [
     Need { program: "postgres", package: "postgresql" },
+    // The package with the server alone starts no service.
+    Need { program: "mariadbd", package: "mariadb-server-core" },
+    Need { program: "my_print_defaults", package: "mariadb-client-core" },
     Need { program: "strace", package: "strace" },
     Need { program: "setpriv", package: "util-linux" },
 ];
@@ -46,14 +65,15 @@ pub(crate) fn run(words: &[&str]) -> Result<(), Failure> {
             for need in &NEEDS {
                 let found =
                     find(need.program).map_or("missing".into(), |p| p.display().to_string());
-                println!("{:<10}{found}", need.program);
+                println!("{:<18}{found}", need.program);
             }
             Ok(())
         }
         ["install"] => install(),
         ["start"] => {
             let services = Services::start()?;
-            println!("export {POSTGRES_URL}={}", services.postgres_url);
+            println!("export {POSTGRES_URL}={}", services.postgres.url);
+            println!("export {MYSQL_URL}={}", services.mysql.url);
             println!("runs until its input ends (Ctrl-D)");
             std::io::stdin().lines().for_each(drop);
             Ok(())
@@ -118,9 +138,9 @@ fn forbid_system_cluster() -> Result<(), Failure> {
 
 /// Servers that end with this value, or with this process however that ends.
 pub(crate) struct Services {
-    pub(crate) postgres_url: String,
-    postgres: Child,
-    folder: PathBuf,
+    postgres: Server,
+    mysql: Server,
+    _folder: Folder,
 }
 
 impl Services {
@@ -128,42 +148,110 @@ impl Services {
     pub(crate) fn start() -> Result<Services, Failure> {
         install()?;
         remove_stale_folders();
-        let folder = std::env::temp_dir().join(format!("{FOLDER}{}", std::process::id()));
         let account = Account::find()?;
-        account.make_folder(&folder)?;
-        let bin = find("postgres").expect("installed above");
-        let bin = bin.parent().expect("a program lies in a folder");
-        let data = folder.join("postgres");
-        let mut initdb = account.command(&bin.join("initdb"));
-        initdb.args(["--no-sync", "--auth=trust", "--encoding=UTF8", "--locale=C", "-U"]);
-        initdb.arg(POSTGRES_ACCOUNT).arg("-D").arg(&data).stdout(Stdio::null());
-        process::run_command(&mut initdb)?;
-        let port = free_port()?;
-        let mut command = account.command(&bin.join("postgres"));
-        command.arg("-D").arg(&data).args(["-p", &port.to_string(), "-k"]).arg(&folder);
-        for setting in POSTGRES_SETTINGS {
-            command.args(["-c", setting]);
-        }
-        let tried = |e| Failure::new(format!("starting postgres failed: {e}"));
-        let mut postgres = command.stderr(Stdio::piped()).spawn().map_err(tried)?;
-        let said = postgres.stderr.take().expect("its output is piped");
-        let postgres_url = format!("postgres://{POSTGRES_ACCOUNT}@127.0.0.1:{port}/postgres");
-        let services = Services { postgres_url, postgres, folder };
-        wait_until_ready(said)?;
-        Ok(services)
+        let folder = Folder::make(&account)?;
+        Ok(Services {
+            postgres: start_postgres(&account, &folder.path)?,
+            mysql: start_mysql(&account, &folder.path)?,
+            _folder: folder,
+        })
     }
 
     /// Tells a command where the servers are.
     pub(crate) fn tell(&self, command: &mut Command) {
-        command.env(POSTGRES_URL, &self.postgres_url);
+        command.env(POSTGRES_URL, &self.postgres.url).env(MYSQL_URL, &self.mysql.url);
     }
 }
 
-impl Drop for Services {
+fn start_postgres(account: &Account, folder: &Path) -> Result<Server, Failure> {
+    let bin = find("postgres").expect("installed before");
+    let bin = bin.parent().expect("a program lies in a folder");
+    let data = folder.join("postgres");
+    let mut initdb = account.command(&bin.join("initdb"), POSTGRES_SHUT_DOWN);
+    initdb.args(["--no-sync", "--auth=trust", "--encoding=UTF8", "--locale=C", "-U", ACCOUNT]);
+    initdb.arg("-D").arg(&data).stdout(Stdio::null());
+    process::run_command(&mut initdb)?;
+    let port = free_port()?;
+    let mut command = account.command(&bin.join("postgres"), POSTGRES_SHUT_DOWN);
+    command.arg("-D").arg(&data).args(["-p", &port.to_string(), "-k"]).arg(folder);
+    for setting in POSTGRES_SETTINGS {
+        command.args(["-c", setting]);
+    }
+    let url = format!("postgres://{ACCOUNT}@127.0.0.1:{port}/postgres");
+    Server::start(command, url, POSTGRES_SHUT_DOWN, POSTGRES_READY)
+}
+
+fn start_mysql(account: &Account, folder: &Path) -> Result<Server, Failure> {
+    let data = folder.join("mysql");
+    let install = find("mariadb-install-db").ok_or_else(|| {
+        Failure::new("mariadbd is there, but not mariadb-install-db of the same package")
+    })?;
+    let mut install = account.command(&install, MYSQL_SHUT_DOWN);
+    install.args(["--no-defaults", "--skip-test-db", "--auth-root-authentication-method=normal"]);
+    install.arg(option("--datadir", &data)).stdout(Stdio::null());
+    process::run_command(&mut install)?;
+    let port = free_port()?;
+    let mariadbd = find("mariadbd").expect("installed before");
+    let mut command = account.command(&mariadbd, MYSQL_SHUT_DOWN);
+    command.arg("--no-defaults").arg(option("--datadir", &data));
+    command.arg(option("--socket", &folder.join("mysql.sock"))).arg(format!("--port={port}"));
+    command.args(MYSQL_SETTINGS);
+    let url = format!("mysql://root@127.0.0.1:{port}/mysql");
+    Server::start(command, url, MYSQL_SHUT_DOWN, MYSQL_READY)
+}
+
+fn option(name: &str, path: &Path) -> String {
+    format!("{name}={}", path.display())
+}
+
+/// One server.
+struct Server {
+    url: String,
+    process: Child,
+    shut_down: &'static str,
+}
+
+impl Server {
+    /// Starts it and waits until it says that it is ready.
+    fn start(
+        mut command: Command,
+        url: String,
+        shut_down: &'static str,
+        ready: &'static str,
+    ) -> Result<Server, Failure> {
+        let tried = |e| Failure::new(format!("starting the server of {url} failed: {e}"));
+        let spawned = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn();
+        let mut process = spawned.map_err(tried)?;
+        let said = process.stderr.take().expect("its output is piped");
+        let server = Server { url, process, shut_down };
+        wait_until(ready, said)?;
+        Ok(server)
+    }
+}
+
+impl Drop for Server {
     fn drop(&mut self) {
-        process::signal(&self.postgres, SHUT_DOWN);
-        self.postgres.wait().ok();
-        fs::remove_dir_all(&self.folder).ok();
+        process::signal(&self.process, self.shut_down);
+        self.process.wait().ok();
+    }
+}
+
+/// Where the servers keep their data, until this value goes.
+struct Folder {
+    path: PathBuf,
+}
+
+impl Folder {
+    fn make(account: &Account) -> Result<Folder, Failure> {
+        let path = std::env::temp_dir().join(format!("{FOLDER}{}", std::process::id()));
+        account.make_folder(&path)?;
+        Ok(Folder { path })
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.path).ok();
     }
 }
 
@@ -181,8 +269,8 @@ fn remove_stale_folders() {
     }
 }
 
-/// PostgreSQL says when it is ready; what it says before is told if it ends without.
-fn wait_until_ready(said: ChildStderr) -> Result<(), Failure> {
+/// A server says when it is ready; what it says before is told if it ends without.
+fn wait_until(ready: &'static str, said: ChildStderr) -> Result<(), Failure> {
     let (sender, lines) = mpsc::channel();
     std::thread::spawn(move || {
         // Reads on after the ready line, so that the server never waits for a full pipe.
@@ -192,13 +280,13 @@ fn wait_until_ready(said: ChildStderr) -> Result<(), Failure> {
     });
     let mut before = String::new();
     for line in lines {
-        if line.contains("ready to accept connections") {
+        if line.contains(ready) {
             return Ok(());
         }
         before.push_str(&line);
         before.push('\n');
     }
-    Err(Failure::new(format!("postgres ended before it was ready:\n{before}")))
+    Err(Failure::new(format!("a server ended before it said {ready:?}:\n{before}")))
 }
 
 /// Whom servers run as.
@@ -214,8 +302,8 @@ impl Account {
         if !is_root()? {
             return Ok(Account::Own);
         }
-        let uid = id(&["-u", POSTGRES_ACCOUNT])?;
-        let gid = id(&["-g", POSTGRES_ACCOUNT])?;
+        let uid = id(&["-u", ACCOUNT])?;
+        let gid = id(&["-g", ACCOUNT])?;
         Ok(Account::Other { uid, gid })
     }
 
@@ -228,9 +316,9 @@ impl Account {
         }
     }
 
-    /// A command under this account that is told to end when we do.
-    fn command(&self, program: &Path) -> Command {
-        let mut command = process::mortal(SHUT_DOWN);
+    /// A command under this account that is sent this signal when we end.
+    fn command(&self, program: &Path, shut_down: &str) -> Command {
+        let mut command = process::mortal(shut_down);
         if let Account::Other { uid, gid } = self {
             command.arg(format!("--reuid={uid}")).arg(format!("--regid={gid}"));
             command.arg("--clear-groups");
@@ -270,10 +358,12 @@ pub(crate) fn free_port() -> Result<u16, Failure> {
     Err(Failure::new(format!("no port of {PORTS:?} is free")))
 }
 
-/// Where a program is: on the path, or where Debian puts PostgreSQL's newest.
+/// Where a program is: on the path, where Debian puts servers that are not on everybody's path, or
+/// its newest PostgreSQL.
 fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    folders.push("/usr/sbin".into());
     let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let mut versions: Vec<PathBuf> = versions.map(|entry| entry.path()).collect();
     versions.sort_by_key(|path| {

@@ -286,6 +286,8 @@ pub(crate) enum Dialect {
     Sqlite,
     /// PostgreSQL
     Postgres,
+    /// MySQL and MariaDB
+    Mysql,
 }
 
 /// `wholly shop-service`
@@ -399,6 +401,7 @@ mod tests {
         check("tx abort order-4711 --reason late", "ok");
         check("tx park order-4711 --reason look", "ok");
         check("schema print postgres", "ok");
+        check("schema print mysql", "ok");
         check("schema apply sqlite://stock.db", "ok");
     }
 

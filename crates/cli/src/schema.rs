@@ -23,12 +23,13 @@ fn spelled(dialect: Dialect) -> schema::Dialect {
     match dialect {
         Dialect::Sqlite => schema::Dialect::Sqlite,
         Dialect::Postgres => schema::Dialect::Postgres,
+        Dialect::Mysql => schema::Dialect::Mysql,
     }
 }
 
 fn complaint(error: &SchemaError) -> Complaint {
-    let print = "put `wholly schema print sqlite` or `wholly schema print postgres` among your \
-                 migrations instead";
+    let print =
+        "put what `wholly schema print` says for your database among your migrations instead";
     match error {
         SchemaError::Unknown { .. } => {
             Complaint::new(Kind::Usage, chain(error)).means("no database was touched").advice(print)

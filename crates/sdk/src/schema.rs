@@ -10,6 +10,8 @@ pub enum Dialect {
     Sqlite,
     /// PostgreSQL 12 or later.
     Postgres,
+    /// MySQL 8.0.19 or MariaDB 10.6, or later, with InnoDB.
+    Mysql,
 }
 
 /// A dialect that is none of ours.
@@ -21,7 +23,12 @@ pub struct DialectUnknown {
 
 impl fmt::Display for DialectUnknown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no schema for {:?}; there is one for sqlite and one for postgres", self.name)
+        write!(
+            f,
+            "no schema for {:?}; there is one for sqlite, one for postgres \
+             and one for mysql",
+            self.name
+        )
     }
 }
 
@@ -34,6 +41,7 @@ impl FromStr for Dialect {
         match name {
             "sqlite" => Ok(Dialect::Sqlite),
             "postgres" | "postgresql" => Ok(Dialect::Postgres),
+            "mysql" | "mariadb" => Ok(Dialect::Mysql),
             other => Err(DialectUnknown { name: other.to_string() }),
         }
     }
@@ -44,6 +52,7 @@ pub fn print(dialect: Dialect) -> &'static str {
     match dialect {
         Dialect::Sqlite => SQLITE,
         Dialect::Postgres => POSTGRES,
+        Dialect::Mysql => MYSQL,
     }
 }
 
@@ -69,11 +78,19 @@ pub enum SchemaError {
     },
 }
 
-const KNOWN: &str = match (cfg!(feature = "sqlite"), cfg!(feature = "postgres")) {
-    (true, true) => "sqlite:// and postgres:// URLs",
-    (true, false) => "sqlite:// URLs",
-    (false, true) => "postgres:// URLs",
-    (false, false) => "none, for no database feature is on",
+/// The URLs that a build with these features knows.
+const KNOWN: &str = {
+    let features = (cfg!(feature = "sqlite"), cfg!(feature = "postgres"), cfg!(feature = "mysql"));
+    match features {
+        (true, true, true) => "sqlite://, postgres:// and mysql:// URLs",
+        (true, true, false) => "sqlite:// and postgres:// URLs",
+        (true, false, true) => "sqlite:// and mysql:// URLs",
+        (false, true, true) => "postgres:// and mysql:// URLs",
+        (true, false, false) => "sqlite:// URLs",
+        (false, true, false) => "postgres:// URLs",
+        (false, false, true) => "mysql:// URLs",
+        (false, false, false) => "none, for no database feature is on",
+    }
 };
 
 /// Makes the tables in the database of this URL, where they are not.
@@ -84,6 +101,8 @@ pub async fn apply(url: &str) -> Result<(), SchemaError> {
         "sqlite" => Some(migrate::<sqlx::Sqlite>(url).await),
         #[cfg(feature = "postgres")]
         "postgres" | "postgresql" => Some(migrate::<sqlx::Postgres>(url).await),
+        #[cfg(feature = "mysql")]
+        "mysql" | "mariadb" => Some(migrate::<sqlx::MySql>(url).await),
         _ => None,
     };
     let Some(made) = made else {
@@ -93,7 +112,7 @@ pub async fn apply(url: &str) -> Result<(), SchemaError> {
     made.map_err(|source| SchemaError::Database { url: format!("{scheme}:.."), source })
 }
 
-#[cfg(any(feature = "sqlite", feature = "postgres"))]
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
 async fn migrate<D: crate::barrier::BarrierDatabase>(url: &str) -> Result<(), sqlx::Error> {
     let pool = sqlx::Pool::<D>::connect(url).await?;
     let made = D::migrate(&pool).await;
@@ -149,13 +168,39 @@ CREATE TABLE IF NOT EXISTS wholly_barrier_limit (
 );
 ";
 
+const MYSQL: &str = "\
+-- The barrier of Wholly: one row per branch, written in the local transaction it guards.
+-- The service's account needs:
+--   GRANT SELECT, INSERT, UPDATE, DELETE ON wholly_barrier TO the_account;
+--   GRANT SELECT, INSERT, UPDATE ON wholly_barrier_limit TO the_account;
+CREATE TABLE IF NOT EXISTS wholly_barrier (
+  gid    VARCHAR(128) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,  -- global transaction
+  branch VARCHAR(128) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,  -- this participant's share
+  state  SMALLINT NOT NULL,  -- 1 tried 2 confirmed 3 cancelled 4 null-cancelled 5 refused
+  prev   SMALLINT NOT NULL,  -- the state that the last call met
+  reply  MEDIUMBLOB,         -- of the try or action, JSON
+  code   VARCHAR(128) CHARACTER SET ascii COLLATE ascii_bin,   -- of a refusal
+  detail TEXT CHARACTER SET utf8mb4,                           -- of a refusal, for people
+  origin VARCHAR(128) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,  -- the coordinator's log
+  begun  BIGINT NOT NULL,    -- when, on that log's clock
+  PRIMARY KEY (gid, branch),
+  KEY wholly_barrier_age (origin, begun)
+) ENGINE = InnoDB;
+
+-- Rows begun below the limit of their log count as absent and are cleared away.
+CREATE TABLE IF NOT EXISTS wholly_barrier_limit (
+  origin   VARCHAR(128) CHARACTER SET ascii COLLATE ascii_bin NOT NULL PRIMARY KEY,
+  limit_ms BIGINT NOT NULL
+) ENGINE = InnoDB;
+";
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn each_dialect_has_both_tables() {
-        for name in ["sqlite", "postgres", "postgresql"] {
+        for name in ["sqlite", "postgres", "postgresql", "mysql", "mariadb"] {
             let text = print(name.parse().unwrap());
             for table in ["wholly_barrier (", "wholly_barrier_limit ("] {
                 assert_eq!(text.matches(&format!("CREATE TABLE IF NOT EXISTS {table}")).count(), 1);

@@ -1,16 +1,18 @@
 //! The barrier in a participant's own database: `wholly_core::barrier`, spelled in SQL.
 //!
 //! One row per branch, met by one statement, the first of the local transaction; the former
-//! state comes back, and core says what it means. Twins: `sqlite` and `postgres`.
+//! state comes back, and core says what it means. Twins: `sqlite`, `postgres` and `mysql`.
 //!
 //! The highest limit seen of a coordinator's log is held in memory ([`Limits`]) and written down
 //! in the same local transaction whenever a row is replaced or cleared because of it. So a row is
 //! only ever forgotten under a limit that is durable, and the hot path writes no shared row.
 
 mod limits;
+#[cfg(feature = "mysql")]
+mod mysql;
 #[cfg(feature = "postgres")]
 mod postgres;
-#[cfg(any(feature = "sqlite", feature = "postgres"))]
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
 mod sql;
 #[cfg(feature = "sqlite")]
 mod sqlite;
@@ -30,8 +32,8 @@ pub const CLEAR_ROWS_MAX: u32 = 500;
 /// How far a limit must have risen before rows are cleared away again.
 pub const CLEAR_STEP_MS: u64 = 60_000;
 
-/// A database that can hold the barrier: `sqlx::Sqlite` (feature `sqlite`) and `sqlx::Postgres`
-/// (feature `postgres`).
+/// A database that can hold the barrier: `sqlx::Sqlite` (feature `sqlite`), `sqlx::Postgres`
+/// (feature `postgres`) and `sqlx::MySql` (feature `mysql`, MariaDB too).
 pub trait BarrierDatabase: sqlx::Database + Table {}
 
 /// How many local transactions of ours a database lets write at once.
@@ -75,8 +77,11 @@ pub trait Table: sqlx::Database + sealed::Sealed {
         arrival: &Arrival<'_>,
         reply: &Body,
     ) -> impl Future<Output = Result<u64, sqlx::Error>> + Send;
-    /// Fails if the transaction cannot be committed.
-    fn seal(db: &mut Self::Connection) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+    /// Fails if the transaction, in which a confirm or undo has met its row, cannot be committed.
+    fn seal(
+        db: &mut Self::Connection,
+        arrival: &Arrival<'_>,
+    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
     /// Writes a limit down, unless a higher one is.
     fn raise(
         db: &mut Self::Connection,
@@ -106,6 +111,8 @@ mod sealed {
     impl Sealed for sqlx::Sqlite {}
     #[cfg(feature = "postgres")]
     impl Sealed for sqlx::Postgres {}
+    #[cfg(feature = "mysql")]
+    impl Sealed for sqlx::MySql {}
 }
 
 /// A call at the barrier.
@@ -174,6 +181,15 @@ pub async fn meet<D: BarrierDatabase>(
     })
 }
 
+/// A local transaction that is not there to be committed.
+fn ended_early() -> sqlx::Error {
+    sqlx::Error::Protocol(
+        "the local transaction was ended before its commit, by the database or by the handler; \
+         a handler must not end it, and must pass an error of the database on"
+            .into(),
+    )
+}
+
 /// Keeps the reply of a try or action that was done; the last statement before the commit.
 #[doc(hidden)]
 pub async fn keep<D: BarrierDatabase>(
@@ -183,17 +199,18 @@ pub async fn keep<D: BarrierDatabase>(
 ) -> Result<Answer, sqlx::Error> {
     match D::keep(db, arrival, &reply).await? {
         1 => Ok(barrier::done(reply)),
-        _ => Err(sqlx::Error::Protocol(
-            "the handler ended the local transaction that it was given; it must not".into(),
-        )),
+        _ => Err(ended_early()),
     }
 }
 
 /// Ends a confirm, cancel or compensate that was done; the last statement before the commit. A
 /// handler that swallowed a failed statement would otherwise be committed as nothing.
 #[doc(hidden)]
-pub async fn follow<D: BarrierDatabase>(db: &mut D::Connection) -> Result<Answer, sqlx::Error> {
-    D::seal(db).await?;
+pub async fn follow<D: BarrierDatabase>(
+    db: &mut D::Connection,
+    arrival: &Arrival<'_>,
+) -> Result<Answer, sqlx::Error> {
+    D::seal(db, arrival).await?;
     Ok(barrier::done(Body::default()))
 }
 
@@ -227,8 +244,9 @@ pub async fn refuse<D: BarrierDatabase>(
     })
 }
 
-/// Writes a limit down and clears away at most [`CLEAR_ROWS_MAX`] rows below it, in a small
-/// transaction; says how many rows are gone.
+/// Writes a limit down, then clears away at most [`CLEAR_ROWS_MAX`] rows below it, each in a small
+/// transaction; says how many rows are gone. The limit is seen by all before any row goes: a late
+/// call that waited for a row to go would otherwise find neither.
 #[doc(hidden)]
 pub async fn clear<D: BarrierDatabase>(
     pool: &sqlx::Pool<D>,
@@ -237,6 +255,8 @@ pub async fn clear<D: BarrierDatabase>(
 ) -> Result<u64, sqlx::Error> {
     let mut tx = pool.begin_with(D::BEGIN).await?;
     D::raise(&mut tx, origin, limit).await?;
+    tx.commit().await?;
+    let mut tx = pool.begin_with(D::BEGIN).await?;
     let rows = D::clear(&mut tx, origin, CLEAR_ROWS_MAX).await?;
     tx.commit().await?;
     Ok(rows)

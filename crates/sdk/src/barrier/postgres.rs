@@ -74,11 +74,14 @@ impl Table for Postgres {
         Ok(statement.execute(db).await?.rows_affected())
     }
 
-    /// Committing a transaction in which a statement failed answers success and does nothing; any
-    /// statement tells.
-    async fn seal(db: &mut Connection) -> Result<(), sqlx::Error> {
-        sqlx::query("SELECT 1").execute(db).await?;
-        Ok(())
+    /// Committing a transaction in which a statement failed, or that a handler ended, answers
+    /// success and does nothing. Any statement tells the first, the row the second.
+    async fn seal(db: &mut Connection, arrival: &Arrival<'_>) -> Result<(), sqlx::Error> {
+        let row = sqlx::query(sql::TURNED).bind(arrival.gid.as_str());
+        match row.bind(arrival.branch.as_str()).fetch_optional(db).await? {
+            Some(_) => Ok(()),
+            None => Err(super::ended_early()),
+        }
     }
 
     async fn raise(

@@ -1,4 +1,5 @@
-//! The barrier's statements and what they return; SQLite and PostgreSQL read the same text.
+//! The barrier's statements and what they return; SQLite and PostgreSQL read the same text,
+//! MySQL has its own.
 //!
 //! Parameters: `$1` gid, `$2` branch, `$3` origin, `$4` begun, `$5` the limit seen. A row below
 //! the limit of its own log counts as absent and is replaced; `prev` then holds its former state
@@ -102,6 +103,11 @@ pub(super) const FIND: &str = concat!(
 /// `$1` gid, `$2` branch, `$3` reply. Finds one row unless the handler ended the transaction.
 pub(super) const KEEP: &str =
     "UPDATE wholly_barrier SET reply = $3 WHERE gid = $1 AND branch = $2 AND state = 1";
+
+/// `$1` gid, `$2` branch. Finds one row unless the transaction that turned it was ended.
+#[cfg(feature = "postgres")]
+pub(super) const TURNED: &str =
+    "SELECT 1 FROM wholly_barrier WHERE gid = $1 AND branch = $2 AND state IN (2, 3)";
 
 /// `$1` origin, `$2` limit.
 pub(super) const RAISE: &str = "INSERT INTO wholly_barrier_limit AS l (origin, limit_ms)

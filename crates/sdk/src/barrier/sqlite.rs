@@ -75,7 +75,7 @@ impl Table for Sqlite {
     }
 
     /// A failed statement spoils nothing here, or ends the transaction, and then the commit fails.
-    async fn seal(_: &mut Connection) -> Result<(), sqlx::Error> {
+    async fn seal(_: &mut Connection, _: &Arrival<'_>) -> Result<(), sqlx::Error> {
         Ok(())
     }
 

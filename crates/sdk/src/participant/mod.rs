@@ -29,7 +29,8 @@ pub type Connection<D> = <D as sqlx::Database>::Connection;
 /// delays or reorders. A handler that is refused or fails leaves nothing behind. It must not end
 /// the transaction itself; one within it, by `db.begin()`, is a savepoint.
 pub trait Tcc<O: Operation>: Send + Sync + 'static {
-    /// Whose local transactions these are: `sqlx::Sqlite` or `sqlx::Postgres`.
+    /// Whose local transactions these are: `sqlx::Sqlite`, `sqlx::Postgres` or
+    /// `sqlx::MySql`.
     type Database: BarrierDatabase;
 
     /// Reserves. What it replies is kept, and handed to confirm and cancel.
@@ -58,7 +59,8 @@ pub trait Tcc<O: Operation>: Send + Sync + 'static {
 
 /// A participant that goes forward, and can take it back. Write the methods as `async fn`.
 pub trait Saga<O: Operation>: Send + Sync + 'static {
-    /// Whose local transactions these are: `sqlx::Sqlite` or `sqlx::Postgres`.
+    /// Whose local transactions these are: `sqlx::Sqlite`, `sqlx::Postgres` or
+    /// `sqlx::MySql`.
     type Database: BarrierDatabase;
 
     /// Goes forward. What it replies is kept, and handed to compensate.

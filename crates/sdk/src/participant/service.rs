@@ -255,7 +255,7 @@ impl<D: BarrierDatabase> Service<D> {
             },
             Verdict::Follow { reply, next: _ } => {
                 handler.second(call, &reply, &mut *db).await?;
-                Ok(Ending::Commit(barrier::follow::<D>(db).await?))
+                Ok(Ending::Commit(barrier::follow::<D>(db, arrival).await?))
             }
             Verdict::Remember => Ok(Ending::Commit(done(Body::default()))),
             Verdict::Answer(answer) => Ok(Ending::Leave(answer)),

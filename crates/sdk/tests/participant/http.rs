@@ -108,7 +108,9 @@ async fn failed_work_leaves_nothing<D: Bed>(isolation: Isolation) {
     stand.check("bad", &[(Cancel, "a", "done kept")], &[]).await;
     // A failed statement spoils the whole transaction on PostgreSQL, and nothing on SQLite; said
     // done must mean done on both.
-    for (act, op, what) in [("swallow", Try, "first"), ("deaf", Confirm, "confirm")] {
+    let cases =
+        [("swallow", Try, "first"), ("deaf", Confirm, "confirm"), ("undone", Confirm, "confirm")];
+    for (act, op, what) in cases {
         if op == Confirm {
             stand.ask(Try, act, act).await;
         }

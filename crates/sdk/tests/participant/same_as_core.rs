@@ -97,7 +97,7 @@ async fn in_sql<D: Bed>(
             return (verdict, None);
         }
         (Verdict::Follow { .. }, Step::Done(_)) => {
-            Some(barrier::follow::<D>(&mut tx).await.unwrap())
+            Some(barrier::follow::<D>(&mut tx, &arrival).await.unwrap())
         }
         (Verdict::Follow { .. }, Step::Refused) => unreachable!("a try follows nothing"),
         (Verdict::Answer(_), _) => {
@@ -130,7 +130,7 @@ async fn every_order_of_calls<D: Bed>(isolation: Isolation) {
     // The same SQL, but a round trip is a tenth as long.
     let calls = match D::DIALECT {
         Dialect::Sqlite => 4,
-        Dialect::Postgres => 3,
+        Dialect::Postgres | Dialect::Mysql => 3,
     };
     for order in 0..STEPS.len().pow(calls) {
         let gid = gid(&format!("order-{order}"));
@@ -156,7 +156,7 @@ async fn random_walks<D: Bed>(isolation: Isolation) {
         Ok(seed) => vec![seed.parse().unwrap()],
         Err(_) => match D::DIALECT {
             Dialect::Sqlite => (0..12).collect::<Vec<u64>>(),
-            Dialect::Postgres => (0..4).collect(),
+            Dialect::Postgres | Dialect::Mysql => (0..4).collect(),
         },
     };
     for seed in seeds {

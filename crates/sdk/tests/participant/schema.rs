@@ -40,7 +40,7 @@ async fn a_url_says_where_to_make_them() {
     let url = format!("sqlite://{}/new.sqlite?mode=rwc", folder.path().display());
     schema::apply(&url).await.unwrap();
     schema::apply(&url).await.unwrap();
-    let error = schema::apply("mysql://me:secret@db/books").await.unwrap_err();
+    let error = schema::apply("oracle://me:secret@db/books").await.unwrap_err();
     assert!(matches!(error, SchemaError::Unknown { .. }));
     let missing = schema::apply("sqlite:///nowhere/at/all.sqlite?secret").await.unwrap_err();
     for error in [error.to_string(), missing.to_string()] {
@@ -53,4 +53,12 @@ async fn a_url_says_where_to_make_them() {
 async fn a_url_of_postgres_too() {
     <sqlx::Postgres as Bed>::make(Isolation::Default, 1).await;
     schema::apply(&std::env::var("WHOLLY_TEST_POSTGRES").unwrap()).await.unwrap();
+}
+
+#[cfg(feature = "mysql")]
+#[tokio::test]
+async fn a_url_of_mysql_too() {
+    <sqlx::MySql as Bed>::make(Isolation::Default, 1).await;
+    let server = std::env::var("WHOLLY_TEST_MYSQL").unwrap();
+    schema::apply(&server).await.unwrap();
 }

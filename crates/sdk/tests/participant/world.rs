@@ -10,11 +10,11 @@ use wholly_core::ids::{BranchId, Gid};
 pub(crate) enum Isolation {
     /// Whatever the database does by itself.
     Default,
-    #[cfg(feature = "postgres")]
+    #[cfg(any(feature = "postgres", feature = "mysql"))]
     ReadCommitted,
-    #[cfg(feature = "postgres")]
+    #[cfg(any(feature = "postgres", feature = "mysql"))]
     RepeatableRead,
-    #[cfg(feature = "postgres")]
+    #[cfg(any(feature = "postgres", feature = "mysql"))]
     Serializable,
 }
 
@@ -59,25 +59,41 @@ const TABLES: &str = "
     CREATE TABLE effects (n {serial}, gid TEXT, branch TEXT, what TEXT);
     CREATE TABLE shelf (id INTEGER PRIMARY KEY, touched INTEGER NOT NULL);
     INSERT INTO shelf VALUES (0, 0), (1, 0), (2, 0);";
-const EFFECT: &str = "INSERT INTO effects (gid, branch, what) VALUES ($1, $2, $3)";
-const TOUCH: &str = "UPDATE shelf SET touched = touched + 1 WHERE id = length($1) % 3";
-const EFFECTS: &str = "SELECT what FROM effects WHERE gid = $1 AND branch = $2 ORDER BY n";
 
+/// The statements, with a database's own spelling of parameters.
 macro_rules! statements {
-    ($db:ty) => {
+    ($db:ty, $one:literal, $two:literal, $three:literal) => {
         async fn effect(
             db: &mut Self::Connection,
             (gid, branch): (&Gid, &BranchId),
             what: &str,
         ) -> Result<(), sqlx::Error> {
-            let query = sqlx::query(EFFECT).bind(gid.as_str()).bind(branch.as_str()).bind(what);
+            let text = concat!(
+                "INSERT INTO effects (gid, branch, what) VALUES (",
+                $one,
+                ", ",
+                $two,
+                ", ",
+                $three,
+                ")"
+            );
+            let query = sqlx::query(text).bind(gid.as_str()).bind(branch.as_str()).bind(what);
             query.execute(&mut *db).await?;
-            sqlx::query(TOUCH).bind(gid.as_str()).execute(&mut *db).await?;
+            let text =
+                concat!("UPDATE shelf SET touched = touched + 1 WHERE id = length(", $one, ") % 3");
+            sqlx::query(text).bind(gid.as_str()).execute(&mut *db).await?;
             Ok(())
         }
 
         async fn effects(pool: &Pool<$db>, (gid, branch): (&Gid, &BranchId)) -> Vec<String> {
-            let query = sqlx::query(EFFECTS).bind(gid.as_str()).bind(branch.as_str());
+            let text = concat!(
+                "SELECT what FROM effects WHERE gid = ",
+                $one,
+                " AND branch = ",
+                $two,
+                " ORDER BY n"
+            );
+            let query = sqlx::query(text).bind(gid.as_str()).bind(branch.as_str());
             let rows = query.fetch_all(pool).await.unwrap();
             rows.iter().map(|row| row.get("what")).collect()
         }
@@ -115,7 +131,7 @@ impl Bed for sqlx::Sqlite {
         said("517")
     }
 
-    statements!(sqlx::Sqlite);
+    statements!(sqlx::Sqlite, "$1", "$2", "$3");
 }
 
 #[cfg(feature = "postgres")]
@@ -155,10 +171,53 @@ impl Bed for sqlx::Postgres {
         sqlx::raw_sql(raise).execute(db).await.unwrap_err()
     }
 
-    statements!(sqlx::Postgres);
+    statements!(sqlx::Postgres, "$1", "$2", "$3");
 }
 
-/// Runs a check on SQLite, and on PostgreSQL at each of its isolation levels.
+#[cfg(feature = "mysql")]
+impl Bed for sqlx::MySql {
+    async fn make(isolation: Isolation, connections: u32) -> World<Self> {
+        use sqlx::Executor;
+        use sqlx::mysql::MySqlConnectOptions;
+        use std::sync::atomic::{AtomicU32, Ordering};
+        static WORLDS: AtomicU32 = AtomicU32::new(0);
+        let url = std::env::var("WHOLLY_TEST_MYSQL").expect(
+            "WHOLLY_TEST_MYSQL names no MySQL or MariaDB: run `cargo xtask test`, which starts \
+             one, or give the URL of one in which databases may be made",
+        );
+        let n = WORLDS.fetch_add(1, Ordering::Relaxed);
+        let books = format!("books_{}_{n}", std::process::id());
+        let level = match isolation {
+            Isolation::ReadCommitted => "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
+            Isolation::Default | Isolation::RepeatableRead => {
+                "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ"
+            }
+            Isolation::Serializable => "SET SESSION TRANSACTION ISOLATION LEVEL SERIALIZABLE",
+        };
+        let options: MySqlConnectOptions = url.parse().unwrap();
+        let maker: Pool<Self> = Pool::connect_with(options.clone()).await.unwrap();
+        let make = format!("DROP DATABASE IF EXISTS {books}; CREATE DATABASE {books};");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(make)).execute(&maker).await.unwrap();
+        maker.close().await;
+        let pool = sqlx::pool::PoolOptions::<Self>::new().max_connections(connections);
+        let pool = pool.after_connect(move |connection, _| {
+            Box::pin(async move { connection.execute(level).await.map(|_| ()) })
+        });
+        let pool: Pool<Self> = pool.connect_with(options.database(&books)).await.unwrap();
+        let tables = TABLES.replace("{serial}", "BIGINT AUTO_INCREMENT PRIMARY KEY");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(tables)).execute(&pool).await.unwrap();
+        wholly::Service::new("books", pool.clone()).migrate().await.unwrap();
+        World { pool, _folder: None }
+    }
+
+    async fn busy(db: &mut Self::Connection) -> sqlx::Error {
+        sqlx::raw_sql("SIGNAL SQLSTATE '40001'").execute(db).await.unwrap_err()
+    }
+
+    statements!(sqlx::MySql, "?", "?", "?");
+}
+
+/// Runs a check on SQLite, and on PostgreSQL and MySQL at each of their isolation levels.
 macro_rules! everywhere {
     ($($name:ident),+ $(,)?) => {
         mod sqlite {
@@ -186,6 +245,27 @@ macro_rules! everywhere {
             $(#[tokio::test]
             async fn $name() {
                 super::$name::<sqlx::Postgres>($crate::world::Isolation::Serializable).await;
+            })+
+        }
+        #[cfg(feature = "mysql")]
+        mod mysql_read_committed {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name::<sqlx::MySql>($crate::world::Isolation::ReadCommitted).await;
+            })+
+        }
+        #[cfg(feature = "mysql")]
+        mod mysql_repeatable_read {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name::<sqlx::MySql>($crate::world::Isolation::RepeatableRead).await;
+            })+
+        }
+        #[cfg(feature = "mysql")]
+        mod mysql_serializable {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name::<sqlx::MySql>($crate::world::Isolation::Serializable).await;
             })+
         }
     };
