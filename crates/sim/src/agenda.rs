@@ -59,6 +59,8 @@ pub enum Event {
         client: usize,
         /// To which request of it.
         ask: u32,
+        /// When that was asked.
+        asked_us: u64,
         /// What.
         reply: Box<Result<Response, Rejection>>,
     },

@@ -20,6 +20,8 @@ pub struct Asked {
     pub client: usize,
     /// Under which number of its own.
     pub ask: u32,
+    /// When.
+    pub asked_us: u64,
     /// What.
     pub request: Request,
 }
@@ -96,7 +98,8 @@ impl Desk<'_> {
             format!("client {client} > #{ask} {}", words_of(&request))
         });
         self.stage.after(patience_us, Event::ClientSilence { client, ask });
-        self.stage.send_request(Asked { client, ask, request });
+        let asked_us = self.stage.now_us;
+        self.stage.send_request(Asked { client, ask, asked_us, request });
         ask
     }
 

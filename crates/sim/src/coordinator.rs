@@ -26,6 +26,7 @@ use wholly_core::ids::{Body, CallId, Origin, Position, RequestId, Text};
 use wholly_core::input::{GidSource, Input, Request};
 use wholly_core::limits::Limits;
 use wholly_core::rejection::Rejection;
+use wholly_core::time::Instant;
 use wholly_store::contract::Completion;
 use wholly_store::disk::DiskOp;
 
@@ -53,6 +54,7 @@ struct Process {
     in_flight: BTreeMap<CallId, Flight>,
     watch: Watch,
     setting: u64,
+    alarm: Option<Instant>,
     under_way: Option<DiskOp>,
 }
 
@@ -108,6 +110,7 @@ impl Coordinator {
             in_flight: BTreeMap::new(),
             watch: Watch::default(),
             setting: 0,
+            alarm: None,
             under_way: None,
         });
         self.pump(stage);
@@ -143,7 +146,8 @@ impl Coordinator {
             stage.tally.sight(Sight::RestartWithOpen);
         }
         self.disk.recovered(position);
-        stage.hear(&Evidence::Recovered { position, worst });
+        let open = &loaded.open;
+        stage.hear(&Evidence::Recovered { position, worst, open });
         let seed = self.seed ^ u64::from(self.life);
         let mut driver = Driver::new(self.limits.clone(), self.origin.clone(), seed, loaded);
         driver.start(stage.clock.read(stage.now_us), &mut process.effects);
@@ -190,6 +194,7 @@ impl Coordinator {
                 }
                 Effect::Wake(instant) => {
                     process.setting += 1;
+                    process.alarm = Some(instant);
                     let at_us = stage.clock.when_us(instant).max(stage.now_us);
                     let (life, setting) = (self.life, process.setting);
                     stage.after(at_us - stage.now_us, Event::Alarm { life, setting });
@@ -314,6 +319,7 @@ impl Coordinator {
         stage.note([15, id.0, asked.client as u64], || {
             format!("core < request {} {}", id.0, words_of(&request))
         });
+        stage.hear(&Evidence::Asked(&request));
         if let Some(process) = &mut self.process {
             process.asked.insert(id, asked);
         }
@@ -372,7 +378,15 @@ impl Coordinator {
         let set = self.process.as_ref().map(|process| process.setting);
         if life == self.life && set == Some(setting) {
             self.step(Input::Woken, stage);
+            self.after_alarm(stage);
         }
+    }
+
+    fn after_alarm(&self, stage: &mut Stage) {
+        let Some(process) = &self.process else { return };
+        let now = stage.clock.read(stage.now_us);
+        let (held_until, alarm) = (process.watch.held_until(), process.alarm);
+        stage.hear(&Evidence::Woken { now, held_until, alarm });
     }
 
     /// Draws what strikes the machine by the clock.

@@ -5,12 +5,15 @@ use wholly_core::document::{Document, Response};
 use wholly_core::effect::{Call, Draft, Proof};
 use wholly_core::ids::{Body, BranchId, Gid, Position};
 use wholly_core::input::Request;
+use wholly_core::record::Record;
 use wholly_core::rejection::Rejection;
-use wholly_core::time::Timestamp;
+use wholly_core::time::{Instant, Now, Timestamp};
 
 /// Something that a checker may judge.
 #[derive(Debug)]
 pub enum Evidence<'a> {
+    /// A request reached the coordinator, at its edge.
+    Asked(&'a Request),
     /// The driver asked for records to be appended, and has applied them.
     Appended(&'a Draft),
     /// A call left the coordinator while so much was really on the platter.
@@ -30,6 +33,24 @@ pub enum Evidence<'a> {
         proof: Proof,
         /// Everything up to here would survive a loss of power.
         platter: Position,
+    },
+    /// A reply reached the client that had asked.
+    Heard {
+        /// When it had asked.
+        asked_us: u64,
+        /// When it heard.
+        heard_us: u64,
+        /// What was said.
+        reply: &'a Result<Response, Rejection>,
+    },
+    /// The alarm rang, and the driver has done what was due.
+    Woken {
+        /// The clocks as the driver read them.
+        now: Now,
+        /// Until when a jump of the wall clock is waited out.
+        held_until: Instant,
+        /// When the alarm rings next.
+        alarm: Option<Instant>,
     },
     /// A participant committed a local transaction with an effect of the business.
     Took(&'a Took),
@@ -64,6 +85,8 @@ pub enum Evidence<'a> {
         position: Position,
         /// What it would find if power were lost at this moment.
         worst: Position,
+        /// The transactions that have not ended, by their records.
+        open: &'a [(Gid, Vec<Record>)],
     },
     /// The world was healed long enough ago: everything must have ended.
     Over(Remains),

@@ -2,7 +2,8 @@
 //! from one seed, with everything breaking that can break, and the promises watched.
 //!
 //! Reading order: `world` (the agenda), `coordinator`, `participant`, `client`, `workloads` (who
-//! is there), `network`, `disk`, `clock`, `odds` (what breaks), `evidence`, `model`, `checkers`
+//! is there), `network`, `disk`, `clock`, `odds` (what breaks), `evidence`, `model`, `wishes`,
+//! `register`, `checkers`
 //! (what is promised), `tally`, `cells`, `trace`, `report` (what is told).
 
 pub mod agenda;
@@ -22,11 +23,13 @@ pub mod odds;
 pub mod order;
 pub mod participant;
 pub mod print;
+pub mod register;
 pub mod report;
 pub mod shrink;
 mod sights;
 pub mod tally;
 pub mod trace;
 mod watch;
+pub mod wishes;
 pub mod workloads;
 pub mod world;

@@ -190,7 +190,7 @@ impl Stage {
         }
         let late = self.strikes(Fault::ReplyDelayed, Struck::of(gid_of(&asked.request)));
         let wait = if late { self.late_us() } else { self.hop_us() };
-        let (client, ask) = (asked.client, asked.ask);
-        self.after(wait, Event::ReplyArrives { client, ask, reply: Box::new(reply) });
+        let Asked { client, ask, asked_us, .. } = *asked;
+        self.after(wait, Event::ReplyArrives { client, ask, asked_us, reply: Box::new(reply) });
     }
 }

@@ -53,6 +53,11 @@ impl Watch {
         jumped
     }
 
+    /// Until when a jump is waited out.
+    pub(crate) fn held_until(&self) -> Instant {
+        self.hold_until
+    }
+
     /// No transaction is aborted by its deadline while a jump is waited out.
     pub(crate) fn judge(&self, draft: &Draft) -> Result<(), String> {
         let Content::Transaction { gid, records, .. } = &draft.content else { return Ok(()) };

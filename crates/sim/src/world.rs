@@ -289,7 +289,9 @@ impl World {
             Event::CallTimesOut { life, call } => self.coordinator.times_out((life, call), stage),
             Event::RequestArrives(asked) => self.coordinator.asked(&asked, stage),
             Event::RequestGone { client, ask } => self.coordinator.gone((client, ask), stage),
-            Event::ReplyArrives { client, ask, reply } => {
+            Event::ReplyArrives { client, ask, asked_us, reply } => {
+                let heard_us = stage.now_us;
+                stage.hear(&Evidence::Heard { asked_us, heard_us, reply: &reply });
                 self.hear(client, Heard::Reply { ask, reply: *reply });
             }
             Event::ClientGoes(client) => self.hear(client, Heard::Go),
@@ -408,7 +410,8 @@ impl World {
         self.stage.hear(&Evidence::Over(remains));
         for gid in std::mem::take(&mut self.stage.gids) {
             let request = Request::Get { gid, wait: Wait::No };
-            let asked = Asked { client: AUDITOR, ask: 0, request };
+            let asked_us = self.stage.now_us;
+            let asked = Asked { client: AUDITOR, ask: 0, asked_us, request };
             self.stage.after(0, Event::RequestArrives(Rc::new(asked)));
         }
         self.stage.after(2_000_000, Event::Close);

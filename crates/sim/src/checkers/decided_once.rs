@@ -28,7 +28,10 @@ pub(super) fn judge(ledger: &Ledger, evidence: &Evidence<'_>) -> Judgement {
         | Evidence::Illegal { .. }
         | Evidence::Stale { .. }
         | Evidence::Over(_)
-        | Evidence::Audited { .. } => Ok(()),
+        | Evidence::Audited { .. }
+        | Evidence::Asked(_)
+        | Evidence::Heard { .. }
+        | Evidence::Woken { .. } => Ok(()),
     }
 }
 

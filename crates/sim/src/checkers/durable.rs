@@ -28,7 +28,7 @@ pub(super) fn judge(ledger: &Ledger, evidence: &Evidence<'_>) -> Judgement {
             }
             Ok(())
         }
-        Evidence::Recovered { position, worst } => {
+        Evidence::Recovered { position, worst, .. } => {
             if *position < ledger.needed {
                 let needed = ledger.needed;
                 return Err(format!("something left that needed {needed:?}; {position:?} is left"));
@@ -44,7 +44,10 @@ pub(super) fn judge(ledger: &Ledger, evidence: &Evidence<'_>) -> Judgement {
         | Evidence::Illegal { .. }
         | Evidence::Stale { .. }
         | Evidence::Over(_)
-        | Evidence::Audited { .. } => Ok(()),
+        | Evidence::Audited { .. }
+        | Evidence::Asked(_)
+        | Evidence::Heard { .. }
+        | Evidence::Woken { .. } => Ok(()),
     }
 }
 

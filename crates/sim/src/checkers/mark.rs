@@ -17,7 +17,10 @@ pub(super) fn judge(ledger: &Ledger, evidence: &Evidence<'_>) -> Judgement {
         | Evidence::Stale { .. }
         | Evidence::Recovered { .. }
         | Evidence::Over(_)
-        | Evidence::Audited { .. } => Ok(()),
+        | Evidence::Audited { .. }
+        | Evidence::Asked(_)
+        | Evidence::Heard { .. }
+        | Evidence::Woken { .. } => Ok(()),
     }
 }
 

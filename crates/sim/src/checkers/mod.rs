@@ -1,12 +1,16 @@
 //! Checkers: one file per promise. Each judges evidence as it comes, against the model.
 
 mod atomic;
+mod capability;
+mod deadlines;
 mod decided_once;
 mod durable;
 mod ends;
+mod linear;
 mod mark;
 mod once;
 mod one_answer;
+mod recovery;
 mod turn;
 mod unknown_is_neither;
 
@@ -32,6 +36,10 @@ const CHECKERS: &[Checker] = &[
     ("no effect before it is durable", durable::judge),
     ("decided once", decided_once::judge),
     ("one answer", one_answer::judge),
+    ("one register", linear::judge),
+    ("nobody without the capability", capability::judge),
+    ("recovery is the same", recovery::judge),
+    ("deadlines", deadlines::judge),
     ("once", once::judge),
     ("unknown is neither", unknown_is_neither::judge),
     ("the turn", turn::judge),

@@ -26,7 +26,10 @@ pub(super) fn judge(ledger: &Ledger, evidence: &Evidence<'_>) -> Judgement {
         | Evidence::Replied { .. }
         | Evidence::Recovered { .. }
         | Evidence::Over(_)
-        | Evidence::Audited { .. } => Ok(()),
+        | Evidence::Audited { .. }
+        | Evidence::Asked(_)
+        | Evidence::Heard { .. }
+        | Evidence::Woken { .. } => Ok(()),
     }
 }
 

@@ -44,7 +44,10 @@ pub(super) fn judge(ledger: &Ledger, evidence: &Evidence<'_>) -> Judgement {
         | Evidence::Illegal { .. }
         | Evidence::Stale { .. }
         | Evidence::Recovered { .. }
-        | Evidence::Over(_) => Ok(()),
+        | Evidence::Over(_)
+        | Evidence::Asked(_)
+        | Evidence::Heard { .. }
+        | Evidence::Woken { .. } => Ok(()),
     }
 }
 

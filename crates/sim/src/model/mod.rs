@@ -2,16 +2,22 @@
 //! wanted, what took effect in the participants' books, what was told, and what stands in the log
 //! that survived.
 
+mod case;
+
+pub use case::{Carried, Case, Fates, Fold, TriedOr, Truth, Waits};
+
 use crate::cells::Census;
-use crate::evidence::{Closed, Evidence, document};
+use crate::evidence::{Evidence, document};
+use crate::register::Registers;
 use crate::tally::State;
+use crate::wishes::Wishes;
 use std::collections::{BTreeMap, VecDeque};
-use wholly_core::branch::{Answer, Direction, Mode, Op, Resolution};
-use wholly_core::document::{Response, TryAnswer};
+use wholly_core::branch::{Direction, Mode, Op};
+use wholly_core::document::Response;
 use wholly_core::effect::{Content, Draft};
-use wholly_core::ids::{Body, BranchId, BranchIndex, Digest, Gid, IdempotencyKey, Position};
+use wholly_core::ids::{Body, BranchId, Gid, Position};
 use wholly_core::input::Request;
-use wholly_core::record::{Begun, Cause, ClockMark, Decision, Fact, Outcome, Start};
+use wholly_core::record::{ClockMark, Fact};
 use wholly_core::rejection::Rejection;
 use wholly_core::time::Timestamp;
 
@@ -52,133 +58,6 @@ pub struct Wanted {
     pub direction: Direction,
 }
 
-/// A try's final answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TriedOr {
-    /// It was done.
-    Done,
-    /// It was refused.
-    Refused,
-}
-
-impl TriedOr {
-    /// What an answer to a registration says, if it is final.
-    pub fn of(answer: &TryAnswer) -> Option<TriedOr> {
-        match answer {
-            TryAnswer::Done { .. } => Some(TriedOr::Done),
-            TryAnswer::Refused(_) => Some(TriedOr::Refused),
-            TryAnswer::Unknown => None,
-        }
-    }
-}
-
-/// What a call carried: op, payload, replies of earlier steps.
-pub type Carried = (Op, Body, Vec<(BranchId, Body)>);
-
-/// What is known of one branch.
-#[derive(Clone, Debug, Default)]
-pub struct Truth {
-    /// Its try or action: at which count of effects, with what payload.
-    pub first: Option<Body>,
-    /// Its confirm, cancel or compensate.
-    pub second: Option<Op>,
-    /// It will take no effect.
-    pub closed: Option<Closed>,
-    /// Whether an answer of it was ever recorded.
-    pub answered: bool,
-    /// The reply to its first op, in the log that survived.
-    pub reply: Option<(Position, Body)>,
-    /// The position at which its registration was appended.
-    pub registered: Option<Position>,
-    /// When it came to wait for an operator, and when it no more did.
-    pub waits: Vec<(Position, Waits)>,
-    /// What an initiator was told of its try.
-    pub told: Option<TriedOr>,
-    /// What an operator said of it, in the log that survived.
-    pub resolved: Option<(Position, Resolution)>,
-    /// What its calls carried: op, payload, replies.
-    pub carried: Vec<Carried>,
-}
-
-/// Whether a branch waits for an operator.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Waits {
-    /// One does.
-    ForOperator,
-    /// None does.
-    ForNobody,
-}
-
-/// How transactions were decided, and how those that ended did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Fates {
-    /// Decided to commit.
-    pub committed: u64,
-    /// Decided to abort.
-    pub aborted: u64,
-    /// Of both, ended mixed.
-    pub mixed: u64,
-    /// Of both, ended with a hazard.
-    pub hazard: u64,
-}
-
-impl Fates {
-    /// All that were decided.
-    pub fn decided(&self) -> u64 {
-        self.committed + self.aborted
-    }
-
-    /// Adds another run's.
-    pub fn add(&mut self, other: &Fates) {
-        self.committed += other.committed;
-        self.aborted += other.aborted;
-        self.mixed += other.mixed;
-        self.hazard += other.hazard;
-    }
-
-    fn count(&mut self, case: &Case) {
-        match case.decided {
-            Some((_, Decision::Commit, _)) => self.committed += 1,
-            Some((_, Decision::Abort, _)) => self.aborted += 1,
-            None => {}
-        }
-        match case.ended.map(|(_, _, outcome)| outcome) {
-            Some(Outcome::Mixed) => self.mixed += 1,
-            Some(Outcome::Hazard) => self.hazard += 1,
-            Some(Outcome::AsDecided) | None => {}
-        }
-    }
-}
-
-/// What is known of one gid.
-#[derive(Clone, Debug, Default)]
-pub struct Case {
-    /// Its branches.
-    pub branches: BTreeMap<BranchId, Truth>,
-    /// Branches in the order in which the coordinator registered them.
-    pub order: Vec<(BranchId, Mode, Body)>,
-    /// The decision in the log that survived.
-    pub decided: Option<(Position, Decision, Cause)>,
-    /// The end in the log that survived: its wall time, and how well the decision was carried out.
-    pub ended: Option<(Position, Timestamp, Outcome)>,
-    /// Begun when.
-    pub begun: Option<Timestamp>,
-    /// What makes its begin repeatable.
-    pub key: Option<(IdempotencyKey, Digest)>,
-    /// When an operator parked it, and when one retried it.
-    pub parked: Vec<(Position, Waits)>,
-    /// Whether somebody holds its capability.
-    pub capability: Option<Timestamp>,
-    /// The first final answer that left.
-    pub told: Option<Decision>,
-    /// The outcome that left.
-    pub told_outcome: Option<Outcome>,
-    /// When it is aborted or turns back by itself.
-    pub deadline: Option<Timestamp>,
-    /// How it stood after each draft of the log that survived.
-    pub states: Vec<(Position, State)>,
-}
-
 /// Everything known.
 #[derive(Debug, Default)]
 pub struct Ledger {
@@ -202,6 +81,10 @@ pub struct Ledger {
     pub begun_max: Timestamp,
     /// The same at the last start of the coordinator.
     pub begun_before: Timestamp,
+    /// What was asked of the coordinator.
+    pub wishes: Wishes,
+    /// What clients have heard.
+    pub registers: Registers,
     /// How many transactions are in each state.
     census: Census,
     /// Ends that are not yet known to be on the platter.
@@ -343,7 +226,10 @@ impl Ledger {
                 self.case_mut(gid).truth_mut(branch).closed = Some(*why);
             }
             Evidence::Recovered { position, .. } => self.forget_after(*position),
-            Evidence::Illegal { .. }
+            Evidence::Asked(request) => self.wishes.learn(request),
+            Evidence::Heard { heard_us, reply, .. } => self.registers.learn(*heard_us, reply),
+            Evidence::Woken { .. }
+            | Evidence::Illegal { .. }
             | Evidence::Stale { .. }
             | Evidence::Over(_)
             | Evidence::Audited { .. } => {}
@@ -378,6 +264,8 @@ impl Ledger {
         }
         let case = self.case_mut(gid);
         case.states.push((position, state));
+        let before = case.folds.last().map(|(_, fold)| *fold).unwrap_or_default();
+        case.folds.push((position, before.with(records, summary)));
         for record in records {
             match &record.fact {
                 Fact::Begun(begun) => case.learn_begun((position, record.at), begun),
@@ -468,6 +356,7 @@ impl Ledger {
         self.ending.clear();
         for case in self.cases.values_mut() {
             case.states.retain(|(at, _)| *at <= position);
+            case.folds.retain(|(at, _)| *at <= position);
             self.census.moves(State::None, case.state());
             case.decided = case.decided.filter(|(at, _, _)| *at <= position);
             case.ended = case.ended.filter(|(at, _, _)| *at <= position);
@@ -483,80 +372,5 @@ impl Ledger {
                 branches.get(id).is_some_and(|truth| truth.registered.is_some())
             });
         }
-    }
-}
-
-impl Case {
-    /// How it stands, as the coordinator last wrote it down.
-    pub fn state(&self) -> State {
-        self.states.last().map_or(State::None, |(_, state)| *state)
-    }
-
-    fn truth_mut(&mut self, branch: &BranchId) -> &mut Truth {
-        if !self.branches.contains_key(branch) {
-            self.branches.insert(branch.clone(), Truth::default());
-        }
-        self.branches.get_mut(branch).expect("inserted above")
-    }
-
-    fn wait(&mut self, of: impl Iterator<Item = BranchIndex>, waits: (Position, Waits)) {
-        for index in of {
-            if let Some((id, _, _)) = self.order.get(index.at()).cloned() {
-                self.truth_mut(&id).waits.push(waits);
-            }
-        }
-    }
-
-    fn learn_begun(&mut self, (position, at): (Position, Timestamp), begun: &Begun) {
-        self.begun = Some(begun.begun);
-        self.order.clear();
-        self.key = match &begun.start {
-            Start::Open { key, .. } => key.clone(),
-            Start::Plan { .. } | Start::Lost => None,
-        };
-        self.deadline = match &begun.start {
-            Start::Open { deadline, .. } => Some(*deadline),
-            Start::Plan { deadline, .. } => *deadline,
-            Start::Lost => None,
-        };
-        match &begun.start {
-            Start::Open { branches, .. } | Start::Plan { steps: branches, .. } => {
-                for spec in branches {
-                    self.learn_branch(position, spec);
-                }
-            }
-            Start::Lost => {
-                self.decided = Some((position, Decision::Abort, Cause::Unknown));
-                self.ended = Some((position, at, Outcome::AsDecided));
-            }
-        }
-    }
-
-    fn learn_branch(&mut self, position: Position, spec: &wholly_core::branch::BranchSpec) {
-        self.order.push((spec.id.clone(), spec.mode, spec.payload.clone()));
-        self.truth_mut(&spec.id).registered = Some(position);
-    }
-}
-
-impl Truth {
-    fn learn_answer(&mut self, position: Position, op: Op, answer: &Answer) {
-        self.answered = true;
-        match (op, answer) {
-            (Op::Try | Op::Action, Answer::Done { reply, .. }) => {
-                self.reply = Some((position, reply.clone()));
-            }
-            (Op::Try | Op::Action | Op::Confirm | Op::Cancel | Op::Compensate | Op::Inspect, _) => {
-            }
-        }
-    }
-
-    /// Whether nobody may call it before an operator acts.
-    pub fn waits_for_operator(&self) -> bool {
-        self.waits.last().is_some_and(|(_, waits)| *waits == Waits::ForOperator)
-    }
-
-    /// Whether its effect stands.
-    pub fn stands(&self) -> bool {
-        self.first.is_some() && !matches!(self.second, Some(Op::Cancel | Op::Compensate))
     }
 }
