@@ -124,7 +124,8 @@ impl Cells {
     /// Cells that occurred and are declared impossible.
     pub fn impossible(&self) -> Vec<(Fault, State)> {
         let all = Fault::ALL.iter().flat_map(|f| State::ALL.iter().map(|s| (*f, *s)));
-        all.filter(|(f, s)| reach(*f, *s) != Reach::Sometimes && self.count(*f, *s) > 0).collect()
+        let never = |f: Fault, s: State| matches!(reach(f, s), Reach::Never(_));
+        all.filter(|(f, s)| never(*f, *s) && self.count(*f, *s) > 0).collect()
     }
 
     /// Adds another run's counts.
@@ -142,12 +143,14 @@ impl Cells {
 pub enum Reach {
     /// It must, in a long run.
     Sometimes,
+    /// It may, for this reason, and so rarely that no run owes it.
+    Seldom(&'static str),
     /// It cannot, for this reason.
     Never(&'static str),
 }
 
-/// Cells that cannot occur: for each group of faults, the states and the reason.
-const NEVER: &[(&[Fault], &[State], &str)] = &[
+/// Cells that no run owes: for each group of faults, the states and the reason.
+const NOT_OWED: &[(&[Fault], &[State], Reach)] = &[
     (
         &[
             Fault::CallDropped,
@@ -165,23 +168,24 @@ const NEVER: &[(&[Fault], &[State], &str)] = &[
             Fault::WorkSlow,
         ],
         &[State::None],
-        "no call leaves before the registration of its branch is durable",
+        Reach::Never("no call leaves before the registration of its branch is durable"),
     ),
     (
         &[Fault::RefusedWrongly],
         &[State::Open, State::Forward],
-        "what may not be refused is called once it is decided",
+        Reach::Never("what may not be refused is called once it is decided"),
     ),
     (
         &[Fault::Refused],
-        &[State::Stuck, State::Parked, State::Ended],
-        "a try that meets no row after its transaction is decided is of a branch left out of it",
+        &[State::Committing, State::Stuck, State::Parked, State::Ended],
+        Reach::Seldom("a try that comes so late mostly meets the row of its confirm or cancel"),
     ),
 ];
 
 /// Whether a fault can strike a transaction in a state.
 pub fn reach(fault: Fault, state: State) -> Reach {
-    let row =
-        NEVER.iter().find(|(faults, states, _)| faults.contains(&fault) && states.contains(&state));
-    row.map_or(Reach::Sometimes, |(_, _, reason)| Reach::Never(reason))
+    let row = NOT_OWED
+        .iter()
+        .find(|(faults, states, _)| faults.contains(&fault) && states.contains(&state));
+    row.map_or(Reach::Sometimes, |(_, _, reach)| *reach)
 }

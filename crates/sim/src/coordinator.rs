@@ -135,6 +135,7 @@ impl Coordinator {
         stage.note([11, position.0, loaded.open.len() as u64], || {
             format!("core found {} records, {} open", position.0, loaded.open.len())
         });
+        sights::of_start(position, &stage.court.ledger, &mut stage.tally);
         if position < stage.court.ledger.appended {
             stage.tally.sight(Sight::RecordsLost);
         }
@@ -419,6 +420,9 @@ impl Coordinator {
 
     fn die(&mut self, death: Death, stage: &mut Stage) {
         stage.note([18, death as u64, u64::from(self.life)], || format!("world core {death:?}"));
+        if self.process.as_ref().is_some_and(|process| process.driver.is_none()) {
+            stage.tally.sight(Sight::DiedStarting);
+        }
         if let Some(op) = self.process.take().and_then(|process| process.under_way) {
             self.disk.cut_short(&op, &mut stage.chance);
         }
@@ -437,6 +441,11 @@ impl Coordinator {
         self.paused_until_us = 0;
     }
 
+    /// What its log is called.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
     /// What it still holds.
     pub fn remains(&self) -> Remains {
         let Some(process) = &self.process else { return Remains::default() };
@@ -448,6 +457,7 @@ impl Coordinator {
             in_flight: (gauges.calls + gauges.queued) as u64,
             waiters: (gauges.waiters + process.asked.len()) as u64,
             held: (gauges.held + gauges.lookups) as u64,
+            rows: Vec::new(),
         }
     }
 }

@@ -112,6 +112,19 @@ pub struct Remains {
     pub waiters: u64,
     /// Effects held back.
     pub held: u64,
+    /// Barrier rows, by participant, once those that may be cleared are.
+    pub rows: Vec<Rows>,
+}
+
+/// The rows of one participant's barrier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rows {
+    /// Which participant.
+    pub participant: usize,
+    /// Those below this were cleared.
+    pub limit: Timestamp,
+    /// How many there are.
+    pub count: usize,
 }
 
 /// Whether the coordinator serves.

@@ -3,7 +3,7 @@
 
 use crate::agenda::Event;
 use crate::cells::Struck;
-use crate::evidence::{Closed, Evidence, Took};
+use crate::evidence::{Closed, Evidence, Rows, Took};
 use crate::mutants::{Bug, is_on};
 use crate::network::Letter;
 use crate::tally::{Fault, Sight};
@@ -13,7 +13,7 @@ use std::rc::Rc;
 use wholly_core::barrier::{Barrier, Verdict, done, refused};
 use wholly_core::branch::{Answer, Direction, Kept, Op, Refusal};
 use wholly_core::effect::Mark;
-use wholly_core::ids::{Body, Code, Text};
+use wholly_core::ids::{Body, Code, Origin, Text};
 use wholly_core::time::Timestamp;
 
 /// Whether a participant gives the same answer again.
@@ -164,6 +164,13 @@ impl Participant {
         if self.barrier.clear(8) > 0 {
             stage.tally.sight(Sight::RowsCleared);
         }
+    }
+
+    /// Clears away all that may be, and says what is left.
+    pub fn rows_left(&mut self, origin: &Origin) -> Rows {
+        while self.barrier.clear(64) > 0 {}
+        let (limit, count) = (self.barrier.limit(origin), self.barrier.len());
+        Rows { participant: self.number, limit, count }
     }
 
     /// One local transaction: the barrier row and the books together.

@@ -39,7 +39,7 @@ pub fn tables(summary: &Summary, took: Duration) -> String {
         }
         text += "\n";
     }
-    text += "\nstruck, and how the transactions stood that it struck (· cannot be)\n";
+    text += "\nstruck, and how the transactions stood that it struck (· cannot be, - seldom is)\n";
     text += &format!("{:>36} {:>9}", "", "times");
     for state in State::ALL {
         text += &format!(" {:>8}", state.words());
@@ -59,9 +59,10 @@ fn cell(cells: &Cells, fault: Fault, state: State) -> String {
     match (cells.count(fault, state), reach(fault, state)) {
         (0, Reach::Never(_)) => "·".into(),
         (count, Reach::Never(_)) => format!("!{count}"),
+        (0, Reach::Seldom(_)) => "-".into(),
         (0, Reach::Sometimes) => "EMPTY".into(),
-        (count @ 0..=99_999, Reach::Sometimes) => count.to_string(),
-        (count, Reach::Sometimes) => format!("{}k", count / 1_000),
+        (count @ 0..=99_999, Reach::Sometimes | Reach::Seldom(_)) => count.to_string(),
+        (count, Reach::Sometimes | Reach::Seldom(_)) => format!("{}k", count / 1_000),
     }
 }
 
@@ -141,7 +142,7 @@ fn cells(cells: &Cells) -> String {
     let rows: Vec<_> = Fault::ALL
         .iter()
         .map(|fault| {
-            let can = |state: &&State| reach(*fault, **state) == Reach::Sometimes;
+            let can = |state: &&State| !matches!(reach(*fault, **state), Reach::Never(_));
             let row = State::ALL.iter().filter(can);
             let row = row.map(|state| (state.words(), cells.count(*fault, *state)));
             format!("\"{}\":{}", fault.words(), object(row))

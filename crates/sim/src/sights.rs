@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use wholly_core::branch::{Op, Standing, StuckReason};
 use wholly_core::document::{Arrival, Freshness, Response};
 use wholly_core::effect::{Call, Content, Draft};
-use wholly_core::ids::{CallId, Gid};
+use wholly_core::ids::{CallId, Gid, Position};
 use wholly_core::input::{Request, Wait};
 use wholly_core::record::{Cause, Decision, Fact, Outcome, Start};
 use wholly_core::rejection::Rejection;
@@ -56,6 +56,17 @@ pub(crate) fn of_draft(
             | Fact::Stuck { .. }
             | Fact::Ended { .. } => {}
         }
+    }
+}
+
+/// What the log has lost when a coordinator starts.
+pub(crate) fn of_start(position: Position, ledger: &Ledger, tally: &mut Tally) {
+    let cases = || ledger.cases.values();
+    if cases().any(|case| case.decided.is_some_and(|(at, _, _)| at > position)) {
+        tally.sight(Sight::DecisionLost);
+    }
+    if cases().any(|case| case.ended.is_some_and(|(at, _, _)| at > position)) {
+        tally.sight(Sight::EndLost);
     }
 }
 

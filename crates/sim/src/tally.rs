@@ -174,6 +174,12 @@ counted! {
         TailCut => "tail cut",
         /// Records that nobody had been told of were lost in a crash.
         RecordsLost => "records lost, untold",
+        /// Among them a decision.
+        DecisionLost => "decision lost, untold",
+        /// Among them an end.
+        EndLost => "end lost, untold",
+        /// The coordinator died while it read its log back.
+        DiedStarting => "died while starting",
         /// A begin was lost in a crash, and its capability met nothing.
         LostBegin => "lost begin",
         /// Two wanted one gid.

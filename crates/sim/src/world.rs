@@ -7,7 +7,7 @@ use crate::checkers::{Court, Violation};
 use crate::client::{Asked, Client, Desk, Heard, Presence};
 use crate::clock::Clock;
 use crate::coordinator::Coordinator;
-use crate::evidence::Evidence;
+use crate::evidence::{Evidence, Remains};
 use crate::log::Space;
 use crate::model::Fates;
 use crate::network::Network;
@@ -405,7 +405,9 @@ impl World {
 
     /// Everything must have ended; the auditor asks how.
     fn bound(&mut self) {
-        let remains = self.coordinator.remains();
+        let origin = self.coordinator.origin();
+        let rows = self.participants.iter_mut().map(|one| one.rows_left(origin)).collect();
+        let remains = Remains { rows, ..self.coordinator.remains() };
         self.stage.note([8, 7, remains.open], || format!("world bound is over: {remains:?}"));
         self.stage.hear(&Evidence::Over(remains));
         for gid in std::mem::take(&mut self.stage.gids) {

@@ -1,7 +1,7 @@
 //! It ends: once the world is healed, everything ends within the bound, and nothing stays behind.
 
 use super::Judgement;
-use crate::evidence::{Evidence, Ready, Remains};
+use crate::evidence::{Evidence, Ready, Remains, Rows};
 use crate::model::Ledger;
 use wholly_core::document::Response;
 use wholly_core::record::PhaseName;
@@ -9,7 +9,16 @@ use wholly_core::record::PhaseName;
 pub(super) fn judge(ledger: &Ledger, evidence: &Evidence<'_>) -> Judgement {
     match evidence {
         Evidence::Over(remains) => {
-            let clean = Remains { ready: Ready::Yes, ..Remains::default() };
+            let rows = remains.rows.clone();
+            for Rows { participant, limit, count } in &rows {
+                let most = ledger.rows_max(*participant, *limit);
+                if *count > most {
+                    return Err(format!(
+                        "participant {participant} keeps {count} rows from {limit} on, of {most}"
+                    ));
+                }
+            }
+            let clean = Remains { ready: Ready::Yes, rows, ..Remains::default() };
             match *remains == clean {
                 true => Ok(()),
                 false => {

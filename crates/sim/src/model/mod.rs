@@ -347,6 +347,20 @@ impl Ledger {
         stuck.map(|(gid, _)| gid)
     }
 
+    /// How many barrier rows a participant may hold once those below the limit are cleared.
+    pub fn rows_max(&self, participant: usize, limit: Timestamp) -> usize {
+        let cases = self.cases.values().chain(self.past.iter().map(|(_, case)| case));
+        let young = cases.filter(|case| case.begun.is_none_or(|begun| begun >= limit));
+        let there = |truth: &&Truth| {
+            let payload = truth.first.as_ref().or(truth.carried.first().map(|(_, body, _)| body));
+            let wanted = payload.and_then(|payload| self.wanted(payload));
+            // Of a branch that an initiator called by itself it may not be known where.
+            let here = wanted.is_none_or(|(_, wanted)| wanted.participant == participant);
+            here && (truth.first.is_some() || truth.closed.is_some())
+        };
+        young.map(|case| case.branches.values().filter(there).count()).sum()
+    }
+
     /// What stood in the log after this position is gone.
     fn forget_after(&mut self, position: Position) {
         self.appended = position;
