@@ -87,9 +87,23 @@ impl Hasher for Fnv {
 
 /// What a reader of the lines should know.
 pub const LEGEND: &str = "\
-time.us  who      what
-         disk     what the disk is asked, what it does, what it loses
-         core     what the driver is told (<) and asks for (>): append, call, reply
-         part N   participant N: a call arrives (<), a local transaction commits (=), it answers (>)
-         client N initiator or submitter N: asks (>), hears (<)
-         world    faults, restarts, healing";
+time.us  virtual milliseconds and microseconds since the start of the run
+who      disk      what the coordinator's disk is asked, and how that went; platter P: a loss of
+                   power would leave everything up to position P
+         core      the driver: starts, hears (<), asks for (>) an append, a call, a reply
+         part N    participant N: a call arrives (<), a local transaction commits (=), it answers (>)
+         client N  who asks (>) and hears (<); client 0 is the operator
+         world     what breaks, for whom, and what is set right; strike K is K of --strikes
+what     tN        the transaction that --only counts as N; xHEX: a gid that the coordinator issued
+         bN        the branch N of its transaction
+         #N        the client's own number of a request; Go: it begins; Silence: no reply in time;
+                   Timer: its own pause is over; Quiet: no answer of a participant in time
+         request N the coordinator's number of a request; attempt N: sendings since its start
+         life N    how often it was started before
+         append to P gid after V [..]
+                   records that end at position P, after version V of the transaction
+         Proof     the position that an effect needed, and what was known to be durable
+         Begun, Registered, Answered, Decided, Stuck, Retried, Parked, Resolved, Ended
+                   the records, as crates/core/src/record.rs explains them
+         Done, Refused, Working, Unknown
+                   answers; kept: the same will be answered again, come what may";
