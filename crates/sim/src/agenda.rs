@@ -2,7 +2,7 @@
 
 use crate::client::Asked;
 use crate::network::Letter;
-use crate::participant::Work;
+use crate::participant::{Life, Work};
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 use std::rc::Rc;
@@ -22,7 +22,7 @@ pub enum Event {
         /// Which.
         participant: usize,
         /// In which of its lives.
-        life: u32,
+        life: Life,
         /// What it was given.
         letter: Rc<Letter>,
         /// What ends.
@@ -135,6 +135,34 @@ pub enum Event {
 }
 
 impl Event {
+    /// The participant that must be waited for if it stands still.
+    pub fn participant(&self) -> Option<usize> {
+        match self {
+            Event::CallArrives(letter) => Some(letter.to),
+            Event::Works { participant, .. } => Some(*participant),
+            Event::Answered { .. }
+            | Event::CallTimesOut { .. }
+            | Event::RequestArrives(_)
+            | Event::RequestGone { .. }
+            | Event::LookedUp { .. }
+            | Event::Alarm { .. }
+            | Event::DiskDone { .. }
+            | Event::ReplyArrives { .. }
+            | Event::ClientGoes(_)
+            | Event::ClientSilence { .. }
+            | Event::ClientAnswered { .. }
+            | Event::ClientQuiet { .. }
+            | Event::ClientTimer { .. }
+            | Event::CoordinatorStops { .. }
+            | Event::CoordinatorStarts
+            | Event::ParticipantStarts(_)
+            | Event::Tick
+            | Event::Heal
+            | Event::Bound
+            | Event::Close => None,
+        }
+    }
+
     /// Whether a coordinator that stands still must be waited for.
     pub fn is_for_coordinator(&self) -> bool {
         match self {

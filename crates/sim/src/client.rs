@@ -24,6 +24,8 @@ pub struct Asked {
     pub asked_us: u64,
     /// What.
     pub request: Request,
+    /// A capability that is not what it seems; none if the coordinator gave the one it shows.
+    pub shown: Option<Box<str>>,
 }
 
 /// What a client hears.
@@ -98,9 +100,20 @@ impl Desk<'_> {
             format!("client {client} > #{ask} {}", words_of(&request))
         });
         self.stage.after(patience_us, Event::ClientSilence { client, ask });
+        if self.stage.strikes(Fault::WaitCancelled, Struck::of(gid_of(&request))) {
+            let wait = self.stage.chance.within(100, 30_000);
+            self.stage.after(wait, Event::ClientSilence { client, ask });
+            self.stage.after(wait, Event::RequestGone { client, ask });
+        }
         let asked_us = self.stage.now_us;
-        self.stage.send_request(Asked { client, ask, asked_us, request });
+        self.stage.send_request(Asked { client, ask, asked_us, request, shown: None });
         ask
+    }
+
+    /// Asks with a capability that nobody was given.
+    pub fn ask_with(&mut self, shown: Box<str>, request: Request) {
+        let (client, ask, asked_us) = (self.client, self.number(), self.stage.now_us);
+        self.stage.send_request(Asked { client, ask, asked_us, request, shown: Some(shown) });
     }
 
     /// Calls a participant by itself, and hears an answer or, after so long, nothing.

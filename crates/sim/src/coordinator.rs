@@ -4,17 +4,17 @@ use crate::agenda::Event;
 use crate::cells::Struck;
 use crate::chance::Chance;
 use crate::client::{Asked, words_of, words_of_reply};
-use crate::disk::SimDisk;
+use crate::disk::{Flawed, Room, Rot, SimDisk};
+use crate::edge::{at_the_edge, is_forged, is_too_late};
 use crate::evidence::{Evidence, Ready, Remains};
 use crate::log::{Log, Space};
-use crate::model::issued;
 use crate::mutants::{Bug, is_on};
 use crate::network::{Letter, Sender};
 use crate::sights;
 use crate::tally::{Fault, Sight};
 use crate::trace::number_of;
 use crate::watch::{Flight, Watch};
-use crate::world::{AUDITOR, OPERATOR, Season, Stage};
+use crate::world::{AUDITOR, Season, Stage};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use wholly_core::barrier;
@@ -22,13 +22,15 @@ use wholly_core::branch::Answer;
 use wholly_core::document::Response;
 use wholly_core::driver::Driver;
 use wholly_core::effect::{Call, Content, Draft, Effect, Proof};
-use wholly_core::ids::{Body, CallId, Origin, Position, RequestId, Text};
-use wholly_core::input::{GidSource, Input, Request};
+use wholly_core::ids::{Body, CallId, Gid, Origin, Position, RequestId, Text};
+use wholly_core::input::{Input, Request};
 use wholly_core::limits::Limits;
 use wholly_core::rejection::Rejection;
 use wholly_core::time::Instant;
-use wholly_store::contract::Completion;
+use wholly_store::contract::{Completion, Lookup};
 use wholly_store::disk::DiskOp;
+use wholly_store::embedded::OpenError;
+use wholly_wire::capability::{CapabilityKey, KEY_BYTES};
 
 /// A machine with a disk, on which one process runs or does not.
 pub struct Coordinator {
@@ -39,6 +41,11 @@ pub struct Coordinator {
     life: u32,
     process: Option<Process>,
     paused_until_us: u64,
+    /// Its disk has no room.
+    full_until_us: u64,
+    /// A bit on its disk that nobody has noticed.
+    rot: Option<Rot>,
+    key: CapabilityKey,
     requests: u64,
     /// The last position of which a write was carried out.
     written: Position,
@@ -80,6 +87,9 @@ impl Coordinator {
             life: 0,
             process: None,
             paused_until_us: 0,
+            full_until_us: 0,
+            rot: None,
+            key: CapabilityKey::new([7; KEY_BYTES]),
             requests: 0,
             written: Position(0),
         }
@@ -94,13 +104,23 @@ impl Coordinator {
     pub fn start(&mut self, stage: &mut Stage) {
         stage.clock.boot(stage.now_us);
         let salt = stage.chance.bits();
-        let log = match Log::recover(&self.disk, stage.space, salt) {
+        if self.rot.is_none() && stage.draws(Fault::BitRotten) {
+            self.rot = self.disk.rot(&mut stage.chance);
+            if let Some(rot) = self.rot {
+                stage.counts(Fault::BitRotten, Struck::Everybody);
+                stage.note([21, 0, 0], || format!("world {rot:?}"));
+            }
+        }
+        let space = stage.space;
+        let disk = Flawed::new(&self.disk, stage.luck());
+        let log = match Log::recover(&disk, space, salt) {
             Ok(log) => log,
             Err(error) => {
-                stage.court.refuse("decided once", format!("the log cannot be read: {error}"));
-                return;
+                let struck = disk.struck();
+                return self.cannot_start(error, struck, stage);
             }
         };
+        self.rot = None;
         stage.note([10, u64::from(self.life), 0], || format!("core starts, life {}", self.life));
         self.process = Some(Process {
             log,
@@ -114,6 +134,26 @@ impl Coordinator {
             under_way: None,
         });
         self.pump(stage);
+    }
+
+    /// The log cannot be read: somebody mends the disk, and starts it again.
+    fn cannot_start(&mut self, error: OpenError, struck: u64, stage: &mut Stage) {
+        let rot = self.rot.take();
+        match (&error, rot) {
+            (OpenError::Damaged { .. } | OpenError::Missing { .. }, Some(rot)) => {
+                self.disk.mend(rot);
+            }
+            (OpenError::Read { .. }, rot) if struck > 0 => self.rot = rot,
+            (_, _) => {
+                let what = format!("the log cannot be read: {error}");
+                return stage.court.refuse("decided once", what);
+            }
+        }
+        stage.tally.sight(Sight::StartRefused);
+        stage.note([22, u64::from(self.life), 0], || format!("core refuses to start: {error}"));
+        self.life += 1;
+        let wait = stage.chance.within(500, 50_000);
+        stage.after(wait, Event::CoordinatorStarts);
     }
 
     /// The log is read back and durable: the driver takes it up.
@@ -183,26 +223,40 @@ impl Coordinator {
                 Effect::Flush(position) => process.log.flush(position),
                 Effect::Call(call) => self.send(call, stage),
                 Effect::Reply { to, reply, proof } => self.reply(to, reply, proof, stage),
-                Effect::Lookup { gid } => {
-                    let (records, forgotten) = match process.log.history(&gid, &self.disk) {
-                        Ok(found) => found,
-                        Err(error) => return stage.court.refuse("decided once", error),
-                    };
-                    stage.tally.sight(Sight::LookedUp);
-                    let input = Box::new(Input::Found { gid, records, forgotten });
-                    let wait = stage.chance.within(0, 600);
-                    stage.after(wait, Event::LookedUp { life: self.life, input });
-                }
+                Effect::Lookup { gid } => self.look_up(gid, stage),
                 Effect::Wake(instant) => {
                     process.setting += 1;
                     process.alarm = Some(instant);
-                    let at_us = stage.clock.when_us(instant).max(stage.now_us);
+                    let mut at_us = stage.clock.when_us(instant).max(stage.now_us);
+                    if stage.strikes(Fault::AlarmLate, Struck::Everybody) {
+                        at_us += stage.chance.within(1_000, 50_000);
+                    }
                     let (life, setting) = (self.life, process.setting);
                     stage.after(at_us - stage.now_us, Event::Alarm { life, setting });
                 }
             }
         }
         self.pump(stage);
+    }
+
+    /// Asks the store; what it knows comes a little later.
+    fn look_up(&mut self, gid: Gid, stage: &mut Stage) {
+        let Some(process) = &self.process else { return };
+        let disk = Flawed::new(&self.disk, stage.luck());
+        let found = process.log.history(&gid, &disk);
+        let struck = disk.struck();
+        let input = match found {
+            Ok(Lookup { records, forgotten }) => Input::Found { gid, records, forgotten },
+            Err(_) if struck > 0 => {
+                stage.tally.sight(Sight::LookupFailed);
+                Input::Unreadable { gid }
+            }
+            Err(error) => return stage.court.refuse("decided once", error.to_string()),
+        };
+        stage.tally.sight(Sight::LookedUp);
+        let slow = stage.strikes(Fault::LookupSlow, Struck::Everybody);
+        let wait = stage.chance.within(0, if slow { 100_000 } else { 600 });
+        stage.after(wait, Event::LookedUp { life: self.life, input: Box::new(input) });
     }
 
     fn send(&mut self, call: Call, stage: &mut Stage) {
@@ -285,7 +339,8 @@ impl Coordinator {
         let Some(process) = &mut self.process else { return };
         let Some(op) = process.under_way.take() else { return };
         let through = process.log.appended();
-        let result = self.disk.carry_out(&op, through, &mut stage.luck());
+        let room = if stage.now_us < self.full_until_us { Room::None } else { Room::Ample };
+        let result = self.disk.carry_out_in(room, (&op, through), &mut stage.luck());
         stage.note([14, through.0, u64::from(result.is_ok())], || {
             format!("disk {op}: {result:?}, platter {}", self.disk.platter().0)
         });
@@ -312,6 +367,9 @@ impl Coordinator {
         let serves = self.process.as_ref().is_some_and(|process| process.driver.is_some());
         if !serves || is_too_late(asked, stage) {
             return;
+        }
+        if is_forged(asked, &self.key) {
+            return stage.tally.sight(Sight::ForgeryRefused);
         }
         self.requests += 1;
         let id = RequestId(self.requests);
@@ -404,6 +462,10 @@ impl Coordinator {
             self.step(Input::Drain, stage);
             let wait = stage.chance.within(1_000, 200_000);
             stage.after(wait, Event::CoordinatorStops { life: self.life });
+        } else if stage.strikes(Fault::DiskFull, Struck::Everybody) {
+            let wait = stage.chance.within(5_000, 400_000);
+            stage.note([23, wait, 0], || format!("world disk is full for {wait} us"));
+            self.full_until_us = stage.now_us + wait;
         } else if stage.strikes(Fault::CoordinatorPaused, Struck::Everybody) {
             let pause = stage.chance.within(1_000, 300_000);
             stage.note([17, pause, 0], || format!("world core stands still for {pause} us"));
@@ -439,6 +501,10 @@ impl Coordinator {
     pub fn heal(&mut self, stage: &mut Stage) {
         debug_assert_ne!(stage.season, Season::Faults, "it is healed with the world");
         self.paused_until_us = 0;
+        self.full_until_us = 0;
+        if let Some(rot) = self.rot.take() {
+            self.disk.mend(rot);
+        }
     }
 
     /// What its log is called.
@@ -457,7 +523,9 @@ impl Coordinator {
             in_flight: (gauges.calls + gauges.queued) as u64,
             waiters: (gauges.waiters + process.asked.len()) as u64,
             held: (gauges.held + gauges.lookups) as u64,
-            rows: Vec::new(),
+            timers: gauges.timers as u64,
+            entries: gauges.entries as u64,
+            ..Remains::default()
         }
     }
 }
@@ -471,58 +539,6 @@ impl Process {
         sights::of_draft(&draft, &self.in_flight, &stage.court.ledger, &mut stage.tally);
         stage.hear(&Evidence::Appended(&draft));
         self.log.append(draft);
-    }
-}
-
-/// What the edge does: it issues gids.
-fn at_the_edge(asked: &Rc<Asked>, stage: &mut Stage) -> Rc<Asked> {
-    let source = match &asked.request {
-        Request::Begin(begin) => begin.source,
-        Request::Submit(submit) => submit.source,
-        Request::Register(_)
-        | Request::Commit(_)
-        | Request::Abort(_)
-        | Request::Get { .. }
-        | Request::Calls { .. }
-        | Request::Operate(_) => GidSource::Client,
-    };
-    if source == GidSource::Client {
-        return asked.clone();
-    }
-    let mut asked = Asked::clone(asked);
-    match &mut asked.request {
-        Request::Begin(begin) => begin.gid = issued(stage.chance.bits()),
-        Request::Submit(submit) => submit.gid = issued(stage.chance.bits()),
-        Request::Register(_)
-        | Request::Commit(_)
-        | Request::Abort(_)
-        | Request::Get { .. }
-        | Request::Calls { .. }
-        | Request::Operate(_) => {}
-    }
-    Rc::new(asked)
-}
-
-/// How long after the healing old requests still arrive.
-const LATE_US: u64 = 1_000_000;
-
-/// Once the world is healed, nothing begins, and after a while nothing old arrives.
-fn is_too_late(asked: &Asked, stage: &Stage) -> bool {
-    let since_us = match stage.season {
-        Season::Faults => return false,
-        Season::Healed { since_us } => since_us,
-    };
-    match &asked.request {
-        Request::Begin(_) | Request::Submit(_) => true,
-        Request::Register(_)
-        | Request::Commit(_)
-        | Request::Abort(_)
-        | Request::Get { .. }
-        | Request::Calls { .. }
-        | Request::Operate(_) => {
-            let is_old = stage.now_us > since_us + LATE_US;
-            is_old && asked.client != AUDITOR && asked.client != OPERATOR
-        }
     }
 }
 
@@ -546,11 +562,18 @@ fn duration_us(op: &DiskOp, stage: &mut Stage) -> u64 {
         DiskOp::Sync { .. } | DiskOp::SyncFolder => {
             match stage.strikes(Fault::SyncSlow, Struck::Everybody) {
                 true => stage.chance.within(2_000, 120_000),
-                false => stage.chance.within(80, 600),
+                false => stage.chance.within(80, 600) + stall_us(stage),
             }
         }
         DiskOp::Create { .. } | DiskOp::Write { .. } | DiskOp::Unlink { .. } => {
             stage.chance.within(10, 60)
         }
+    }
+}
+
+fn stall_us(stage: &mut Stage) -> u64 {
+    match stage.strikes(Fault::DiskStalled, Struck::Everybody) {
+        true => stage.chance.within(200_000, 1_000_000),
+        false => 0,
     }
 }

@@ -5,6 +5,7 @@ use crate::cells::Census;
 use crate::chance::Chance;
 use crate::odds::{Luck, Odds};
 use crate::tally::{Fault, Tally};
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use wholly_core::ids::Position;
@@ -23,6 +24,25 @@ pub struct SimDisk {
     awaited: VecDeque<Awaited>,
     /// Everything up to here is on the platter.
     platter: Position,
+    /// The last write that is known to be there: nothing behind it can prove that it was.
+    last: Option<Awaited>,
+}
+
+/// A bit that is not as it was written.
+#[derive(Clone, Copy, Debug)]
+pub struct Rot {
+    segment: Segment,
+    byte: usize,
+    mask: u8,
+}
+
+/// Whether there is room for more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    /// There is.
+    Ample,
+    /// There is none.
+    None,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -143,7 +163,7 @@ impl SimDisk {
                 if failed {
                     let part = luck.chance.below(bytes.len() as u64) as usize;
                     file.write(offset, &bytes[..part]);
-                    return Err(io::ErrorKind::StorageFull.into());
+                    return Err(io::Error::other("input/output error"));
                 }
                 file.write(offset, bytes);
                 // What stands at the very beginning is the file's own header.
@@ -181,6 +201,33 @@ impl SimDisk {
                 self.awaited.retain(|awaited| awaited.segment != *segment);
                 Ok(())
             }
+        }
+    }
+
+    /// Does what is asked if that takes no more room than was taken before.
+    pub fn carry_out_in(
+        &mut self,
+        room: Room,
+        (op, through): (&DiskOp, Position),
+        luck: &mut Luck<'_>,
+    ) -> io::Result<()> {
+        let full = || io::ErrorKind::StorageFull.into();
+        match (room, op) {
+            (Room::None, DiskOp::Create { .. }) => Err(full()),
+            (Room::None, DiskOp::Write { segment, offset, bytes }) => {
+                let file = self.files.get_mut(segment).ok_or(io::ErrorKind::NotFound)?;
+                let offset = usize::try_from(*offset).expect("simulated files are small");
+                let fits = file.cache.len().saturating_sub(offset).min(bytes.len());
+                match fits == bytes.len() {
+                    true => self.carry_out(op, through, luck),
+                    false => {
+                        file.write(offset, &bytes[..fits]);
+                        Err(full())
+                    }
+                }
+            }
+            (Room::None, DiskOp::Sync { .. } | DiskOp::SyncFolder | DiskOp::Unlink { .. })
+            | (Room::Ample, _) => self.carry_out(op, through, luck),
         }
     }
 
@@ -251,7 +298,7 @@ impl SimDisk {
                 return;
             }
             self.platter = self.platter.max(awaited.through);
-            self.awaited.pop_front();
+            self.last = self.awaited.pop_front();
         }
     }
 
@@ -284,7 +331,7 @@ impl SimDisk {
             self.files.retain(|_, file| file.named);
         }
         for (segment, mut file) in std::mem::take(&mut self.removed) {
-            if luck.chance.below(2) == 0 {
+            if luck.strikes(Fault::NameBack) {
                 file.lose_power(leaves, luck.chance);
                 self.files.entry(segment).or_insert(file);
             }
@@ -293,6 +340,40 @@ impl SimDisk {
             file.named = true;
         }
         self.awaited.clear();
+    }
+
+    /// A bit flips on the platter, anywhere but in the last batch that is there: of that one nobody
+    /// can tell a damaged copy from a write that was torn.
+    pub fn rot(&mut self, chance: &mut Chance) -> Option<Rot> {
+        let place = chance.below(self.files.len() as u64) as usize;
+        let (segment, file) = self.files.iter_mut().nth(place)?;
+        let length = file.platter.len().min(file.cache.len());
+        let byte = (0..4).map(|_| chance.below(length as u64) as usize);
+        // Most of a file may be zeros that nobody reads.
+        let byte =
+            byte.reduce(|one, two| if file.platter.get(one) == Some(&0) { two } else { one });
+        let byte = byte.filter(|byte| *byte < length && !file.dirty[byte / SECTOR_BYTES])?;
+        let last = self.last.as_ref().filter(|last| last.segment == *segment);
+        if last.is_some_and(|last| (last.offset..last.offset + last.length).contains(&byte)) {
+            return None;
+        }
+        let rot = Rot { segment: *segment, byte, mask: 1 << chance.below(8) };
+        self.flip(rot);
+        Some(rot)
+    }
+
+    /// Somebody has put the bit right.
+    pub fn mend(&mut self, rot: Rot) {
+        self.flip(rot);
+    }
+
+    fn flip(&mut self, rot: Rot) {
+        let Some(file) = self.files.get_mut(&rot.segment) else { return };
+        for bytes in [&mut file.cache, &mut file.platter] {
+            if let Some(byte) = bytes.get_mut(rot.byte) {
+                *byte ^= rot.mask;
+            }
+        }
     }
 
     /// Whether a loss of power at this moment would change nothing.
@@ -327,6 +408,49 @@ impl Disk for SimDisk {
         let start = usize::try_from(offset).unwrap_or(usize::MAX).min(file.cache.len());
         let end = start.saturating_add(length).min(file.cache.len());
         Ok(file.cache[start..end].to_vec())
+    }
+}
+
+/// A disk as it is read: some readings fail, some come with a flipped bit, never twice the same.
+pub struct Flawed<'a> {
+    disk: &'a SimDisk,
+    luck: RefCell<Luck<'a>>,
+    /// The first bit to flip; each time the next one.
+    first: u64,
+    struck: Cell<u64>,
+}
+
+impl<'a> Flawed<'a> {
+    /// A disk that is about to be read.
+    pub fn new(disk: &'a SimDisk, luck: Luck<'a>) -> Self {
+        let first = luck.chance.bits() >> 32;
+        Flawed { disk, luck: RefCell::new(luck), first, struck: Cell::new(0) }
+    }
+
+    /// How many readings were wrong.
+    pub fn struck(&self) -> u64 {
+        self.struck.get()
+    }
+}
+
+impl Disk for Flawed<'_> {
+    fn list(&self) -> io::Result<Vec<(Segment, u64)>> {
+        self.disk.list()
+    }
+
+    fn read(&self, segment: Segment, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = self.disk.read(segment, offset, length)?;
+        let mut luck = self.luck.borrow_mut();
+        if luck.strikes(Fault::ReadFailed) {
+            self.struck.set(self.struck.get() + 1);
+            return Err(io::Error::other("input/output error"));
+        }
+        if !bytes.is_empty() && luck.strikes(Fault::ReadFlipped) {
+            let bit = (self.first + self.struck.get()) as usize % (bytes.len() * 8);
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            self.struck.set(self.struck.get() + 1);
+        }
+        Ok(bytes)
     }
 }
 

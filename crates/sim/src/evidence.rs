@@ -112,6 +112,12 @@ pub struct Remains {
     pub waiters: u64,
     /// Effects held back.
     pub held: u64,
+    /// Timers set.
+    pub timers: u64,
+    /// Entries by which transactions would be found.
+    pub entries: u64,
+    /// How far the mark is behind what it should say, if it is.
+    pub mark_late_ms: u64,
     /// Barrier rows, by participant, once those that may be cleared are.
     pub rows: Vec<Rows>,
 }

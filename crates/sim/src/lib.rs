@@ -7,6 +7,7 @@
 //! (what is promised), `tally`, `cells`, `trace`, `report` (what is told).
 
 pub mod agenda;
+mod answers;
 pub mod cells;
 pub mod chance;
 pub mod checkers;
@@ -14,6 +15,7 @@ pub mod client;
 pub mod clock;
 pub mod coordinator;
 pub mod disk;
+mod edge;
 pub mod evidence;
 pub mod log;
 pub mod model;
@@ -30,6 +32,7 @@ mod sights;
 pub mod tally;
 pub mod trace;
 mod watch;
+mod weather;
 pub mod wishes;
 pub mod workloads;
 pub mod world;

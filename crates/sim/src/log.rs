@@ -6,10 +6,9 @@ use std::io;
 use wholly_core::effect::Draft;
 use wholly_core::ids::{Gid, Position};
 use wholly_core::input::Loaded;
-use wholly_core::record::Record;
 use wholly_core::time::Timestamp;
-use wholly_store::contract::Completion;
-use wholly_store::disk::DiskOp;
+use wholly_store::contract::{Completion, Lookup, ReadError};
+use wholly_store::disk::{Disk, DiskOp};
 use wholly_store::embedded::{Committer, OpenError, Options, Recovery, SharedIndex, lookup};
 
 /// A log, being read back or in use.
@@ -61,7 +60,7 @@ fn options(space: Space, salt: u64) -> Options {
 
 impl Log {
     /// Reads back what a disk holds; what must be written again is asked for as operations.
-    pub fn recover(disk: &SimDisk, space: Space, salt: u64) -> Result<Log, OpenError> {
+    pub fn recover(disk: &dyn Disk, space: Space, salt: u64) -> Result<Log, OpenError> {
         let recovery = Recovery::read(disk, options(space, salt))?;
         Ok(Log { state: State::Reading(Box::new(recovery)) })
     }
@@ -153,13 +152,12 @@ impl Log {
     }
 
     /// What is durable of a transaction, and the highest begun ever forgotten.
-    pub fn history(&self, gid: &Gid, disk: &SimDisk) -> Result<(Vec<Record>, Timestamp), String> {
+    pub fn history(&self, gid: &Gid, disk: &dyn Disk) -> Result<Lookup, ReadError> {
         match &self.state {
-            State::Used { index, .. } => {
-                let found = lookup(disk, index, gid).map_err(|error| error.to_string())?;
-                Ok((found.records, found.forgotten))
+            State::Used { index, .. } => lookup(disk, index, gid),
+            State::Reading(_) | State::Broken => {
+                Ok(Lookup { records: Vec::new(), forgotten: Timestamp(0) })
             }
-            State::Reading(_) | State::Broken => Ok((Vec::new(), Timestamp(0))),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Network: it drops, doubles, delays, reorders, and brings back messages of long ago.
 
 use crate::agenda::Event;
+use crate::answers::{self, unknown};
 use crate::cells::Struck;
 use crate::chance::Chance;
 use crate::client::{Asked, gid_of};
@@ -61,10 +62,26 @@ pub enum Sender {
 pub struct Network {
     letters: Vec<Rc<Letter>>,
     requests: Vec<Rc<Asked>>,
-    /// Per participant: cut off until.
-    cut_until_us: Vec<u64>,
-    /// Per participant: heard nothing of until.
-    mute_until_us: Vec<u64>,
+    /// Per participant: neither reached nor heard of.
+    cut: Vec<Cut>,
+    /// Per participant: heard nothing of.
+    mute: Vec<Cut>,
+    /// Between clients and coordinator.
+    clients: Cut,
+}
+
+/// A link that is down until then, or comes and goes.
+#[derive(Clone, Copy, Debug, Default)]
+struct Cut {
+    until_us: u64,
+    period_us: Option<u64>,
+}
+
+impl Cut {
+    fn holds(self, now_us: u64) -> bool {
+        let down = self.period_us.is_none_or(|period| (now_us / period).is_multiple_of(2));
+        now_us < self.until_us && down
+    }
 }
 
 impl Network {
@@ -73,25 +90,37 @@ impl Network {
         Network {
             letters: Vec::new(),
             requests: Vec::new(),
-            cut_until_us: vec![0; participants],
-            mute_until_us: vec![0; participants],
+            cut: vec![Cut::default(); participants],
+            mute: vec![Cut::default(); participants],
+            clients: Cut::default(),
         }
     }
 
     /// Cuts a participant off, both ways.
     pub fn cut(&mut self, participant: usize, until_us: u64) {
-        self.cut_until_us[participant] = until_us;
+        self.cut[participant] = Cut { until_us, period_us: None };
+    }
+
+    /// Cuts a participant off and lets it through, in turn.
+    pub fn flap(&mut self, participant: usize, until_us: u64, period_us: u64) {
+        self.cut[participant] = Cut { until_us, period_us: Some(period_us) };
+    }
+
+    /// Cuts clients off from the coordinator.
+    pub fn cut_clients(&mut self, until_us: u64) {
+        self.clients = Cut { until_us, period_us: None };
     }
 
     /// Lets calls through to a participant, but not its answers.
     pub fn mute(&mut self, participant: usize, until_us: u64) {
-        self.mute_until_us[participant] = until_us;
+        self.mute[participant] = Cut { until_us, period_us: None };
     }
 
     /// Ends every partition.
     pub fn heal(&mut self) {
-        self.cut_until_us.fill(0);
-        self.mute_until_us.fill(0);
+        self.cut.fill(Cut::default());
+        self.mute.fill(Cut::default());
+        self.clients = Cut::default();
     }
 }
 
@@ -131,24 +160,66 @@ impl Stage {
             let wait = if self.chance.below(2) == 0 { self.hop_us() } else { self.late_us() };
             self.after(wait, Event::CallArrives(letter.clone()));
         }
-        if self.now_us < self.network.cut_until_us[letter.to]
+        if self.network.cut[letter.to].holds(self.now_us)
             || self.strikes(Fault::CallDropped, Struck::One(&letter.gid))
         {
             return;
+        }
+        if let Some(answer) = self.stops_short(&letter) {
+            let wait = self.hop_us();
+            return self.hand_back(&letter, answer, wait);
         }
         let late = self.strikes(Fault::CallDelayed, Struck::One(&letter.gid));
         let wait = if late { self.late_us() } else { self.hop_us() };
         self.after(wait, Event::CallArrives(letter));
     }
 
+    /// What the sender hears of a call that never arrives.
+    fn stops_short(&mut self, letter: &Letter) -> Option<Answer> {
+        let struck = Struck::One(&letter.gid);
+        if self.strikes(Fault::CallReset, struck) {
+            return Some(unknown("connection reset while the call was sent"));
+        }
+        self.strikes(Fault::ProxyAnswered, struck)
+            .then(|| answers::of_proxy(letter, &mut self.chance))
+    }
+
     /// Sends a participant's answer back.
     pub fn send_answer(&mut self, letter: &Letter, answer: Answer) {
-        let cut = self.network.cut_until_us[letter.to].max(self.network.mute_until_us[letter.to]);
-        if self.now_us < cut || self.strikes(Fault::AnswerLost, Struck::One(&letter.gid)) {
+        let Network { cut, mute, .. } = &self.network;
+        let down = cut[letter.to].holds(self.now_us) || mute[letter.to].holds(self.now_us);
+        if down || self.strikes(Fault::AnswerLost, Struck::One(&letter.gid)) {
             return;
         }
+        let answer = self.as_it_arrives(letter, answer);
         let late = self.strikes(Fault::AnswerDelayed, Struck::One(&letter.gid));
         let wait = if late { self.late_us() } else { self.hop_us() };
+        self.hand_back(letter, answer, wait);
+    }
+
+    /// What becomes of an answer on its way.
+    fn as_it_arrives(&mut self, letter: &Letter, answer: Answer) -> Answer {
+        let struck = Struck::One(&letter.gid);
+        if self.strikes(Fault::AnswerReset, struck) {
+            return unknown("connection reset while the answer was read");
+        }
+        if self.strikes(Fault::AnswerTooLong, struck) {
+            return unknown("the answer is longer than replies may be");
+        }
+        if self.strikes(Fault::AnswerGarbled, struck) {
+            return answers::garbled(letter, &answer, &mut self.chance);
+        }
+        if self.strikes(Fault::AnswerContradicted, struck) {
+            return answers::contradicted(letter, &answer, &mut self.chance);
+        }
+        if self.strikes(Fault::AnswerMisaddressed, struck) {
+            let place = self.chance.below(self.network.letters.len() as u64) as usize;
+            return answers::misaddressed(letter, &self.network.letters[place], &answer);
+        }
+        answer
+    }
+
+    fn hand_back(&mut self, letter: &Letter, answer: Answer, wait_us: u64) {
         let event = match letter.from {
             Sender::Coordinator { life, call } => {
                 Event::Answered { life, call, answer: Box::new(answer) }
@@ -157,7 +228,7 @@ impl Stage {
                 Event::ClientAnswered { client, token, answer: Box::new(answer) }
             }
         };
-        self.after(wait, event);
+        self.after(wait_us, event);
     }
 
     /// Sends a request to the coordinator.
@@ -175,8 +246,14 @@ impl Stage {
             let wait = if self.chance.below(2) == 0 { self.hop_us() } else { self.late_us() };
             self.after(wait, Event::RequestArrives(asked.clone()));
         }
-        if self.strikes(Fault::RequestDropped, Struck::of(gid_of(&asked.request))) {
+        if self.network.clients.holds(self.now_us)
+            || self.strikes(Fault::RequestDropped, Struck::of(gid_of(&asked.request)))
+        {
             return;
+        }
+        if self.strikes(Fault::RequestReset, Struck::of(gid_of(&asked.request))) {
+            let (wait, client, ask) = (self.hop_us(), asked.client, asked.ask);
+            return self.after(wait, Event::ClientSilence { client, ask });
         }
         let late = self.strikes(Fault::RequestDelayed, Struck::of(gid_of(&asked.request)));
         let wait = if late { self.late_us() } else { self.hop_us() };
@@ -185,12 +262,19 @@ impl Stage {
 
     /// Sends a reply to a client.
     pub fn send_reply(&mut self, asked: &Asked, reply: Result<Response, Rejection>) {
-        if self.strikes(Fault::ReplyLost, Struck::of(gid_of(&asked.request))) {
+        if self.network.clients.holds(self.now_us)
+            || self.strikes(Fault::ReplyLost, Struck::of(gid_of(&asked.request)))
+        {
             return;
+        }
+        let (client, ask) = (asked.client, asked.ask);
+        if self.strikes(Fault::ReplyReset, Struck::of(gid_of(&asked.request))) {
+            let wait = self.hop_us();
+            return self.after(wait, Event::ClientSilence { client, ask });
         }
         let late = self.strikes(Fault::ReplyDelayed, Struck::of(gid_of(&asked.request)));
         let wait = if late { self.late_us() } else { self.hop_us() };
-        let Asked { client, ask, asked_us, .. } = *asked;
+        let asked_us = asked.asked_us;
         self.after(wait, Event::ReplyArrives { client, ask, asked_us, reply: Box::new(reply) });
     }
 }

@@ -72,36 +72,63 @@ impl Odds {
 /// The declared budget: never more often than this.
 fn ppm_max(fault: Fault) -> Ppm {
     match fault {
-        Fault::CallDuplicated | Fault::RequestDuplicated => 200_000,
+        Fault::CallDuplicated | Fault::RequestDuplicated => 250_000,
         Fault::CallDropped
         | Fault::CallDelayed
+        | Fault::CallReset
         | Fault::AnswerLost
+        | Fault::AnswerReset
         | Fault::AnswerDelayed
         | Fault::RequestDropped
+        | Fault::RequestReset
         | Fault::RequestDelayed
         | Fault::ReplyLost
+        | Fault::ReplyReset
         | Fault::ReplyDelayed
-        | Fault::Working => 100_000,
-        Fault::FailedBefore | Fault::FailedAfter | Fault::WorkSlow => 60_000,
-        Fault::CallReplayed | Fault::RequestReplayed => 40_000,
-        Fault::Refused => 200_000,
-        Fault::RefusedNotKept => 50_000,
+        | Fault::Working
+        | Fault::WaitCancelled => 100_000,
+        Fault::AnswerGarbled
+        | Fault::AnswerMisaddressed
+        | Fault::AnswerContradicted
+        | Fault::AnswerTooLong
+        | Fault::ProxyAnswered => 60_000,
+        Fault::FailedBefore | Fault::FailedAfter | Fault::WorkSlow | Fault::RolledBack => 60_000,
+        Fault::CallReplayed | Fault::RequestReplayed => 80_000,
+        Fault::HalfOpen => 500_000,
+        Fault::Refused => 120_000,
+        Fault::RefusedNotKept => 40_000,
         Fault::RefusedWrongly => 20_000,
-        Fault::ClientCrashed => 60_000,
+        Fault::ClientCrashed => 20_000,
+        Fault::MindChanged | Fault::CommitAndAbort => 60_000,
+        // Once a visit of a stranger.
+        Fault::CapabilityForged | Fault::CapabilityOld | Fault::RegisteredBesides => 600_000,
+        Fault::AbortRaced => 150_000,
+        // Once a round.
+        Fault::OperatorMeddled => 50_000,
+        // Brought about by who comes, not by chance.
+        Fault::Resubmitted | Fault::GidContested | Fault::TwoInitiators | Fault::KeyReused => 0,
         // Once a tick.
-        Fault::Partitioned | Fault::PartitionedOneWay => 8_000,
+        Fault::Partitioned | Fault::PartitionedOneWay | Fault::PartitionFlapping => 6_000,
+        Fault::ClientsCutOff | Fault::ParticipantPaused | Fault::Overloaded => 8_000,
+        Fault::DatabaseRestarted | Fault::ParticipantCrashed => 15_000,
+        Fault::ClockForward | Fault::ClockBack => 10_000,
+        Fault::ClockDrifting | Fault::ClockFrozen => 8_000,
+        Fault::CoordinatorPaused | Fault::CoordinatorDrained | Fault::DiskFull => 4_000,
         // And once a disk operation.
         Fault::CoordinatorKilled | Fault::PowerLost => 6_000,
-        Fault::CoordinatorPaused | Fault::CoordinatorDrained => 4_000,
-        Fault::ClockForward | Fault::ClockBack => 10_000,
-        Fault::ParticipantCrashed => 15_000,
         // Once a write or sync.
         Fault::SyncFailed => 2_000,
-        Fault::WriteFailed => 1_000,
+        Fault::WriteFailed | Fault::DiskStalled => 1_000,
         Fault::SyncSlow => 30_000,
+        // Once a reading, a look-up, a setting of the alarm.
+        Fault::ReadFlipped => 150_000,
+        Fault::ReadFailed => 20_000,
+        Fault::LookupSlow | Fault::AlarmLate => 30_000,
+        // Once a start.
+        Fault::BitRotten => 150_000,
         // Once a loss of power.
         Fault::SectorsReordered => 900_000,
         Fault::WriteTorn => 900_000,
-        Fault::NameLost => 700_000,
+        Fault::NameLost | Fault::NameBack => 700_000,
     }
 }

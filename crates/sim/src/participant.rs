@@ -2,6 +2,7 @@
 //! together; what is in hand is lost when it dies.
 
 use crate::agenda::Event;
+use crate::answers::unknown;
 use crate::cells::Struck;
 use crate::evidence::{Closed, Evidence, Rows, Took};
 use crate::mutants::{Bug, is_on};
@@ -31,8 +32,22 @@ pub struct Participant {
     number: usize,
     keeps: Keeps,
     barrier: Barrier,
-    life: u32,
+    /// Of its process and of its connections to its database: work of another one is lost.
+    life: Life,
     up: bool,
+    /// It stands still.
+    paused_until_us: u64,
+    /// It has no room.
+    full_until_us: u64,
+    /// It has no connection to its database.
+    pool_gone_until_us: u64,
+}
+
+/// Which life of a process, and which of its database.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Life {
+    process: u32,
+    database: u32,
 }
 
 /// What goes on inside a participant.
@@ -51,13 +66,50 @@ pub enum Work {
 impl Participant {
     /// A service with empty books.
     pub fn new(number: usize, keeps: Keeps) -> Self {
-        Participant { number, keeps, barrier: Barrier::default(), life: 0, up: true }
+        Participant {
+            number,
+            keeps,
+            barrier: Barrier::default(),
+            life: Life::default(),
+            up: true,
+            paused_until_us: 0,
+            full_until_us: 0,
+            pool_gone_until_us: 0,
+        }
     }
 
     /// Its process dies, with everything in hand.
     pub fn crash(&mut self) {
-        self.life += 1;
+        self.life.process += 1;
         self.up = false;
+        self.paused_until_us = 0;
+    }
+
+    /// It stands still until then.
+    pub fn pause(&mut self, until_us: u64) {
+        self.paused_until_us = until_us;
+    }
+
+    /// Until when it stands still.
+    pub fn paused_until_us(&self) -> u64 {
+        self.paused_until_us
+    }
+
+    /// It has no room for any call until then.
+    pub fn fill(&mut self, until_us: u64) {
+        self.full_until_us = until_us;
+    }
+
+    /// Its database is started again: transactions in hand are gone, and until then so are
+    /// connections; rows stay.
+    pub fn restart_database(&mut self, until_us: u64) {
+        self.life.database += 1;
+        self.pool_gone_until_us = until_us;
+    }
+
+    /// Nothing is wrong with it from here on; what was lost stays lost.
+    pub fn heal(&mut self) {
+        (self.paused_until_us, self.full_until_us, self.pool_gone_until_us) = (0, 0, 0);
     }
 
     /// Its process is back, its database as it was.
@@ -83,7 +135,9 @@ impl Participant {
         };
         stage.note([3, self.number as u64, letter.op as u64], words);
         if !self.up {
-            stage.send_answer(letter, unknown("connection refused"));
+            if !stage.strikes(Fault::HalfOpen, Struck::One(&letter.gid)) {
+                stage.send_answer(letter, unknown("connection refused"));
+            }
             return;
         }
         if let Some(answer) = self.waves_off(letter, stage) {
@@ -114,6 +168,15 @@ impl Participant {
 
     /// Answers given without touching the database.
     fn waves_off(&self, letter: &Letter, stage: &mut Stage) -> Option<Answer> {
+        if stage.now_us < self.full_until_us {
+            return Some(match stage.chance.below(2) {
+                0 => Answer::Working,
+                _ => unknown("status 503"),
+            });
+        }
+        if stage.now_us < self.pool_gone_until_us {
+            return Some(unknown("no connection to the database"));
+        }
         if stage.strikes(Fault::FailedBefore, Struck::One(&letter.gid)) {
             return Some(unknown("internal error"));
         }
@@ -131,8 +194,16 @@ impl Participant {
     }
 
     /// Something in hand comes to its end.
-    pub fn work(&mut self, life: u32, letter: &Rc<Letter>, work: Work, stage: &mut Stage) {
-        if life != self.life {
+    pub fn work(&mut self, life: Life, letter: &Rc<Letter>, work: Work, stage: &mut Stage) {
+        if life.process != self.life.process {
+            return;
+        }
+        if life.database != self.life.database
+            || stage.strikes(Fault::RolledBack, Struck::One(&letter.gid))
+        {
+            if work != Work::CommitUnheard {
+                stage.send_answer(letter, unknown("the local transaction is lost"));
+            }
             return;
         }
         let answer = match work {
@@ -316,10 +387,6 @@ fn may_refuse(letter: &Letter, stage: &Stage) -> bool {
 
 fn code(text: &str) -> Code {
     Code::new(text).expect("codes of ours are names")
-}
-
-fn unknown(detail: &str) -> Answer {
-    Answer::Unknown { detail: Text::cut(detail) }
 }
 
 fn not_kept(why: &str) -> Answer {

@@ -32,12 +32,28 @@ counted! {
         CallDuplicated => "call duplicated",
         /// A call arrives late, perhaps after its timeout.
         CallDelayed => "call delayed",
+        /// A call breaks off while it is being sent: it had no effect, and the sender hears so.
+        CallReset => "call reset in its body",
         /// A call of long ago arrives again.
         CallReplayed => "call replayed",
         /// An answer of a participant is lost after its effect.
         AnswerLost => "answer lost after effect",
         /// An answer of a participant is late, perhaps after the timeout.
         AnswerDelayed => "answer delayed",
+        /// An answer breaks off in its body, after its effect.
+        AnswerReset => "answer reset in its body",
+        /// An answer comes with bytes that were changed.
+        AnswerGarbled => "answer garbled",
+        /// An answer comes that belongs to another call.
+        AnswerMisaddressed => "answer of another call",
+        /// An answer comes whose header and status say different things.
+        AnswerContradicted => "answer contradicts its status",
+        /// An answer comes that is longer than replies may be.
+        AnswerTooLong => "answer too long",
+        /// A proxy answers by itself, and the call never arrives.
+        ProxyAnswered => "proxy answered instead",
+        /// Nobody says that a participant is not there: its connection is half open.
+        HalfOpen => "connection half open",
         /// A request of a client never arrives.
         RequestDropped => "request dropped",
         /// A request of a client arrives twice.
@@ -50,10 +66,18 @@ counted! {
         ReplyLost => "reply lost",
         /// A reply to a client is late.
         ReplyDelayed => "reply delayed",
+        /// A request breaks off while it is being sent.
+        RequestReset => "request reset in its body",
+        /// A reply breaks off while it is being read.
+        ReplyReset => "reply reset in its body",
+        /// Clients cannot reach the coordinator.
+        ClientsCutOff => "clients cut off",
         /// A participant cannot be reached.
         Partitioned => "partition",
         /// A participant is reached, but what it says is not heard.
         PartitionedOneWay => "one-way partition",
+        /// A participant can be reached, and cannot, in turn.
+        PartitionFlapping => "flapping partition",
         /// The coordinator's process is killed; the page cache survives.
         CoordinatorKilled => "coordinator killed",
         /// The coordinator's machine loses power; the page cache is lost.
@@ -66,10 +90,26 @@ counted! {
         NameLost => "name lost",
         /// A sync fails.
         SyncFailed => "sync failed",
-        /// A write fails: the disk is full.
+        /// A removed file is back, for its folder was not synced.
+        NameBack => "removed name back",
+        /// A write fails, and is there in part.
         WriteFailed => "write failed",
+        /// There is no room on the disk for a while.
+        DiskFull => "disk full for a while",
         /// A sync takes long.
         SyncSlow => "sync slow",
+        /// The disk does nothing for a long while.
+        DiskStalled => "disk stalled",
+        /// A bit flips on its way from the disk.
+        ReadFlipped => "bit flipped on read",
+        /// A read fails.
+        ReadFailed => "read failed",
+        /// A bit of what was durable flips on the disk, and stays so until somebody mends it.
+        BitRotten => "bit rotten on the disk",
+        /// What the store knows of a gid comes late.
+        LookupSlow => "look-up slow",
+        /// The driver's alarm rings late.
+        AlarmLate => "alarm late",
         /// The coordinator stands still for a while.
         CoordinatorPaused => "coordinator paused",
         /// The coordinator is asked to stop, and stops a while later.
@@ -78,8 +118,20 @@ counted! {
         ClockForward => "clock forward",
         /// The wall clock jumps back.
         ClockBack => "clock back",
+        /// The wall clock runs too fast or too slowly for a while.
+        ClockDrifting => "clock drifts",
+        /// The wall clock stands still for a while.
+        ClockFrozen => "clock frozen",
         /// A participant's process dies with the work it had in hand.
         ParticipantCrashed => "participant crashed",
+        /// A participant's process stands still for a while.
+        ParticipantPaused => "participant paused",
+        /// A participant has no room for any call for a while.
+        Overloaded => "participant overloaded",
+        /// A participant's database is started again: what was in hand is lost, rows stay.
+        DatabaseRestarted => "participant's database restarted",
+        /// A local transaction is rolled back: a deadlock, a lock that was not had in time.
+        RolledBack => "local transaction rolled back",
         /// A client dies in the middle.
         ClientCrashed => "client crashed",
         /// The business refuses a try or an action.
@@ -96,6 +148,30 @@ counted! {
         FailedAfter => "failed after effect",
         /// A local transaction takes longer than the call's timeout.
         WorkSlow => "slower than the timeout",
+        /// A client closes its connection before its wait is over.
+        WaitCancelled => "wait cancelled",
+        /// A client that had no answer to its commit aborts instead.
+        MindChanged => "commit, then abort",
+        /// A client asks for commit and abort at once.
+        CommitAndAbort => "commit and abort at once",
+        /// A client aborts while steps run, the deadline nears or the end comes.
+        AbortRaced => "abort races the rest",
+        /// A client hands the same plan over once more.
+        Resubmitted => "plan submitted again",
+        /// Another client wants the gid for another plan or begin.
+        GidContested => "gid wanted by two",
+        /// A second process begins with the same key.
+        TwoInitiators => "two initiators with one key",
+        /// The same key comes with another body.
+        KeyReused => "key with another body",
+        /// A request shows a capability that nobody was given.
+        CapabilityForged => "capability forged",
+        /// A request shows the capability of another begin of its gid.
+        CapabilityOld => "capability of another begin",
+        /// Somebody further down registers a branch, perhaps after the decision.
+        RegisteredBesides => "registered by a stranger",
+        /// An operator parks or aborts what was going well.
+        OperatorMeddled => "operator meddled",
     }
 }
 
@@ -170,6 +246,12 @@ counted! {
         MixedModes => "modes mixed in one transaction",
         /// The coordinator started with transactions open.
         RestartWithOpen => "restart with open",
+        /// A start was refused, for the log could not be read as it was written.
+        StartRefused => "start refused",
+        /// A look-up failed, and its request was told so.
+        LookupFailed => "look-up failed",
+        /// The edge turned a forged capability away.
+        ForgeryRefused => "forgery refused",
         /// Recovery cut a tail.
         TailCut => "tail cut",
         /// Records that nobody had been told of were lost in a crash.

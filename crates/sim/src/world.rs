@@ -16,6 +16,7 @@ use crate::order::Order;
 use crate::participant::{Keeps, Participant};
 use crate::tally::{Fault, State, Tally};
 use crate::trace::Trace;
+use crate::weather;
 use crate::workloads;
 use std::rc::Rc;
 use wholly_core::ids::Gid;
@@ -28,6 +29,9 @@ pub const PARTICIPANTS: usize = 4;
 pub const OPERATOR: usize = 0;
 /// The number under which the auditor asks.
 pub const AUDITOR: usize = usize::MAX;
+
+/// How far the mark may be behind: it is written every second, by the clock of the mark before.
+const MARK_MS: u64 = 2_600;
 
 /// The two phases of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -278,6 +282,12 @@ impl World {
         if stage.now_us < paused_until_us && event.is_for_coordinator() {
             return stage.after(paused_until_us - stage.now_us, event);
         }
+        if let Some(number) = event.participant() {
+            let paused_until_us = self.participants[number].paused_until_us();
+            if stage.now_us < paused_until_us {
+                return stage.after(paused_until_us - stage.now_us, event);
+            }
+        }
         match event {
             Event::CallArrives(letter) => self.participants[letter.to].meet(&letter, stage),
             Event::Works { participant, life, letter, work } => {
@@ -352,33 +362,10 @@ impl World {
         self.coordinator.tick(&mut self.stage);
         let stage = &mut self.stage;
         for participant in &mut self.participants {
-            let number = participant.number();
             participant.clear_rows(stage);
-            if participant.is_up() && stage.strikes(Fault::ParticipantCrashed, Struck::Everybody) {
-                stage.note([8, 1, number as u64], || format!("world part {number} crashes"));
-                participant.crash();
-                let wait = stage.chance.within(500, 150_000);
-                stage.after(wait, Event::ParticipantStarts(number));
-            }
-            if stage.strikes(Fault::Partitioned, Struck::Everybody) {
-                let until = stage.now_us + stage.chance.within(5_000, 400_000);
-                stage.note([8, 2, number as u64], || format!("world part {number} cut off"));
-                stage.network.cut(number, until);
-            }
-            if stage.strikes(Fault::PartitionedOneWay, Struck::Everybody) {
-                let until = stage.now_us + stage.chance.within(5_000, 400_000);
-                stage.note([8, 3, number as u64], || format!("world part {number} mute"));
-                stage.network.mute(number, until);
-            }
+            weather::at(participant, stage);
         }
-        if stage.strikes(Fault::ClockForward, Struck::Everybody) {
-            let by = stage.clock.jump_forward(&mut stage.chance);
-            stage.note([8, 4, by.unsigned_abs()], || format!("world clock jumps {by} ms"));
-        }
-        if stage.strikes(Fault::ClockBack, Struck::Everybody) {
-            let by = stage.clock.jump_back(&mut stage.chance);
-            stage.note([8, 5, by.unsigned_abs()], || format!("world clock jumps {by} ms"));
-        }
+        weather::around_the_coordinator(stage);
     }
 
     /// Nothing breaks from here on, nobody asks for more, and the bound begins to run.
@@ -388,6 +375,8 @@ impl World {
         stage.odds.calm_down();
         stage.season = Season::Healed { since_us: stage.now_us };
         stage.network.heal();
+        stage.clock.heal(stage.now_us);
+        self.participants.iter_mut().for_each(Participant::heal);
         for seat in self.seats.iter_mut().skip(1) {
             seat.presence = Presence::Gone;
         }
@@ -403,17 +392,26 @@ impl World {
         stage.after((open_ms + bound_ms + before_ms) * 1_000, Event::Bound);
     }
 
-    /// Everything must have ended; the auditor asks how.
-    fn bound(&mut self) {
+    /// What is still there.
+    fn remains(&mut self) -> Remains {
+        let stage = &self.stage;
         let origin = self.coordinator.origin();
         let rows = self.participants.iter_mut().map(|one| one.rows_left(origin)).collect();
-        let remains = Remains { rows, ..self.coordinator.remains() };
+        let limit = stage.court.ledger.marks.last().map(|(_, mark)| mark.limit);
+        let said = limit.unwrap_or_default().plus_ms(stage.limits.retention_ms + MARK_MS);
+        let wall = stage.clock.read(stage.now_us).wall;
+        Remains { rows, mark_late_ms: wall.since_ms(said), ..self.coordinator.remains() }
+    }
+
+    /// Everything must have ended; the auditor asks how.
+    fn bound(&mut self) {
+        let remains = self.remains();
         self.stage.note([8, 7, remains.open], || format!("world bound is over: {remains:?}"));
         self.stage.hear(&Evidence::Over(remains));
         for gid in std::mem::take(&mut self.stage.gids) {
             let request = Request::Get { gid, wait: Wait::No };
             let asked_us = self.stage.now_us;
-            let asked = Asked { client: AUDITOR, ask: 0, asked_us, request };
+            let asked = Asked { client: AUDITOR, ask: 0, asked_us, request, shown: None };
             self.stage.after(0, Event::RequestArrives(Rc::new(asked)));
         }
         self.stage.after(2_000_000, Event::Close);

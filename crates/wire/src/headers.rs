@@ -137,6 +137,54 @@ impl AnswerHeader {
     }
 }
 
+/// What an answer must echo, of the call that it answers.
+#[derive(Clone, Copy, Debug)]
+pub struct Echo<'a> {
+    /// Of which transaction.
+    pub gid: &'a Gid,
+    /// Of which branch.
+    pub branch: &'a BranchId,
+    /// What the participant offers.
+    pub operation: &'a Operation,
+    /// What was asked of it.
+    pub op: Op,
+}
+
+impl Echo<'_> {
+    /// Reads the header of an answer with this status; an error says why it proves nothing. The
+    /// header must echo the call and agree with the status: a proxy's default page, or an answer
+    /// that belongs to another call, proves nothing.
+    pub fn judge(&self, status: u16, text: &str) -> Result<AnswerHeader, String> {
+        let answer = AnswerHeader::parse(text).map_err(|error| error.to_string())?;
+        let asked = &answer.asked;
+        if asked.gid != *self.gid
+            || asked.branch != *self.branch
+            || asked.operation != *self.operation
+            || asked.op != self.op
+        {
+            return Err(format!("header {ANSWER} answers another call: {text}"));
+        }
+        match answer.word.agrees(status) {
+            true => Ok(answer),
+            false => {
+                let word = answer.word.spell();
+                Err(format!("header {ANSWER} says {word}, but the status is {status}"))
+            }
+        }
+    }
+}
+
+impl AnswerWord {
+    /// Whether an answer with this word may have that HTTP status.
+    pub fn agrees(self, status: u16) -> bool {
+        match self {
+            AnswerWord::Done => (200..300).contains(&status),
+            AnswerWord::Refused => status == 409,
+            AnswerWord::Working => status == 425,
+        }
+    }
+}
+
 fn known_answers() -> String {
     AnswerWord::spellings()
 }

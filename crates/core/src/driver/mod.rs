@@ -145,6 +145,8 @@ pub struct Gauges {
     pub lookups: usize,
     /// Timers set.
     pub timers: usize,
+    /// Entries by which transactions are found: by gid, key, deadline, and position of their end.
+    pub entries: usize,
 }
 
 impl Driver {
@@ -249,6 +251,7 @@ impl Driver {
             held: self.held.len(),
             lookups: self.lookups.len(),
             timers: self.timers.queue.len(),
+            entries: self.gids.len() + self.keys.len() + self.deadlines.len() + self.ending.len(),
             ..Gauges::default()
         };
         for (_, slot) in &self.begun {

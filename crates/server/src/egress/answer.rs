@@ -8,9 +8,8 @@ use serde::de::IgnoredAny;
 use wholly_core::branch::{Answer, Kept, Refusal};
 use wholly_core::effect::Call;
 use wholly_core::ids::{Body, Code, Text};
-use wholly_wire::headers::{ANSWER, AnswerHeader, AnswerWord};
+use wholly_wire::headers::{ANSWER, AnswerWord, Echo};
 use wholly_wire::v1;
-use wholly_wire::words::Spelled;
 
 /// The code of a refusal that gives none.
 const CODE_DEFAULT: &str = "refused";
@@ -39,24 +38,8 @@ fn judge_wholly(call: &Call, rule: &Rule, seen: &Seen) -> Result<Answer, String>
         }
     };
     let text = header.to_str().map_err(|_| format!("header {ANSWER} is not ASCII"))?;
-    let answer = AnswerHeader::parse(text).map_err(|error| error.to_string())?;
-    let asked = &answer.asked;
-    if asked.gid != call.gid
-        || asked.branch != call.branch
-        || asked.operation != call.operation
-        || asked.op != call.op
-    {
-        return Err(format!("header {ANSWER} answers another call: {text}"));
-    }
-    let agrees = match answer.word {
-        AnswerWord::Done => status.is_success(),
-        AnswerWord::Refused => status == StatusCode::CONFLICT,
-        AnswerWord::Working => status == StatusCode::TOO_EARLY,
-    };
-    if !agrees {
-        let word = answer.word.spell();
-        return Err(format!("header {ANSWER} says {word}, but the status is {}", status.as_u16()));
-    }
+    let Call { gid, branch, operation, op, .. } = call;
+    let answer = Echo { gid, branch, operation, op: *op }.judge(status.as_u16(), text)?;
     let kept = keeps(rule, answer.kept);
     match answer.word {
         AnswerWord::Done if is_json(&seen.body) => {

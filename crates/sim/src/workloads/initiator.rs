@@ -1,8 +1,10 @@
 //! Initiator: begins, registers or calls, and decides; asks again after lost replies, and may die
 //! or change its mind anywhere.
 
+use crate::cells::Struck;
 use crate::chance::Chance;
 use crate::client::{Branch, Client, Desk, Heard, principal};
+use crate::tally::Fault;
 use wholly_core::branch::{Answer, BranchSpec, Caller, Direction, Kept, Mode, Op};
 use wholly_core::document::{Arrival, Document, Response, TryAnswer};
 use wholly_core::effect::Mark;
@@ -34,6 +36,8 @@ pub struct Script {
     pub ending: Ending,
     /// How long it may stay open.
     pub timeout_ms: Option<u64>,
+    /// The trouble it makes by coming at all, if somebody was there before.
+    pub rival: Option<Fault>,
 }
 
 /// Whether branches are registered one after another.
@@ -275,6 +279,10 @@ impl Initiator {
             wait: Self::wait(&mut desk.stage.chance),
             principal: principal(),
         };
+        if desk.stage.strikes(Fault::CommitAndAbort, Struck::One(&commit.gid)) {
+            let abort = self.abort_of(&commit.gid, begun, desk);
+            desk.ask(Request::Abort(abort), Self::patience_us(desk));
+        }
         self.ask(Purpose::Commit, Request::Commit(commit), desk);
     }
 
@@ -284,20 +292,21 @@ impl Initiator {
         if self.own_tries > TRIES_MAX {
             return self.look(desk);
         }
-        let refused = self.script.wishes.iter().zip(&self.progress);
-        let branch = refused
-            .filter(|(_, p)| **p == Progress::Refused)
-            .map(|(spec, _)| spec.id.clone())
-            .next();
-        let abort = Abort {
-            gid,
+        let abort = self.abort_of(&gid, begun, desk);
+        self.ask(Purpose::Abort, Request::Abort(abort), desk);
+    }
+
+    fn abort_of(&self, gid: &Gid, begun: Timestamp, desk: &mut Desk<'_>) -> Abort {
+        let mut known = self.script.wishes.iter().zip(&self.progress);
+        let refused = known.find(|(_, progress)| **progress == Progress::Refused);
+        Abort {
+            gid: gid.clone(),
             begun,
             reason: Text::cut("thought better of it"),
-            branch,
+            branch: refused.map(|(spec, _)| spec.id.clone()),
             wait: Self::wait(&mut desk.stage.chance),
             principal: principal(),
-        };
-        self.ask(Purpose::Abort, Request::Abort(abort), desk);
+        }
     }
 
     fn look(&mut self, desk: &mut Desk<'_>) {
@@ -451,6 +460,23 @@ impl Initiator {
         }
     }
 
+    /// No reply came.
+    fn unheard(&mut self, purpose: Purpose, desk: &mut Desk<'_>) {
+        let gid = self.begun.as_ref().map(|(gid, _)| gid);
+        match purpose {
+            Purpose::Commit if desk.stage.strikes(Fault::MindChanged, Struck::of(gid)) => {
+                self.abort(desk);
+            }
+            Purpose::Begin
+            | Purpose::Register(_)
+            | Purpose::Call(_)
+            | Purpose::Commit
+            | Purpose::Abort
+            | Purpose::Look
+            | Purpose::Pause(_) => self.again(purpose, desk),
+        }
+    }
+
     /// Dies; with a key, another process takes over from the beginning.
     fn dies(&mut self, desk: &mut Desk<'_>) -> bool {
         let begun = self.begun.as_ref().map(|(gid, _)| gid);
@@ -483,9 +509,14 @@ impl Client for Initiator {
             return;
         }
         match (heard, purpose) {
-            (Heard::Go, _) => self.begin(desk),
+            (Heard::Go, _) => {
+                if let Some(fault) = self.script.rival {
+                    desk.stage.counts(fault, Struck::of(self.script.gid.as_ref()));
+                }
+                self.begin(desk);
+            }
             (Heard::Reply { reply, .. }, Some(purpose)) => self.replied(purpose, reply, desk),
-            (Heard::Silence { .. }, Some(purpose)) => self.again(purpose, desk),
+            (Heard::Silence { .. }, Some(purpose)) => self.unheard(purpose, desk),
             (Heard::Answer { answer, .. }, Some(Purpose::Call(at))) => {
                 self.answered(at, answer, desk);
             }
@@ -534,6 +565,7 @@ pub fn script(gid: Option<Gid>, wishes: Vec<BranchSpec>, chance: &mut Chance) ->
             0 => Some(chance.within(50, 2_000)),
             _ => None,
         },
+        rival: None,
     }
 }
 

@@ -5,9 +5,11 @@ pub mod mixed;
 pub mod operator;
 pub mod rivals;
 pub mod saga;
+pub mod stranger;
 pub mod submitter;
 pub mod tcc;
 
+use self::stranger::Stranger;
 use crate::chance::Chance;
 use crate::client::Client;
 use crate::log::Space;
@@ -38,7 +40,15 @@ pub fn cast(number: u64, stage: &mut Stage) -> Cast {
     for (share, cast) in workloads {
         match drawn.checked_sub(*share) {
             Some(left) => drawn = left,
-            None => return cast(number, stage),
+            None => {
+                let mut cast = cast(number, stage);
+                if stage.chance.below(3) == 0 {
+                    let wait = stage.chance.within(0, 20_000);
+                    let visits = stage.chance.within(1, 6);
+                    cast.push((wait, Box::new(Stranger::new(visits))));
+                }
+                return cast;
+            }
         }
     }
     Vec::new()

@@ -1,6 +1,8 @@
 //! Operator: retries what is stuck, and sometimes parks or aborts what is not.
 
+use crate::cells::Struck;
 use crate::client::{Client, Desk, Heard, principal};
+use crate::tally::Fault;
 use wholly_core::branch::Resolution;
 use wholly_core::ids::{Gid, Text};
 use wholly_core::input::{Action, Operate, Request};
@@ -38,18 +40,15 @@ impl Operator {
             let gids = desk.stage.court.ledger.open().take(8).cloned().collect();
             desk.ask(Request::Calls { gids }, ROUND_US);
         }
-        let meddles = match desk.stage.season {
-            crate::world::Season::Faults => desk.stage.chance.below(40) == 0,
-            crate::world::Season::Healed { .. } => false,
-        };
         let cases = desk.stage.court.ledger.cases.len() as u64;
-        if !meddles || cases == 0 {
+        if cases == 0 || !desk.stage.draws(Fault::OperatorMeddled) {
             return;
         }
         let place = desk.stage.chance.below(cases) as usize;
         let case = desk.stage.court.ledger.cases.iter().nth(place);
         let Some((gid, _)) = case.filter(|(_, case)| case.ended.is_none()) else { return };
         let gid = gid.clone();
+        desk.stage.counts(Fault::OperatorMeddled, Struck::One(&gid));
         let action = match desk.stage.chance.below(2) {
             0 => Action::Park,
             _ => Action::Abort,

@@ -5,6 +5,7 @@ use super::initiator::{Ending, Initiator};
 use super::saga::plan;
 use super::submitter::Submitter;
 use super::tcc::{keyed, open, wishes};
+use crate::tally::Fault;
 use crate::world::Stage;
 use wholly_core::branch::Mode;
 use wholly_core::ids::Digest;
@@ -33,6 +34,7 @@ fn one_key(number: u64, wait: u64, stage: &mut Stage) -> Cast {
     (script.gid, script.key) = (Some(gid), Some((key, Digest([1; 32]))));
     let mut other = script.clone();
     other.ending = *stage.chance.pick(&[Ending::Commit, Ending::Abort]);
+    other.rival = Some(Fault::TwoInitiators);
     vec![(0, Box::new(Initiator::new(script))), (wait, Box::new(Initiator::new(other)))]
 }
 
@@ -44,6 +46,7 @@ fn one_key_two_bodies(number: u64, wait: u64, stage: &mut Stage) -> Cast {
     let mut other = script.clone();
     other.wishes = wishes("one key, two bodies", |_| Mode::Tcc, stage);
     other.declared = 0;
+    other.rival = Some(Fault::KeyReused);
     // With the same digest the second gets the same capability, and registers its own branches.
     let digest = stage.chance.within(1, 2) as u8;
     other.key = Some((key, Digest([digest; 32])));
@@ -60,6 +63,7 @@ fn one_gid(number: u64, wait: u64, stage: &mut Stage) -> Cast {
     (script.gid, script.key) = (Some(gid.clone()), None);
     let mut other = open("one gid", number, |_| Mode::Saga, stage);
     (other.gid, other.key) = (Some(gid), None);
+    other.rival = Some(Fault::GidContested);
     vec![(0, Box::new(Initiator::new(script))), (wait, Box::new(Initiator::new(other)))]
 }
 
@@ -71,6 +75,7 @@ fn two_plans(number: u64, wait: u64, stage: &mut Stage) -> Cast {
     for script in [&mut script, &mut other] {
         (script.gid, script.source) = (Some(gid.clone()), GidSource::Client);
     }
+    other.rival = Some(Fault::GidContested);
     vec![(0, Box::new(Submitter::new(script))), (wait, Box::new(Submitter::new(other)))]
 }
 
@@ -94,5 +99,6 @@ fn one_plan(number: u64, wait: u64, stage: &mut Stage) -> Cast {
     (script.gid, script.source) = (Some(gid), GidSource::Client);
     let mut other = script.clone();
     other.abort_after_us = Some(stage.chance.within(0, 20_000));
+    other.rival = Some(Fault::Resubmitted);
     vec![(0, Box::new(Submitter::new(script))), (wait, Box::new(Submitter::new(other)))]
 }

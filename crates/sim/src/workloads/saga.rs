@@ -43,6 +43,7 @@ pub(crate) fn plan(workload: &'static str, number: u64, stage: &mut Stage) -> Sc
             _ => None,
         },
         submits: if chance.below(5) == 0 { 2 } else { 1 },
+        rival: None,
     }
 }
 

@@ -1,6 +1,8 @@
 //! Submitter: hands a plan over, perhaps twice, perhaps aborts it, and asks how it ended.
 
+use crate::cells::Struck;
 use crate::client::{Client, Desk, Heard, principal};
+use crate::tally::Fault;
 use wholly_core::document::{Document, Response};
 use wholly_core::ids::{Digest, Gid, Text};
 use wholly_core::input::{Abort, GidSource, Request, Submit, Wait};
@@ -30,6 +32,8 @@ pub struct Script {
     pub abort_after_us: Option<u64>,
     /// How often it submits the same.
     pub submits: u32,
+    /// The trouble it makes by coming at all, if somebody was there before.
+    pub rival: Option<Fault>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,6 +123,7 @@ impl Submitter {
         }
         self.submitted += u32::from(purpose == Purpose::Submit);
         if self.submitted < self.script.submits && self.script.source == GidSource::Client {
+            desk.stage.counts(Fault::Resubmitted, Struck::One(&document.gid));
             return self.pause(Purpose::Submit, desk);
         }
         match document.state {
@@ -165,6 +170,9 @@ impl Client for Submitter {
     fn hear(&mut self, heard: Heard, desk: &mut Desk<'_>) {
         match heard {
             Heard::Go => {
+                if let Some(fault) = self.script.rival {
+                    desk.stage.counts(fault, Struck::of(self.script.gid.as_ref()));
+                }
                 if let Some(wait) = self.script.abort_after_us {
                     let token = desk.timer(wait);
                     self.timers.push((token, Purpose::Abort));
@@ -194,6 +202,11 @@ impl Client for Submitter {
             }
             Heard::Timer { token } => match take(&mut self.timers, token) {
                 Some(Purpose::Abort) if self.begun.is_none() => self.pause(Purpose::Abort, desk),
+                Some(Purpose::Abort) => {
+                    let gid = self.begun.as_ref().map(|(gid, _)| gid);
+                    desk.stage.counts(Fault::AbortRaced, Struck::of(gid));
+                    self.act(Purpose::Abort, desk);
+                }
                 Some(purpose) => self.act(purpose, desk),
                 None => {}
             },
