@@ -135,7 +135,11 @@ mod tests {
     use serde_json::json;
 
     fn check(status: u16, body: Value, asking: Asking, expected: &str) {
-        let reply = Reply { status: StatusCode::from_u16(status).unwrap(), body };
+        let reply = Reply {
+            status: StatusCode::from_u16(status).unwrap(),
+            headers: http::HeaderMap::new(),
+            body,
+        };
         assert_eq!(refused(asking, &reply).to_string(), expected);
     }
 

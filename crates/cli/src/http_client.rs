@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST};
-use http::{Method, Request, StatusCode, Uri};
+use http::{HeaderMap, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
@@ -13,12 +13,16 @@ use tokio::net::TcpStream;
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Most characters of an answer that is no JSON, or too deep a one, that are shown.
 const QUOTED_CHARS_MAX: usize = 300;
+/// How long a request that is abandoned has to go out.
+const LINGER: Duration = Duration::from_millis(5);
 
 /// What came back.
 #[derive(Debug)]
 pub(crate) struct Reply {
     /// The status.
     pub(crate) status: StatusCode,
+    /// The headers.
+    pub(crate) headers: HeaderMap,
     /// The body; null where it is empty, a text where it is no JSON.
     pub(crate) body: Value,
 }
@@ -64,6 +68,7 @@ pub(crate) struct Ask {
     method: Method,
     url: String,
     body: Option<Value>,
+    headers: Vec<(&'static str, String)>,
     within: Duration,
 }
 
@@ -76,7 +81,8 @@ impl std::fmt::Display for Ask {
 impl Ask {
     /// Reads something.
     pub(crate) fn read(url: impl Into<String>) -> Ask {
-        Ask { method: Method::GET, url: url.into(), body: None, within: Duration::from_secs(40) }
+        let within = Duration::from_secs(40);
+        Ask { method: Method::GET, url: url.into(), body: None, headers: Vec::new(), within }
     }
 
     /// Sends something.
@@ -94,6 +100,30 @@ impl Ask {
         Ask { within, ..self }
     }
 
+    /// Sends these headers along.
+    pub(crate) fn with(self, headers: impl Iterator<Item = (&'static str, String)>) -> Ask {
+        Ask { headers: headers.collect(), ..self }
+    }
+
+    /// Sends it and goes away without waiting for an answer.
+    pub(crate) async fn abandon(self) -> Result<(), Unanswered> {
+        let (uri, stream) = self.connect().await?;
+        let url = self.url.clone();
+        let broken = |source| Unanswered::Broken { url: url.clone(), source };
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| broken(error.into()))?;
+        let request = self.request(&uri).map_err(|error| broken(error.into()))?;
+        let answer = sender.send_request(request);
+        // Polled until the request is out, then dropped with the connection.
+        tokio::select! {
+            biased;
+            ended = connection => ended.map_err(|error| broken(error.into())),
+            _ = answer => Ok(()),
+            () = tokio::time::sleep(LINGER) => Ok(()),
+        }
+    }
+
     /// Sends it and reads the whole answer.
     pub(crate) async fn send(self) -> Result<Reply, Unanswered> {
         let (url, within) = (self.url.clone(), self.within);
@@ -103,9 +133,8 @@ impl Ask {
         }
     }
 
-    async fn exchange(self) -> Result<Reply, Unanswered> {
+    async fn connect(&self) -> Result<(Uri, TcpStream), Unanswered> {
         let url = self.url.clone();
-        let broken = |source| Unanswered::Broken { url: url.clone(), source };
         let uri: Uri = self.url.parse().map_err(|_| Unanswered::Address { url: url.clone() })?;
         let (Some("http"), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
             return Err(Unanswered::Address { url });
@@ -113,23 +142,34 @@ impl Ask {
         let place = format!("{}:{}", authority.host(), authority.port_u16().unwrap_or(80));
         let stream = TcpStream::connect(place).await;
         let stream = stream.map_err(|source| Unanswered::Connect { url: url.clone(), source })?;
-        stream.set_nodelay(true).map_err(|error| broken(error.into()))?;
+        let delay = stream.set_nodelay(true);
+        delay.map_err(|error| Unanswered::Broken { url, source: error.into() })?;
+        Ok((uri, stream))
+    }
+
+    async fn exchange(self) -> Result<Reply, Unanswered> {
+        let url = self.url.clone();
+        let broken = |source| Unanswered::Broken { url: url.clone(), source };
+        let (uri, stream) = self.connect().await?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
             .map_err(|error| broken(error.into()))?;
         let connection = tokio::spawn(connection);
         let request = self.request(&uri).map_err(|error| broken(error.into()))?;
         let response = sender.send_request(request).await.map_err(|error| broken(error.into()))?;
-        let status = response.status();
+        let (status, headers) = (response.status(), response.headers().clone());
         let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
         connection.abort();
-        Ok(Reply { status, body: parse(&body.map_err(broken)?.to_bytes()) })
+        Ok(Reply { status, headers, body: parse(&body.map_err(broken)?.to_bytes()) })
     }
 
     fn request(&self, uri: &Uri) -> http::Result<Request<Full<Bytes>>> {
         let path = uri.path_and_query().map_or("/", |path| path.as_str());
         let host = uri.authority().map_or("", |authority| authority.as_str());
-        let builder = Request::builder().method(&self.method).uri(path).header(HOST, host);
+        let mut builder = Request::builder().method(&self.method).uri(path).header(HOST, host);
+        for (name, value) in &self.headers {
+            builder = builder.header(*name, value);
+        }
         match &self.body {
             Some(body) => builder
                 .header(CONTENT_TYPE, "application/json")

@@ -4,6 +4,7 @@
 mod out;
 
 mod arguments;
+mod check;
 mod complaint;
 mod coordinator;
 mod demo;
@@ -57,6 +58,7 @@ async fn run(command: Command) -> Result<(), Complaint> {
         Command::Status(reading) => status::run(reading).await,
         Command::Tx(tx) => tx::run(tx).await,
         Command::Schema(schema) => schema::run(schema).await,
+        Command::Check(check) => check::run(check).await,
         Command::ShopService(service) => shop::serve(service).await,
         Command::ShopBooks(books) => shop::print_books(books).await,
     }

@@ -211,3 +211,104 @@ fn a_service_of_the_shop_hears_of_its_coordinator_by_stdin() {
     stdout.read_to_string(&mut rest).unwrap();
     assert_eq!((rest.as_str(), child.wait().unwrap().code()), ("", Some(0)));
 }
+
+/// A stock service of the shop, as the SDK makes them.
+struct StockService {
+    child: Child,
+    stdin: ChildStdin,
+    url: String,
+    _folder: tempfile::TempDir,
+}
+
+impl StockService {
+    fn start() -> StockService {
+        let folder = tempfile::tempdir().unwrap();
+        let mut child = wholly()
+            .args(["shop-service", "stock", "--until-stdin-ends", "--coordinator"])
+            .args(["http://127.0.0.1:1", "--data"])
+            .arg(folder.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stdin = child.stdin.take().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let ready = lines.map_while(Result::ok).find(|line| line.starts_with("ready "));
+        let url = ready.expect("it serves").trim_start_matches("ready ").to_owned();
+        StockService { child, stdin, url, _folder: folder }
+    }
+
+    fn stop(mut self) {
+        drop(self.stdin);
+        self.child.wait().unwrap();
+    }
+}
+
+const LOCK: &str = r#"{"order":"1","sku":"tea","quantity":1}"#;
+
+fn check_participant(url: &str, operation: &str, mode: &str) -> Output {
+    let words = ["check", "participant", url, "--operation", operation, "--mode", mode];
+    let output = run(&[&words[..], &["--payload", LOCK, "--json"]].concat());
+    assert!(output.stderr.is_empty() || !output.status.success(), "{output:?}");
+    output
+}
+
+fn plays(output: &Output) -> Vec<(String, bool)> {
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let plays = said["plays"].as_array().unwrap().iter();
+    plays.map(|p| (p["play"].as_str().unwrap().into(), p["passed"].as_bool().unwrap())).collect()
+}
+
+#[test]
+fn a_participant_of_the_sdk_keeps_the_contract() {
+    let stock = StockService::start();
+    for (operation, mode, count) in [("stock.lock", "tcc", 12), ("stock.lock-now", "saga", 10)] {
+        let output = check_participant(&stock.url, operation, mode);
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stdout));
+        assert_eq!(plays(&output).len(), count);
+    }
+    stock.stop();
+}
+
+/// Says done to every call, with the echo, and keeps nothing.
+fn yes_man(stream: TcpStream) -> std::io::Result<()> {
+    let mut reader = BufReader::new(stream.try_clone()?);
+    let (mut echo, mut length) = (String::from("done"), 0);
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line)?;
+        let Some((name, value)) = line.trim_end().split_once(": ") else {
+            match line.trim_end().is_empty() {
+                true => break,
+                false => continue,
+            }
+        };
+        match name {
+            "wholly-gid" | "wholly-branch" | "wholly-operation" | "wholly-op" => {
+                echo += &format!(";{}={value}", name.trim_start_matches("wholly-"));
+            }
+            "content-length" => length = value.parse().unwrap_or(0),
+            _ => {}
+        }
+    }
+    reader.read_exact(&mut vec![0; length])?;
+    let head = format!("HTTP/1.1 200 OK\r\nwholly-answer: {echo}\r\ncontent-length: 0\r\n\r\n");
+    (&stream).write_all(head.as_bytes())
+}
+
+#[test]
+fn a_participant_without_a_barrier_is_found_out() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            // One that goes away early is the caller's play.
+            stream.and_then(yes_man).ok();
+        }
+    });
+    let output = check_participant(&url, "stock.lock", "tcc");
+    assert_eq!(output.status.code(), Some(1));
+    let passed: Vec<String> =
+        plays(&output).into_iter().filter(|(_, passed)| *passed).map(|(name, _)| name).collect();
+    assert_eq!(passed, ["duplicates", "caller gone", "names used again"], "all done, nothing kept");
+}
