@@ -72,7 +72,7 @@ impl Odds {
 /// The declared budget: never more often than this.
 fn ppm_max(fault: Fault) -> Ppm {
     match fault {
-        Fault::CallDuplicated | Fault::RequestDuplicated => 250_000,
+        Fault::CallDuplicated | Fault::RequestDuplicated => 350_000,
         Fault::CallDropped
         | Fault::CallDelayed
         | Fault::CallReset
@@ -85,19 +85,19 @@ fn ppm_max(fault: Fault) -> Ppm {
         | Fault::ReplyLost
         | Fault::ReplyReset
         | Fault::ReplyDelayed
-        | Fault::Working
-        | Fault::WaitCancelled => 100_000,
+        | Fault::Working => 130_000,
+        Fault::WaitCancelled => 250_000,
         Fault::AnswerGarbled
         | Fault::AnswerMisaddressed
         | Fault::AnswerContradicted
         | Fault::AnswerTooLong
-        | Fault::ProxyAnswered => 60_000,
-        Fault::FailedBefore | Fault::FailedAfter | Fault::WorkSlow | Fault::RolledBack => 60_000,
-        Fault::CallReplayed | Fault::RequestReplayed => 80_000,
+        | Fault::ProxyAnswered => 90_000,
+        Fault::FailedBefore | Fault::FailedAfter | Fault::WorkSlow | Fault::RolledBack => 80_000,
+        Fault::CallReplayed | Fault::RequestReplayed => 150_000,
         Fault::HalfOpen => 500_000,
         Fault::Refused => 120_000,
         Fault::RefusedNotKept => 40_000,
-        Fault::RefusedWrongly => 20_000,
+        Fault::RefusedWrongly => 40_000,
         Fault::ClientCrashed => 20_000,
         Fault::MindChanged | Fault::CommitAndAbort => 60_000,
         // Once a visit of a stranger.

@@ -30,7 +30,7 @@ impl Operator {
         desk.timer(ROUND_US);
         let stuck: Vec<Gid> = desk.stage.court.ledger.stuck().take(8).cloned().collect();
         for gid in stuck {
-            let action = match desk.stage.chance.below(12) {
+            let action = match desk.stage.chance.below(5) {
                 0 => self.resolve(&gid, desk),
                 _ => Action::Retry { branch: None },
             };
