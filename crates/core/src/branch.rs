@@ -1,6 +1,7 @@
 //! A branch: one participant's share of a transaction, and what is known of it.
 
 use crate::ids::{Body, BranchId, BranchIndex, Code, Destination, Operation, Text};
+use crate::mutants::{self, Mutant};
 use alloc::vec::Vec;
 
 /// The rule set a branch follows.
@@ -219,7 +220,7 @@ impl Branch {
         match &self.first {
             First::Refused(refusal) => match refusal.kept {
                 Kept::Kept => true,
-                Kept::NotKept => crate::mutants::is_on(crate::mutants::Mutant::BelievesRefusal),
+                Kept::NotKept => mutants::is_on(Mutant::RefusedLeftAlone),
             },
             First::Unknown | First::Done { .. } => false,
         }

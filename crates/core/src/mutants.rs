@@ -1,47 +1,129 @@
 //! Seeded bugs, chosen at run time in a build with feature `mutants`: the simulator must find each.
 
-#[cfg(feature = "mutants")]
-use core::sync::atomic::{AtomicU8, Ordering};
+/// Declares the seeded bugs of a crate: what each does, its name, and the switch. At most one is
+/// on, and only for the thread that switched it; in a build without the feature, none can be.
+#[macro_export]
+macro_rules! mutants {
+    ($($(#[doc = $bug:literal])+ $mutant:ident = $name:literal),+ $(,)?) => {
+        /// A bug that can be switched on.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Mutant {
+            $($(#[doc = $bug])+ $mutant),+
+        }
 
-/// A bug that can be switched on, for a whole process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub enum Mutant {
+        impl Mutant {
+            /// Every one.
+            pub const ALL: &'static [Mutant] = &[$(Mutant::$mutant),+];
+
+            /// What it is called by.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Mutant::$mutant => $name),+
+                }
+            }
+
+            /// What it does.
+            pub const fn bug(self) -> &'static str {
+                match self {
+                    $(Mutant::$mutant => concat!($($bug),+)),+
+                }
+            }
+        }
+
+        #[cfg(feature = "mutants")]
+        mod switched {
+            extern crate std;
+
+            std::thread_local! {
+                static ACTIVE: core::cell::Cell<Option<super::Mutant>> =
+                    const { core::cell::Cell::new(None) };
+            }
+
+            /// Switches one on for this thread, or all off.
+            pub fn switch(mutant: Option<super::Mutant>) {
+                ACTIVE.set(mutant);
+            }
+
+            /// Whether it is on.
+            pub(crate) fn is_on(mutant: super::Mutant) -> bool {
+                ACTIVE.get() == Some(mutant)
+            }
+        }
+
+        #[cfg(feature = "mutants")]
+        pub(crate) use switched::is_on;
+        #[cfg(feature = "mutants")]
+        pub use switched::switch;
+
+        /// Whether it is on: never, in a build without the feature.
+        #[cfg(not(feature = "mutants"))]
+        pub(crate) const fn is_on(_mutant: Mutant) -> bool {
+            false
+        }
+    };
+}
+
+mutants! {
     /// Calls leave before the version they need is durable.
-    ActsEarly = 1,
-    /// The entry of a call in flight is lost, so that nothing waits for its answer.
-    LosesCall = 2,
+    CallBeforeSync = "call-before-sync",
     /// Replies leave before the version they need is durable.
-    TellsEarly = 3,
-    /// The turn compensates only the steps that are known to be done.
-    TurnSkipsUnknown = 4,
+    ReplyBeforeSync = "reply-before-sync",
+    /// The second of two requests that wait for one look-up is decided on what the store knew.
+    StaleLookup = "second-input-on-stale-state",
+    /// An abort that comes after the decision decides once more.
+    DecidesTwice = "decides-twice",
+    /// A decision to commit is not forced: forward-only steps and confirms leave before it.
+    CommitNotForced = "forward-before-decision-durable",
+    /// A decision to abort is not forced: compensations leave before the turn is durable.
+    TurnNotForced = "compensation-before-turn-durable",
+    /// A registration is not forced: its call leaves before it.
+    RegistrationNotForced = "registration-not-forced",
+    /// An operator's word on a branch is not forced: it is told, and may be lost.
+    ResolveNotForced = "resolve-not-forced",
     /// A reply that a later step reads is passed on before it is durable.
-    PassesLazyReply = 5,
-    /// A commit takes a branch of which nothing is known for tried.
-    CommitIgnoresUnknown = 6,
-    /// A refusal that is not kept is believed as if it were.
-    BelievesRefusal = 7,
+    LazyReplyPassedOn = "lazy-reply-passed-on",
+    /// The turn compensates only the steps that are known to be done.
+    TurnSkipsUnknown = "turn-compensates-finished-only",
     /// Steps are compensated without waiting for those after them.
-    CompensatesAtOnce = 8,
-}
-
-#[cfg(feature = "mutants")]
-static ACTIVE: AtomicU8 = AtomicU8::new(0);
-
-/// Switches one on, or all off.
-#[cfg(feature = "mutants")]
-pub fn switch(mutant: Option<Mutant>) {
-    ACTIVE.store(mutant.map_or(0, |mutant| mutant as u8), Ordering::Relaxed);
-}
-
-/// Whether it is on; never, in a build without the feature.
-#[cfg(feature = "mutants")]
-pub(crate) fn is_on(mutant: Mutant) -> bool {
-    ACTIVE.load(Ordering::Relaxed) == mutant as u8
-}
-
-/// Whether it is on; never, in a build without the feature.
-#[cfg(not(feature = "mutants"))]
-pub(crate) const fn is_on(_mutant: Mutant) -> bool {
-    false
+    CompensatesAtOnce = "compensation-out-of-order",
+    /// A step is compensated while its action is in flight.
+    CompensatesInFlight = "compensation-beside-action",
+    /// After a start, a step without a record counts as never called.
+    UntouchedAfterStart = "called-forgotten-at-start",
+    /// A refusal that is not kept is left alone, as if it were.
+    RefusedLeftAlone = "refused-left-alone",
+    /// A commit takes a branch of which nothing is known for tried.
+    CommitIgnoresUnknown = "commit-ignores-unknown",
+    /// A commit takes along what its initiator named refused.
+    RefusedListIgnored = "refused-list-ignored",
+    /// A stuck branch is called without an operator's retry.
+    StuckCalled = "stuck-branch-called",
+    /// Whoever waits for the end is told at the decision.
+    WaiterToldEarly = "waiter-told-early",
+    /// The entry of a call in flight is lost, so that nothing waits for its answer.
+    CallEntryLost = "in-flight-entry-lost",
+    /// Calls that were due before a start are never taken up.
+    CallsLostAtStart = "timer-lost-at-start",
+    /// Deadlines set before a start are forgotten.
+    DeadlineLostAtStart = "deadline-lost-at-start",
+    /// A destination has one slot more than its limit says.
+    SlotTooMany = "slot-too-many",
+    /// A forward jump of the wall clock lets deadlines pass.
+    JumpBelieved = "clock-jump-believed",
+    /// After a start, begins are given from the last mark on, not from above all it allowed.
+    ClockBehindPromise = "begun-given-twice",
+    /// The limit that calls carry ignores what is still open.
+    LimitAboveOpen = "limit-above-open",
+    /// The limit that calls carry counts an end that is not durable.
+    LimitCountsQueuedEnd = "limit-counts-end-not-durable",
+    /// The limit that calls carry is counted from half the retention time.
+    LimitHalfRetention = "limit-of-half-retention",
+    /// A begin that was lost is answered as aborted, and nothing is recorded.
+    LostBeginUnrecorded = "lost-begin-without-record",
+    /// A capability opens whatever is known under its gid, whenever that was begun.
+    CapabilityNotCompared = "capability-not-compared",
+    /// A begin is repeated by its idempotency key, whatever its body.
+    KeyDigestNotCompared = "key-digest-not-compared",
+    /// A plan is repeated by its gid, whatever its steps.
+    PlanDigestNotCompared = "plan-digest-not-compared",
 }

@@ -8,7 +8,7 @@ use crate::disk::{Flawed, Room, Rot, SimDisk};
 use crate::edge::{at_the_edge, is_forged, is_too_late};
 use crate::evidence::{Evidence, Ready, Remains};
 use crate::log::{Log, Space};
-use crate::mutants::{Bug, is_on};
+use crate::mutants::{self, Mutant};
 use crate::network::{Letter, Sender};
 use crate::sights;
 use crate::tally::{Fault, Sight};
@@ -415,9 +415,9 @@ impl Coordinator {
     /// A call's time is over.
     pub fn times_out(&mut self, (life, call): (u32, CallId), stage: &mut Stage) {
         let detail = Text::cut("timeout");
-        let answer = if is_on(Bug::TimeoutIsRefusal) {
+        let answer = if mutants::is_on(Mutant::TimeoutIsRefusal) {
             barrier::hanging()
-        } else if is_on(Bug::TimeoutIsDone) {
+        } else if mutants::is_on(Mutant::TimeoutIsDone) {
             barrier::done(Body::default())
         } else {
             Answer::Unknown { detail }

@@ -17,6 +17,8 @@ pub mod coordinator;
 pub mod disk;
 mod edge;
 pub mod evidence;
+#[cfg(feature = "mutants")]
+pub mod hunt;
 pub mod log;
 pub mod model;
 pub mod mutants;

@@ -53,8 +53,6 @@ fn options(space: Space, salt: u64) -> Options {
         prewrite_bytes: segment_bytes / 8,
         batch_bytes_max: 1 << 20,
         salt,
-        #[cfg(feature = "mutants")]
-        mutant: crate::mutants::store_bug(),
     }
 }
 

@@ -13,10 +13,6 @@ use wholly_sim::report::{Mood, Seeds, Summary, Work, carry_out, words_of};
 use wholly_sim::shrink::shrink;
 use wholly_sim::trace::{LEGEND, Lines, say};
 
-/// Seeds within which each mutant must be found.
-#[cfg(feature = "mutants")]
-const MUTANT_SEEDS_MAX: u64 = 2_000;
-
 /// Broken promises that are told in words.
 const TOLD_MAX: usize = 10;
 
@@ -42,6 +38,10 @@ fn main() -> ExitCode {
         (false, false, _, true) => hashes(&arguments),
         (false, false, _, false) => many(&arguments),
     }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 fn exit_of(holds: bool) -> ExitCode {
@@ -84,8 +84,7 @@ fn hashes(arguments: &Arguments) -> ExitCode {
 }
 
 /// Many seeds, and where somebody looks on, how far they are.
-fn run_all(seeds: Seeds, threads: Option<usize>) -> Summary {
-    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+fn run_all(seeds: Seeds, arguments: &Arguments) -> Summary {
     let work = Work::new(seeds);
     let (began, told) = (Instant::now(), Mutex::new(Instant::now()));
     let watched = std::io::stderr().is_terminal();
@@ -98,8 +97,11 @@ fn run_all(seeds: Seeds, threads: Option<usize>) -> Summary {
         }
     };
     std::thread::scope(|scope| {
-        for _ in 0..threads.unwrap_or_else(cores) {
-            scope.spawn(|| work.go_and_tell(tell));
+        for _ in 0..arguments.threads.unwrap_or_else(cores) {
+            scope.spawn(|| {
+                switch(arguments.mutant.as_deref()).expect("the name was looked up before");
+                work.go_and_tell(tell);
+            });
         }
     });
     if watched {
@@ -119,7 +121,7 @@ fn many(arguments: &Arguments) -> ExitCode {
         mood: Mood::Thorough,
     };
     let began = Instant::now();
-    let summary = run_all(seeds, arguments.threads);
+    let summary = run_all(seeds, arguments);
     let took = began.elapsed();
     match arguments.json {
         true => say(&document(&summary, took)),
@@ -135,12 +137,16 @@ fn many(arguments: &Arguments) -> ExitCode {
     exit_of(summary.violations.is_empty() && missing.is_empty())
 }
 
+/// Switches a seeded bug on for this thread.
 #[cfg(feature = "mutants")]
 fn switch(name: Option<&str>) -> Result<(), String> {
-    match wholly_sim::mutants::switch(name) {
-        true => Ok(()),
-        false => Err(format!("no such mutant; there are {:?}", wholly_sim::mutants::names())),
-    }
+    use wholly_sim::hunt::Seeded;
+    let seeded = name.map(|name| Seeded::find(name).ok_or(name)).transpose();
+    wholly_sim::hunt::switch(seeded.map_err(|name| {
+        let names: Vec<_> = Seeded::all().map(Seeded::name).collect();
+        format!("there is no mutant {name}, but {}", names.join(", "))
+    })?);
+    Ok(())
 }
 
 #[cfg(not(feature = "mutants"))]
@@ -151,37 +157,57 @@ fn switch(name: Option<&str>) -> Result<(), String> {
     }
 }
 
+/// Hunts every mutant, as many at a time as there are threads.
 #[cfg(feature = "mutants")]
 fn mutants(arguments: &Arguments) -> ExitCode {
+    use std::sync::Mutex;
+    use wholly_sim::hunt::{Hunt, SEEDS_MAX, Seeded, hunt};
     std::panic::set_hook(Box::new(|_| {}));
-    let mut rows = Vec::new();
-    let mut all_killed = true;
-    for name in wholly_sim::mutants::names() {
-        let known = wholly_sim::mutants::switch(Some(name));
-        assert!(known, "names are those of mutants");
-        let seeds = Seeds {
-            from: arguments.from,
-            count: MUTANT_SEEDS_MAX,
-            transactions: u64::MAX,
-            mood: Mood::Quick,
-        };
-        let summary = run_all(seeds, arguments.threads);
-        let killed = !summary.violations.is_empty();
-        all_killed &= killed;
-        rows.push(format!(
-            "{{\"name\":\"{name}\",\"killed\":{killed},\"seeds\":{}}}",
-            summary.seeds
-        ));
-        if !arguments.json {
-            let how =
-                summary.violations.first().map_or("alive".into(), |v| words_of(v, Some(name)));
-            println!("{name:>28} {:>5} seeds  {how}", summary.seeds);
+    let from = arguments.from;
+    let waiting = Mutex::new(Seeded::all().enumerate());
+    let hunted: Mutex<Vec<(usize, Hunt)>> = Mutex::default();
+    let work = || {
+        let next = || waiting.lock().expect("nobody panics while holding the list").next();
+        while let Some((number, seeded)) = next() {
+            let hunt = hunt(seeded, from, SEEDS_MAX);
+            hunted.lock().expect("nobody panics while holding the list").push((number, hunt));
         }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..arguments.threads.unwrap_or_else(cores) {
+            scope.spawn(work);
+        }
+    });
+    let mut hunts = hunted.into_inner().expect("nobody panics while holding the list");
+    hunts.sort_by_key(|(number, _)| *number);
+    let hunts: Vec<Hunt> = hunts.into_iter().map(|(_, hunt)| hunt).collect();
+    match arguments.json {
+        true => print_hunts_json(&hunts),
+        false => print_hunts(&hunts),
     }
-    if arguments.json {
-        println!("{{\"mutants\":[{}]}}", rows.join(","));
+    exit_of(hunts.iter().all(|hunt| hunt.found.is_some()))
+}
+
+#[cfg(feature = "mutants")]
+fn print_hunts_json(hunts: &[wholly_sim::hunt::Hunt]) {
+    let row = |hunt: &wholly_sim::hunt::Hunt| {
+        let (name, killed) = (hunt.seeded.name(), hunt.found.is_some());
+        format!("{{\"name\":\"{name}\",\"killed\":{killed},\"seeds\":{}}}", hunt.seeds)
+    };
+    let rows: Vec<String> = hunts.iter().map(row).collect();
+    println!("{{\"mutants\":[{}]}}", rows.join(","));
+}
+
+#[cfg(feature = "mutants")]
+fn print_hunts(hunts: &[wholly_sim::hunt::Hunt]) {
+    for hunt in hunts {
+        let (name, seeds) = (hunt.seeded.name(), hunt.seeds);
+        let violation = hunt.found.as_ref().and_then(|verdict| verdict.violation.as_ref());
+        let promise = violation.map_or("ALIVE", |violation| violation.promise);
+        println!("{name:<34} {seeds:>5}  {promise:<32} {}", hunt.seeded.bug());
     }
-    exit_of(all_killed)
+    let alive = hunts.iter().filter(|hunt| hunt.found.is_none()).count();
+    println!("{} mutants, {alive} alive", hunts.len());
 }
 
 #[cfg(not(feature = "mutants"))]

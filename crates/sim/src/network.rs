@@ -18,7 +18,7 @@ use wholly_core::rejection::Rejection;
 const KEPT_MAX: usize = 48;
 
 /// A call on its way to a participant.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Letter {
     /// Who waits for the answer.
     pub from: Sender,

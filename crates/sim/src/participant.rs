@@ -5,7 +5,7 @@ use crate::agenda::Event;
 use crate::answers::unknown;
 use crate::cells::Struck;
 use crate::evidence::{Closed, Evidence, Rows, Took};
-use crate::mutants::{Bug, is_on};
+use crate::mutants::{self, Mutant};
 use crate::network::Letter;
 use crate::tally::{Fault, Sight};
 use crate::trace::number_of;
@@ -61,6 +61,8 @@ pub enum Work {
     KeepRefusal,
     /// A row is written after its effect, which is a bug.
     LateRow,
+    /// What was tried is cancelled without being told to, which is a bug.
+    GiveUp,
 }
 
 impl Participant {
@@ -213,6 +215,10 @@ impl Participant {
                 self.barrier.keep(&letter.gid, &letter.branch, &letter.mark, Body::default());
                 None
             }
+            Work::GiveUp => {
+                self.give_up(letter, stage);
+                None
+            }
         };
         let Some(answer) = answer else { return };
         let answer = self.as_it_tells(answer, stage);
@@ -250,7 +256,7 @@ impl Participant {
         if self.forgets_tombstone(letter) {
             return Some(done(Body::default()));
         }
-        let mark = match is_on(Bug::MarkIgnored) {
+        let mark = match mutants::is_on(Mutant::MarkIgnored) {
             true => &Mark { begun: Timestamp(u64::MAX), limit: Timestamp(0), ..mark.clone() },
             false => mark,
         };
@@ -277,7 +283,7 @@ impl Participant {
     fn run(&mut self, letter: &Rc<Letter>, stage: &mut Stage) -> Option<Answer> {
         let Letter { gid, branch, mark, .. } = &**letter;
         if may_refuse(letter, stage) && stage.strikes(Fault::Refused, Struck::One(&letter.gid)) {
-            if is_on(Bug::RefusalRolledBackWithItsRow) {
+            if mutants::is_on(Mutant::RefusalRolledBackWithItsRow) {
                 return Some(refused(code("out_of_stock"), Text::default()));
             }
             let wait = stage.chance.within(20, 3_000);
@@ -286,12 +292,26 @@ impl Participant {
         }
         self.take(letter, stage);
         let reply = Body::new(&stage.chance.bits().to_le_bytes());
-        if is_on(Bug::RowAfterEffect) {
+        if mutants::is_on(Mutant::RowAfterEffect) {
             let wait = stage.chance.within(20, 3_000);
             self.later(wait, letter, Work::LateRow, stage);
             return Some(done(reply));
         }
+        if letter.op == Op::Try && mutants::is_on(Mutant::GivesUpInDoubt) {
+            let wait = stage.chance.within(20_000, 200_000);
+            self.later(wait, letter, Work::GiveUp, stage);
+        }
         Some(self.barrier.keep(gid, branch, mark, reply))
+    }
+
+    /// Cancels what was tried, if nothing has been heard of it since.
+    fn give_up(&mut self, letter: &Letter, stage: &mut Stage) {
+        let Letter { gid, branch, mark, .. } = letter;
+        let state = self.barrier.row(gid, branch, mark).map(|row| row.state.meet(Op::Cancel));
+        if let Some(Verdict::Follow { next, .. }) = state {
+            self.barrier.follow(gid, branch, next);
+            self.take(&Letter { op: Op::Cancel, ..letter.clone() }, stage);
+        }
     }
 
     /// The books change.
@@ -367,7 +387,7 @@ impl Participant {
 
     fn forgets_tombstone(&self, letter: &Letter) -> bool {
         let Letter { gid, branch, op, mark, .. } = letter;
-        is_on(Bug::BarrierWithoutTombstone)
+        mutants::is_on(Mutant::BarrierWithoutTombstone)
             && matches!(op, Op::Cancel | Op::Compensate)
             && self.barrier.row(gid, branch, mark).is_none()
     }

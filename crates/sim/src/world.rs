@@ -241,6 +241,7 @@ impl World {
             branches_max,
             space,
         };
+        stage.court.ledger.retention_ms = stage.limits.retention_ms;
         let (seats, last_start_us) = seat(order, &mut stage);
         stage.after(0, Event::CoordinatorStarts);
         stage.after(TICK_US, Event::Tick);

@@ -10,7 +10,6 @@ pub mod encoding;
 mod gids;
 pub mod index;
 pub mod memory;
-#[cfg(feature = "mutants")]
 pub mod mutants;
 mod retention;
 pub mod suite;

@@ -1,18 +1,22 @@
-//! Seeded bugs, chosen at run time: the simulator must find each of them.
+//! Seeded bugs, chosen at run time in a build with feature `mutants`: the checks must find each.
 
-/// One bug.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mutant {
+wholly_core::mutants! {
     /// A sync that failed counts as done.
-    SyncErrorIgnored,
+    SyncErrorIgnored = "sync-error-ignored",
     /// A tail found at the start counts as durable as it lies there.
-    TailTrusted,
+    TailTrusted = "tail-trusted",
     /// Durable is reported once written, before the sync.
-    DurableBeforeSync,
-}
-
-impl Mutant {
-    /// Every bug.
-    pub const ALL: [Mutant; 3] =
-        [Mutant::SyncErrorIgnored, Mutant::TailTrusted, Mutant::DurableBeforeSync];
+    DurableBeforeSync = "durable-before-sync",
+    /// Durable is reported of all that has arrived, not of what the batch holds.
+    DurableBeyondBatch = "durable-beyond-batch",
+    /// The folder is not synced when it has another segment.
+    FolderNotSynced = "folder-not-synced",
+    /// A batch is believed whatever its checksum says.
+    ChecksumIgnored = "checksum-ignored",
+    /// A decision to commit is read back as one to abort.
+    DecisionFlipped = "decision-flipped-at-recovery",
+    /// A segment is removed although an open transaction has records in it.
+    SegmentUnlinkedEarly = "segment-unlinked-early",
+    /// An outcome is forgotten by its age alone, while barrier rows of its gid still count.
+    GidFreeEarly = "gid-free-while-rows-count",
 }

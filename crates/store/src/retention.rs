@@ -1,5 +1,6 @@
 //! Retention: which ended transactions are forgotten, oldest ended first.
 
+use crate::mutants::{self, Mutant};
 use std::collections::VecDeque;
 use wholly_core::ids::Gid;
 use wholly_core::record::ClockMark;
@@ -67,7 +68,8 @@ impl Retention {
         let mut doomed = Vec::new();
         while doomed.len() < AGED_MAX {
             let (Some(mark), Some(one)) = (mark, self.ended.front()) else { break };
-            if one.begun >= mark.limit || one.ended >= mark.ended_before {
+            let counts = one.begun >= mark.limit && !mutants::is_on(Mutant::GidFreeEarly);
+            if counts || one.ended >= mark.ended_before {
                 break;
             }
             doomed.extend(self.pop(Why::Age));

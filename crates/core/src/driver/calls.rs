@@ -28,7 +28,8 @@ impl Driver {
             let index = crate::transaction::index_of(at);
             match (self.slots.entry(slot).lines[at].stage, op) {
                 // One call per branch at a time: what is under way is answered first.
-                (Stage::InFlight(..), _) | (Stage::Idle, None) => {}
+                (Stage::InFlight(..), _) if !mutants::is_on(Mutant::CompensatesInFlight) => {}
+                (Stage::Idle, None) => {}
                 (stage, op) if stage.op() == op => {}
                 (stage, op) => {
                     self.leave_waiting(slot, index, stage);
@@ -59,7 +60,7 @@ impl Driver {
         line.attempts = 0;
         line.last = Text::default();
         line.needed = needed;
-        match needed <= durable || mutants::is_on(Mutant::ActsEarly) {
+        match needed <= durable || mutants::is_on(Mutant::CallBeforeSync) {
             true => {
                 line.stage = Stage::Queued(op);
                 let destination = &entry.transaction.branches[index.at()].spec.destination;
@@ -133,7 +134,7 @@ impl Driver {
             attempt,
             proof: Proof { needed, durable },
         };
-        if !mutants::is_on(Mutant::LosesCall) || !id.0.is_multiple_of(16) {
+        if !mutants::is_on(Mutant::CallEntryLost) || !id.0.is_multiple_of(16) {
             self.lanes.sent(id, (slot, index, call.destination.clone()));
         }
         effects.push(Effect::Call(call));

@@ -6,6 +6,7 @@
 
 use crate::ids::Position;
 use crate::limits::Limits;
+use crate::mutants::{self, Mutant};
 use crate::record::ClockMark;
 use crate::time::{Instant, Now, Timestamp};
 use alloc::collections::VecDeque;
@@ -29,7 +30,8 @@ pub(super) struct Clock {
 impl Clock {
     /// A clock that runs above the last mark.
     pub(super) fn new(mark: Option<ClockMark>) -> Clock {
-        let clock = mark.map_or(Timestamp(0), |mark| mark.clock.plus_ms(AHEAD_MS + 1));
+        let ahead_ms = if mutants::is_on(Mutant::ClockBehindPromise) { 0 } else { AHEAD_MS + 1 };
+        let clock = mark.map_or(Timestamp(0), |mark| mark.clock.plus_ms(ahead_ms));
         Clock {
             clock,
             marked: None,
@@ -54,7 +56,8 @@ impl Clock {
         if let Some(seen) = self.seen {
             let wall = now.wall.since_ms(seen.wall);
             let passed = now.monotonic.since_ms(seen.monotonic);
-            if wall.saturating_sub(passed) > limits.clock_jump_ms_max {
+            let jumped = wall.saturating_sub(passed) > limits.clock_jump_ms_max;
+            if jumped && !mutants::is_on(Mutant::JumpBelieved) {
                 let until = now.monotonic.plus_ms(limits.clock_jump_grace_ms);
                 self.deadlines_held_until = Some(until);
             }
@@ -119,7 +122,9 @@ impl Clock {
     /// Where there is none, the next one begins at the clock or after it; the wall may be ahead of
     /// that, for the clock waits for its marks.
     fn limit(&self, oldest: Option<Timestamp>, limits: &Limits) -> Timestamp {
-        oldest.unwrap_or(self.clock).minus_ms(limits.retention_ms)
+        let share = if mutants::is_on(Mutant::LimitHalfRetention) { 2 } else { 1 };
+        let oldest = oldest.filter(|_| !mutants::is_on(Mutant::LimitAboveOpen));
+        oldest.unwrap_or(self.clock).minus_ms(limits.retention_ms / share)
     }
 
     /// The limit that calls carry: that of the last mark.

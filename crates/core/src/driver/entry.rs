@@ -3,6 +3,7 @@
 use super::{TimerKey, is_forced};
 use crate::branch::{Caller, Op};
 use crate::ids::{BranchIndex, CallId, Position, RequestId, Text};
+use crate::mutants::{self, Mutant};
 use crate::record::Class;
 use crate::transaction::Transaction;
 use alloc::boxed::Box;
@@ -134,7 +135,7 @@ impl Entry {
 
     /// Whether a branch may have been called.
     pub(super) fn is_touched(&self, index: BranchIndex) -> bool {
-        self.origin == Origin::Log
+        (self.origin == Origin::Log && !mutants::is_on(Mutant::UntouchedAfterStart))
             || self.lines[index.at()].sent == Sent::Once
             || self.transaction.branches[index.at()].spec.caller == Caller::Initiator
     }

@@ -63,7 +63,7 @@ impl Driver {
         reply: Result<Response, Rejection>,
         effects: &mut Vec<Effect>,
     ) {
-        match needed <= self.durable || mutants::is_on(Mutant::TellsEarly) {
+        match needed <= self.durable || mutants::is_on(Mutant::ReplyBeforeSync) {
             true => {
                 let proof = Proof { needed, durable: self.durable };
                 effects.push(Effect::Reply { to, reply, proof });

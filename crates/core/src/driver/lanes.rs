@@ -3,6 +3,7 @@
 
 use super::entry::Slot;
 use crate::ids::{BranchIndex, CallId, Destination};
+use crate::mutants::{self, Mutant};
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
@@ -108,6 +109,7 @@ impl Lanes {
             let lane = self.lanes.get_mut(&destination).expect("a ready lane exists");
             lane.turn = Turn::Out;
             let own = self.limits.get(&destination).copied().unwrap_or(destination_calls_max);
+            let own = own + usize::from(mutants::is_on(Mutant::SlotTooMany));
             if lane.in_flight >= own {
                 continue;
             }

@@ -16,6 +16,7 @@ use crate::effect::{Content, Draft, Effect};
 use crate::ids::{Gid, IdempotencyKey, Origin, Position, Principal, RequestId, Version};
 use crate::input::{Input, Loaded, Request, Room};
 use crate::limits::Limits;
+use crate::mutants::{self, Mutant};
 use crate::record::{Class, Fact, PhaseName, Record};
 use crate::time::{Instant, Now, Timestamp};
 use crate::transaction::{Touched, Transaction};
@@ -23,7 +24,7 @@ use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use clock::Clock;
-use entry::{Entry, Slot, Slots};
+use entry::{Entry, Slot, Slots, Taken};
 use held::Held;
 use lanes::Lanes;
 use waiters::Waiters;
@@ -193,7 +194,8 @@ impl Driver {
         self.clock.start(now);
         let found: Vec<Slot> = self.begun.iter().map(|(_, slot)| *slot).collect();
         let count = found.len().max(1) as u64;
-        for (nth, slot) in found.into_iter().enumerate() {
+        let lost = mutants::is_on(Mutant::CallsLostAtStart);
+        for (nth, slot) in found.into_iter().enumerate().filter(|_| !lost) {
             let at = self.now.monotonic.plus_ms(self.limits.ramp_ms * nth as u64 / count);
             self.timers.set(at, Timer::TakeUp(slot));
         }
@@ -332,7 +334,9 @@ impl Driver {
 
     /// Queues the clock's mark.
     fn mark(&mut self, effects: &mut Vec<Effect>) {
-        let oldest = self.begun.first().map(|(begun, _)| *begun);
+        let ended = |slot| self.slots.entry(slot).transaction.is_ended();
+        let is_over = |slot| mutants::is_on(Mutant::LimitCountsQueuedEnd) && ended(slot);
+        let oldest = self.begun.iter().find(|(_, slot)| !is_over(*slot)).map(|(begun, _)| *begun);
         let mark = self.clock.mark(self.now, oldest, &self.limits);
         self.position.0 += 1;
         self.clock.queued(self.position, mark);
@@ -362,7 +366,8 @@ impl Driver {
     fn admit(&mut self, entry: Entry) -> Slot {
         let gid = entry.transaction.gid.clone();
         let begun = entry.transaction.begun;
-        let deadline = entry.transaction.deadline();
+        let lost = entry.taken == Taken::NotYet && mutants::is_on(Mutant::DeadlineLostAtStart);
+        let deadline = entry.transaction.deadline().filter(|_| !lost);
         if let crate::transaction::Form::Open { key: Some((key, _)), .. } = &entry.transaction.form
         {
             self.keys.insert((entry.transaction.principal.clone(), key.clone()), gid.clone());

@@ -11,6 +11,7 @@ use crate::input::{
     Abort, Action, Begin, Commit, GidSource, Operate, Register, Request, Room, Submit, Wait,
 };
 use crate::limits::Limits;
+use crate::mutants::{self, Mutant};
 use crate::plan::{self, PlanLimits};
 use crate::record::{Begun, Cause, Fact, Record, Start};
 use crate::rejection::Rejection;
@@ -50,9 +51,11 @@ impl Driver {
         for (id, request) in self.lookups.remove(&gid).unwrap_or_default() {
             // The request before may have begun it.
             match (self.gids.get(&gid).copied(), &over) {
-                (Some(slot), _) => self.on_open(id, slot, request, effects),
-                (None, Some(over)) => self.on_over(id, over, &request, effects),
-                (None, None) => self.on_absent(id, request, forgotten, effects),
+                (Some(slot), _) if !mutants::is_on(Mutant::StaleLookup) => {
+                    self.on_open(id, slot, request, effects);
+                }
+                (_, Some(over)) => self.on_over(id, over, &request, effects),
+                (_, None) => self.on_absent(id, request, forgotten, effects),
             }
         }
     }
@@ -165,7 +168,11 @@ impl Driver {
                     let rejection = Rejection::OutcomeForgotten { gid: gid.clone() };
                     return self.reject(id, None, rejection, effects);
                 }
-                let slot = self.lose(gid.clone(), begun, principal.clone(), effects);
+                let begin = self.lost(gid.clone(), begun, principal.clone());
+                if mutants::is_on(Mutant::LostBeginUnrecorded) {
+                    return self.on_over(id, &Transaction::begin(&begin), &request, effects);
+                }
+                let slot = self.open(begin, effects);
                 self.on_open(id, slot, request, effects);
             }
             Request::Get { gid, .. } => {
@@ -192,7 +199,7 @@ impl Driver {
             principal: begin.principal,
             start: Start::Open { deadline, key: begin.key, branches: begin.branches },
         });
-        let slot = self.open(fact, effects);
+        let slot = self.open(Record { at: self.now.wall, fact }, effects);
         let needed = self.slots.entry(slot).forced;
         let freshness = Freshness::Created;
         let response = Response::Begun { gid: begin.gid, begun, deadline, freshness };
@@ -247,28 +254,21 @@ impl Driver {
             principal: submit.principal,
             start: Start::Plan { deadline, digest: submit.digest, steps },
         });
-        let slot = self.open(fact, effects);
+        let slot = self.open(Record { at: self.now.wall, fact }, effects);
         let shape = Shape::Submitted(Freshness::Created);
         self.answer_or_wait(id, slot, awaited(submit.wait), shape, effects);
     }
 
     /// An action with a valid capability for a gid that nobody knows: its begin was lost before
     /// anything could come of it. It is settled as aborted, so that it stays so.
-    fn lose(
-        &mut self,
-        gid: Gid,
-        begun: Timestamp,
-        principal: Principal,
-        effects: &mut Vec<Effect>,
-    ) -> Slot {
+    fn lost(&self, gid: Gid, begun: Timestamp, principal: Principal) -> Record {
         let name = crate::ids::Name::new("lost").expect("a valid name");
         let fact = Fact::Begun(Begun { gid, name, begun, principal, start: Start::Lost });
-        self.open(fact, effects)
+        Record { at: self.now.wall, fact }
     }
 
     /// Takes in a new transaction and queues its records.
-    fn open(&mut self, fact: Fact, effects: &mut Vec<Effect>) -> Slot {
-        let begin = Record { at: self.now.wall, fact };
+    fn open(&mut self, begin: Record, effects: &mut Vec<Effect>) -> Slot {
         let transaction = Transaction::begin(&begin);
         let class = transaction.class(&begin.fact);
         let slot = self.admit(Entry::begun(transaction));
@@ -428,7 +428,7 @@ fn check_begun(transaction: &Transaction, request: &Request) -> Result<(), Rejec
         Request::Register(Register { begun, .. })
         | Request::Commit(Commit { begun, .. })
         | Request::Abort(Abort { begun, .. })
-            if *begun != transaction.begun =>
+            if *begun != transaction.begun && !mutants::is_on(Mutant::CapabilityNotCompared) =>
         {
             Err(Rejection::GidTaken { gid: transaction.gid.clone() })
         }
@@ -450,7 +450,7 @@ fn repeat_begin(transaction: &Transaction, begin: &Begin) -> Result<Response, Re
         (Form::Open { deadline, key: Some((key, digest)) }, Some((asked, body)))
             if transaction.principal == begin.principal && key == asked =>
         {
-            match digest == body {
+            match digest == body || mutants::is_on(Mutant::KeyDigestNotCompared) {
                 true => Ok(Response::Begun {
                     gid,
                     begun: transaction.begun,
@@ -472,6 +472,7 @@ fn repeat_submit(transaction: &Transaction, submit: &Submit) -> Result<(), Rejec
         {
             Ok(())
         }
+        Form::Plan { .. } if mutants::is_on(Mutant::PlanDigestNotCompared) => Ok(()),
         Form::Plan { .. } | Form::Open { .. } | Form::Lost => {
             Err(Rejection::GidTaken { gid: transaction.gid.clone() })
         }

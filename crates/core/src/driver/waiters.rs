@@ -7,6 +7,7 @@ use crate::document::{Arrival, Freshness, Response, TryAnswer};
 use crate::effect::{Effect, Mark};
 use crate::ids::{BranchIndex, RequestId};
 use crate::input::Wait;
+use crate::mutants::{self, Mutant};
 use crate::rejection::Rejection;
 use crate::time::Timestamp;
 use alloc::collections::BTreeMap;
@@ -186,6 +187,7 @@ fn has_come(entry: &Entry, awaited: Awaited) -> bool {
                 || branch.first != First::Unknown
         }
         Awaited::Decision => decided,
+        Awaited::End if mutants::is_on(Mutant::WaiterToldEarly) => decided,
         Awaited::End => entry.transaction.is_ended(),
     }
 }

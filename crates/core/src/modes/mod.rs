@@ -14,6 +14,7 @@ use crate::branch::{
     Answer, Branch, Caller, First, Mode, Op, Second, Share, Standing, StuckReason,
 };
 use crate::ids::BranchIndex;
+use crate::mutants::{self, Mutant};
 use crate::record::{Decision, Fact, Outcome};
 use crate::transaction::{Phase, Touched, Transaction};
 use alloc::vec::Vec;
@@ -110,7 +111,8 @@ pub fn due(transaction: &Transaction) -> Vec<(BranchIndex, Op)> {
     let held_back = saga::held_back(transaction);
     let mut calls = Vec::new();
     for (at, branch) in transaction.branches.iter().enumerate() {
-        if branch.standing != Standing::Free || held_back[at] {
+        let stuck = branch.standing != Standing::Free && !mutants::is_on(Mutant::StuckCalled);
+        if stuck || held_back[at] {
             continue;
         }
         if let Some(op) = asked(&transaction.phase, branch) {

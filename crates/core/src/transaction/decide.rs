@@ -155,6 +155,7 @@ impl Transaction {
                     let branch = branch.spec.id.clone();
                     return Err(Rejection::BranchContradicted { branch });
                 }
+                (false, true) if mutants::is_on(Mutant::RefusedListIgnored) => {}
                 (false, true) => out.push(index),
                 (true, false) if !matches!(branch.first, First::Refused(_)) => {}
                 (false, false) if matches!(branch.first, First::Done { .. }) => {}
@@ -189,6 +190,7 @@ impl Transaction {
     ) -> Result<Option<Fact>, Rejection> {
         match &self.phase {
             Phase::Open { .. } | Phase::Forward { .. } => {}
+            Phase::Finishing { .. } if mutants::is_on(Mutant::DecidesTwice) => {}
             Phase::Finishing { .. } | Phase::Ended { .. } => return self.already(Decision::Abort),
         }
         let branch = match branch {

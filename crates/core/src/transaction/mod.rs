@@ -15,6 +15,7 @@ use crate::branch::{Mode, StuckReason};
 use crate::ids::Version;
 use crate::ids::{BranchId, BranchIndex, Digest, Gid, IdempotencyKey, Name, Principal, Text};
 use crate::modes;
+use crate::mutants::{self, Mutant};
 use crate::record::{Begun, Cause, Class, Decision, Fact, Outcome, Record, Start};
 use crate::time::Timestamp;
 use alloc::vec::Vec;
@@ -282,6 +283,9 @@ impl Transaction {
                 Start::Open { branches, .. } if branches.is_empty() => Class::Lazy,
                 Start::Open { .. } | Start::Plan { .. } | Start::Lost => Class::Forced,
             },
+            Fact::Registered(_) if mutants::is_on(Mutant::RegistrationNotForced) => Class::Lazy,
+            Fact::Resolved { .. } if mutants::is_on(Mutant::ResolveNotForced) => Class::Lazy,
+            Fact::Decided { decision, .. } if mutants::is_on(unforced(*decision)) => Class::Lazy,
             Fact::Registered(_)
             | Fact::Decided { .. }
             | Fact::Retried { .. }
@@ -303,9 +307,7 @@ impl Transaction {
         };
         match again {
             Kept::Kept => Class::Lazy,
-            Kept::NotKept if crate::mutants::is_on(crate::mutants::Mutant::PassesLazyReply) => {
-                Class::Lazy
-            }
+            Kept::NotKept if mutants::is_on(Mutant::LazyReplyPassedOn) => Class::Lazy,
             Kept::NotKept => Class::Forced,
         }
     }
@@ -340,6 +342,14 @@ fn opening(begun: &Begun) -> (Form, Phase, &[BranchSpec]) {
             };
             (Form::Lost, Phase::Ended { verdict, outcome: Outcome::AsDecided }, &[])
         }
+    }
+}
+
+/// The bug in which a decision does not wait for the disk.
+fn unforced(decision: Decision) -> Mutant {
+    match decision {
+        Decision::Commit => Mutant::CommitNotForced,
+        Decision::Abort => Mutant::TurnNotForced,
     }
 }
 

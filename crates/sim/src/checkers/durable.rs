@@ -2,8 +2,8 @@
 
 use super::Judgement;
 use crate::evidence::{Evidence, document};
-use crate::model::Ledger;
-use wholly_core::branch::Op;
+use crate::model::{Case, Ledger};
+use wholly_core::branch::{Branch, Op, Second};
 use wholly_core::effect::Proof;
 use wholly_core::ids::{BranchId, Gid, Position};
 
@@ -22,6 +22,9 @@ pub(super) fn judge(ledger: &Ledger, evidence: &Evidence<'_>) -> Judgement {
             if document.decision.is_some() {
                 let at = case.decided.map(|(at, _, _)| at);
                 on_platter("a decision was told", at, *platter)?;
+            }
+            for branch in &document.branches {
+                operators_word_is_durable(case, branch, *platter)?;
             }
             if document.outcome.is_some() {
                 on_platter("an end was told", case.ended.map(|(at, _, _)| at), *platter)?;
@@ -63,6 +66,17 @@ fn on_platter(what: &str, needed: Option<Position>, platter: Position) -> Judgem
         Some(needed) if needed <= platter => Ok(()),
         Some(needed) => Err(format!("{what} that needs {needed:?}; on the platter {platter:?}")),
         None => Err(format!("{what} of which the log that survived has no record")),
+    }
+}
+
+/// Once somebody is told what an operator said of a branch, it stays said.
+fn operators_word_is_durable(case: &Case, branch: &Branch, platter: Position) -> Judgement {
+    match branch.second {
+        Second::Resolved(_) => {
+            let resolved = case.branches.get(&branch.spec.id).and_then(|truth| truth.resolved);
+            on_platter("an operator's word was told", resolved.map(|(at, _)| at), platter)
+        }
+        Second::Pending | Second::Done => Ok(()),
     }
 }
 

@@ -30,16 +30,20 @@ fn marked(ledger: &Ledger, call: &Call, platter: Position) -> Judgement {
     if known != Some(call.mark.begun) {
         return Err(format!("{} begun at {known:?} is marked {}", call.gid, call.mark.begun));
     }
-    if ledger.begun_min.is_none_or(|begun| limit <= begun) {
+    // The limit is the begin of the oldest one whose end is not durable, less the retention time.
+    let oldest = limit.plus_ms(ledger.retention_ms);
+    if limit <= ledger.limit_told || ledger.begun_min.is_none_or(|begun| oldest <= begun) {
         return Ok(());
     }
     let is_over = |case: &Case| case.ended.is_some_and(|(at, _, _)| at <= platter);
     // A begin that was lost in a crash may be settled at any time after: nobody was called.
     let known = |case: &Case| !case.order.is_empty();
-    let below = |case: &Case| case.begun.is_some_and(|begun| begun < limit);
+    let below = |case: &Case| case.begun.is_some_and(|begun| begun < oldest);
     let mut cases = ledger.cases.iter();
     match cases.find(|(_, case)| below(case) && known(case) && !is_over(case)) {
-        Some((gid, _)) => Err(format!("a call says that all before {limit} is over; {gid} is not")),
+        Some((gid, _)) => {
+            Err(format!("a call says that all before {oldest} is over; {gid} is not"))
+        }
         None => Ok(()),
     }
 }

@@ -75,6 +75,10 @@ pub struct Ledger {
     pub needed: Position,
     /// Where outcomes are forgotten for want of room: the highest begun of those that were.
     pub forgotten: Timestamp,
+    /// How long outcomes are kept.
+    pub retention_ms: u64,
+    /// The highest limit that a call of this life of the coordinator has carried.
+    pub limit_told: Timestamp,
     /// The first begin ever given.
     pub begun_min: Option<Timestamp>,
     /// The latest begin ever given, lost ones included.
@@ -196,6 +200,7 @@ impl Ledger {
             Evidence::Called { call, platter } => {
                 self.settles(*platter);
                 self.needed = self.needed.max(call.proof.needed);
+                self.limit_told = self.limit_told.max(call.mark.limit);
                 let truth = self.case_mut(&call.gid).truth_mut(&call.branch);
                 if !truth.carried.iter().any(|(op, _, _)| *op == call.op) {
                     let carried = (call.op, call.payload.clone(), call.replies.clone());
@@ -365,6 +370,7 @@ impl Ledger {
     fn forget_after(&mut self, position: Position) {
         self.appended = position;
         self.begun_before = self.begun_max;
+        self.limit_told = Timestamp(0);
         self.marks.retain(|(at, _)| *at <= position);
         self.census = Census::default();
         self.ending.clear();

@@ -14,6 +14,7 @@ use crate::disk::{DiskOp, Segment};
 use crate::encoding::Naming;
 use crate::gids::GidMap;
 use crate::index::{Index, Location, Update};
+use crate::mutants::{self, Mutant};
 use crate::retention::{Doomed, EndedOne, Retention, Why};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -230,7 +231,7 @@ impl Committer {
     pub fn complete(&mut self, result: io::Result<()>) -> Vec<Completion> {
         let done = self.in_flight.take().expect("an operation is under way");
         if let Err(cause) = result
-            && !self.ignores(done.step)
+            && !(done.step == Step::BatchSync && mutants::is_on(Mutant::SyncErrorIgnored))
         {
             self.condition = Condition::Failed;
             self.plan.clear();
@@ -242,7 +243,7 @@ impl Committer {
             Step::Prepare => {}
             Step::PrepareSync => self.stats.syncs += 1,
             Step::BatchWrite => {
-                if self.reports_early() {
+                if mutants::is_on(Mutant::DurableBeforeSync) {
                     self.finish_batch(&mut completions);
                 }
             }
@@ -265,27 +266,6 @@ impl Committer {
     /// Whether nothing is under way and nothing is asked for.
     pub fn is_idle(&self) -> bool {
         self.in_flight.is_none() && self.plan.is_empty() && self.wanted <= self.log.durable
-    }
-
-    #[cfg(feature = "mutants")]
-    fn ignores(&self, step: Step) -> bool {
-        let ignoring = self.options.mutant == Some(crate::mutants::Mutant::SyncErrorIgnored);
-        ignoring && step == Step::BatchSync
-    }
-
-    #[cfg(not(feature = "mutants"))]
-    fn ignores(&self, _step: Step) -> bool {
-        false
-    }
-
-    #[cfg(feature = "mutants")]
-    fn reports_early(&self) -> bool {
-        self.options.mutant == Some(crate::mutants::Mutant::DurableBeforeSync)
-    }
-
-    #[cfg(not(feature = "mutants"))]
-    fn reports_early(&self) -> bool {
-        false
     }
 
     fn append_records(
@@ -490,13 +470,15 @@ impl Committer {
         self.log.offset = HEADER_BYTES as u32;
         self.write_ahead(&mut bytes);
         let write = DiskOp::Write { segment, offset: 0, bytes };
-        for (op, step) in [
+        let steps = [
             (DiskOp::Create { segment }, Step::Prepare),
             (write, Step::Prepare),
             (DiskOp::Sync { segment }, Step::PrepareSync),
             (DiskOp::SyncFolder, Step::PrepareSync),
-        ] {
-            self.plan.push_back(Planned { op, step });
+        ];
+        self.plan.extend(steps.map(|(op, step)| Planned { op, step }));
+        if mutants::is_on(Mutant::FolderNotSynced) {
+            self.plan.pop_back();
         }
     }
 
@@ -506,7 +488,10 @@ impl Committer {
         self.log.mark = batch.mark.or(self.log.mark);
         self.stats.batch_bytes += batch.bytes;
         let lost = self.publish(&batch.head, batch.updates, batch.doomed);
-        completions.push(Completion::Durable(self.log.durable));
+        completions.push(Completion::Durable(match mutants::is_on(Mutant::DurableBeyondBatch) {
+            true => self.appended,
+            false => self.log.durable,
+        }));
         if lost > 0 {
             self.stats.lost += lost;
             completions.push(Completion::Lost { count: lost });

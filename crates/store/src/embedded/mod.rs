@@ -57,9 +57,6 @@ pub struct Options {
     pub batch_bytes_max: usize,
     /// A number nobody can guess, for the checksums; another one at each start.
     pub salt: u64,
-    /// A seeded bug.
-    #[cfg(feature = "mutants")]
-    pub mutant: Option<crate::mutants::Mutant>,
 }
 
 impl Default for Options {
@@ -71,8 +68,6 @@ impl Default for Options {
             prewrite_bytes: 1 << 20,
             batch_bytes_max: 8 << 20,
             salt: 0,
-            #[cfg(feature = "mutants")]
-            mutant: None,
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::disk::{Disk, DiskOp, Segment};
 use crate::encoding::{DecodeError, decode_records};
 use crate::gids::GidMap;
 use crate::index::{Index, Location, Update};
+use crate::mutants::{self, Mutant};
 use crate::retention::{EndedOne, Retention};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -247,7 +248,7 @@ impl Scan {
     }
 
     fn into_recovery(mut self, options: Options, fresh: Segment) -> Result<Recovery, OpenError> {
-        if trusts_tail(&options) {
+        if mutants::is_on(Mutant::TailTrusted) {
             self.confirm(self.last())?;
         }
         self.replay.forget(&self.latest)?;
@@ -279,16 +280,6 @@ impl Scan {
         let loaded = self.replay.loaded(committer.appended())?;
         Ok(Recovery { committer, loaded, useless: self.useless, reports: Vec::new() })
     }
-}
-
-#[cfg(feature = "mutants")]
-fn trusts_tail(options: &Options) -> bool {
-    options.mutant == Some(crate::mutants::Mutant::TailTrusted)
-}
-
-#[cfg(not(feature = "mutants"))]
-fn trusts_tail(_options: &Options) -> bool {
-    false
 }
 
 /// The records as folded so far.

@@ -2,6 +2,7 @@
 
 use super::committer::{Committer, Queued, QueuedContent};
 use crate::disk::Segment;
+use crate::mutants::{self, Mutant};
 use crate::retention::{Doomed, EndedOne, Why};
 use wholly_core::ids::Version;
 use wholly_core::time::Timestamp;
@@ -19,6 +20,7 @@ impl Committer {
             }
             match index.pins(*segment) {
                 None => {}
+                Some(_) if mutants::is_on(Mutant::SegmentUnlinkedEarly) => {}
                 Some(pins) if pins.open == 0 && bytes > self.options.log_bytes_max => {
                     let ended = Timestamp::default();
                     let ones = index.ended_in(*segment).into_iter();

@@ -6,6 +6,7 @@ use super::branch::{
     put_spec, put_stuck, resolution, spec, stuck,
 };
 use super::bytes::{Reader, put_list, put_number, put_option, put_text};
+use crate::mutants::{self, Mutant};
 use wholly_core::ids::{Digest, Gid, IdempotencyKey, Name, Principal};
 use wholly_core::record::{Begun, Cause, Decision, Fact, Outcome, Record, Start};
 
@@ -178,6 +179,7 @@ pub(super) fn decision_tag(decision: Decision) -> u8 {
 
 pub(super) fn decision(tag: u8) -> Result<Decision, DecodeError> {
     match tag {
+        1 if mutants::is_on(Mutant::DecisionFlipped) => Ok(Decision::Abort),
         1 => Ok(Decision::Commit),
         2 => Ok(Decision::Abort),
         tag => Err(DecodeError::Tag { what: "decision", tag }),
