@@ -29,6 +29,8 @@ cargo xtask TASK
                     private servers, for the program or until the input ends
   sim [ARGUMENTS…]  the simulator; `cargo xtask sim --help`
   mutants           the simulator finds every seeded bug
+  models [NAME…] [--json]
+                    small models explored whole, and wrong twins that they catch
   bench [--quick] [--json]
                     throughput, latency, CPU, forced writes, beside the floor
   kill [--cycles N] [--seed S] [--json]
@@ -72,6 +74,7 @@ fn dispatch(root: &Path, words: &[&str]) -> Result<(), Failure> {
         ["services", options @ ..] => services::run(options),
         ["sim", options @ ..] => programs::sim(root, options),
         ["mutants", options @ ..] => programs::sim(root, &[&["mutants"], options].concat()),
+        ["models", options @ ..] => programs::models(root, options),
         ["bench", options @ ..] => programs::bench(root, options),
         ["kill", options @ ..] => kill::run(root, options),
         ["crash-sweep", options @ ..] => crash_sweep::run(root, options),

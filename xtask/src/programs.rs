@@ -50,6 +50,12 @@ pub(crate) fn sim_repeats(root: &Path) -> Result<(), Failure> {
     }
 }
 
+/// The task `models`. Its own selection of packages: the explorer's dependencies are nobody else's.
+pub(crate) fn models(root: &Path, words: &[&str]) -> Result<(), Failure> {
+    let args = "run --quiet --locked --profile sim -p wholly-models --features mutants --";
+    process::run(root, "cargo", args.split(' ').chain(words.iter().copied()))
+}
+
 /// The task `bench`.
 pub(crate) fn bench(root: &Path, words: &[&str]) -> Result<(), Failure> {
     let folder = release(root)?;

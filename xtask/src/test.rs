@@ -37,6 +37,7 @@ const PARTS: &[Part] = &[
     Part { name: "simulator", run: |ground| once(simulate(ground)) },
     Part { name: "determinism", run: |ground| once(programs::sim_repeats(ground.root)) },
     Part { name: "mutants", run: |ground| once(programs::sim(ground.root, &["mutants"])) },
+    Part { name: "models", run: |ground| once(programs::models(ground.root, &[])) },
     Part { name: "release", run: |ground| once(programs::release(ground.root).map(drop)) },
     Part { name: "kill", run: |ground| once(kill(ground)) },
     Part { name: "trace", run: |ground| once(kill::run(ground.root, &["trace"])) },

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use wholly_core::branch::Answer;
 use wholly_core::driver::Driver;
 use wholly_core::effect::{Call, Content, Draft, Effect};
-use wholly_core::ids::{CallId, Gid, Origin, Position, RequestId};
+use wholly_core::ids::{CallId, Digest, Gid, Origin, Position, RequestId};
 use wholly_core::input::{Input, Loaded, Request};
 use wholly_core::limits::Limits;
 use wholly_core::record::{ClockMark, Decision, Fact, PhaseName, Record, Start};
@@ -43,11 +43,13 @@ pub(crate) struct Coordinator {
     frees: Frees,
     now: Now,
     /// Everything queued, in order.
-    log: Vec<Arc<Draft>>,
+    log: Vec<Logged>,
     /// So many of these are durable.
     durable: usize,
     /// Calls that have not come back.
     flying: Vec<Arc<Call>>,
+    /// How every transaction stands in what is durable.
+    known: Arc<[Known]>,
     digest: u64,
 }
 
@@ -63,14 +65,43 @@ impl PartialEq for Coordinator {
     }
 }
 
+/// A draft in the log, and its digest.
+#[derive(Clone)]
+struct Logged {
+    draft: Arc<Draft>,
+    digest: u64,
+}
+
+impl Logged {
+    fn new(draft: Draft) -> Logged {
+        let mut hasher = DefaultHasher::new();
+        draft.hash(&mut hasher);
+        Logged { draft: Arc::new(draft), digest: hasher.finish() }
+    }
+}
+
+impl Hash for Logged {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.digest.hash(state);
+    }
+}
+
 /// How a transaction stands in a part of the log.
 #[derive(Clone, Debug)]
 pub(crate) struct Known {
     pub(crate) gid: Gid,
     pub(crate) begun: Timestamp,
-    pub(crate) start: Start,
+    pub(crate) form: Form,
     pub(crate) decision: Option<Decision>,
     pub(crate) is_ended: bool,
+}
+
+/// How it began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    Open,
+    Plan(Digest),
+    Lost,
 }
 
 impl Known {
@@ -92,6 +123,7 @@ impl Coordinator {
             log: Vec::new(),
             durable: 0,
             flying: Vec::new(),
+            known: Arc::from([]),
             digest: 0,
         };
         coordinator.start();
@@ -133,13 +165,25 @@ impl Coordinator {
 
     /// The next draft in the log becomes durable.
     pub(crate) fn sync(&mut self) -> Left {
-        let position = self.log[self.durable].position;
         self.durable += 1;
-        self.step(Input::Durable(position))
+        self.step(Input::Durable(self.log[self.durable - 1].draft.position))
     }
 
-    /// The process dies and is started again. Of its log the first `kept` drafts are there: at
-    /// least what was durable after a crash, less where an older copy was restored.
+    /// Everything in the log becomes durable at once.
+    pub(crate) fn sync_all(&mut self) -> Left {
+        self.durable = self.log.len();
+        self.step(Input::Durable(self.log[self.durable - 1].draft.position))
+    }
+
+    /// An older copy of the log is put back, which takes its time, and the process is started.
+    pub(crate) fn restore(&mut self, kept: usize, ms: u64) -> Left {
+        self.now.wall = self.now.wall.plus_ms(ms);
+        self.now.monotonic = self.now.monotonic.plus_ms(ms);
+        self.restart(kept)
+    }
+
+    /// The process dies and is started again. Of its log the first `kept` drafts are there: what
+    /// was durable, and whatever else had reached the disk.
     pub(crate) fn restart(&mut self, kept: usize) -> Left {
         self.log.truncate(kept);
         self.durable = kept;
@@ -152,7 +196,7 @@ impl Coordinator {
         let mut effects = Vec::new();
         Arc::make_mut(&mut self.driver).start(self.now, &mut effects);
         let mut left = self.take(effects);
-        let mark = self.log.last().expect("a start queues a mark").position;
+        let mark = self.log.last().expect("a start queues a mark").draft.position;
         self.durable = self.log.len();
         let after = self.step(Input::Durable(mark));
         left.calls.extend(after.calls);
@@ -164,6 +208,7 @@ impl Coordinator {
         let mut effects = Vec::new();
         Arc::make_mut(&mut self.driver).step(self.now, input, &mut effects);
         let left = self.take(effects);
+        self.known = History::known(&self.transactions(self.durable));
         let mut hasher = DefaultHasher::new();
         (&self.driver, self.now, &self.log, self.durable, &self.flying).hash(&mut hasher);
         self.digest = hasher.finish();
@@ -177,7 +222,7 @@ impl Coordinator {
         let mut lookups = Vec::new();
         for effect in effects {
             match effect {
-                Effect::Append(draft) => self.log.push(Arc::new(draft)),
+                Effect::Append(draft) => self.log.push(Logged::new(draft)),
                 Effect::Call(call) => {
                     let call = Arc::new(call);
                     self.flying.push(call.clone());
@@ -203,16 +248,16 @@ impl Coordinator {
         let mut records = Vec::new();
         let mut forgotten = Timestamp(0);
         for one in self.transactions(self.durable) {
-            match (self.is_forgotten(&one), one.gid == *gid) {
+            match (self.is_forgotten(&one), one.gid == gid) {
                 (true, _) => forgotten = forgotten.max(one.begun),
-                (false, true) => records = one.records,
+                (false, true) => records = one.records.into_iter().cloned().collect(),
                 (false, false) => {}
             }
         }
         (records, forgotten)
     }
 
-    fn is_forgotten(&self, one: &History) -> bool {
+    fn is_forgotten(&self, one: &History<'_>) -> bool {
         let Some(mark) = self.mark(self.durable) else { return false };
         let below = match self.frees {
             Frees::BelowLimit => one.begun < mark.limit,
@@ -222,7 +267,7 @@ impl Coordinator {
     }
 
     fn mark(&self, drafts: usize) -> Option<ClockMark> {
-        self.log[..drafts].iter().rev().find_map(|draft| match &draft.content {
+        self.log[..drafts].iter().rev().find_map(|logged| match &logged.draft.content {
             Content::Mark(mark) => Some(*mark),
             Content::Transaction { .. } => None,
         })
@@ -231,28 +276,31 @@ impl Coordinator {
     fn loaded(&self) -> Loaded {
         let open = self.transactions(self.durable).into_iter();
         Loaded {
-            position: self.log[..self.durable].last().map_or(Position(0), |last| last.position),
+            position: self.log[..self.durable]
+                .last()
+                .map_or(Position(0), |last| last.draft.position),
             mark: self.mark(self.durable),
             open: open
                 .filter(|one| one.ended.is_none())
-                .map(|one| (one.gid, one.records))
+                .map(|one| (one.gid.clone(), one.records.into_iter().cloned().collect()))
                 .collect(),
         }
     }
 
     /// Every transaction in the first so many drafts, in order of acceptance.
-    fn transactions(&self, drafts: usize) -> Vec<History> {
-        let mut found: Vec<History> = Vec::new();
-        for draft in &self.log[..drafts] {
-            let Content::Transaction { gid, after, records, summary } = &draft.content else {
+    fn transactions(&self, drafts: usize) -> Vec<History<'_>> {
+        let mut found: Vec<History<'_>> = Vec::new();
+        for logged in &self.log[..drafts] {
+            let Content::Transaction { gid, after, records, summary } = &logged.draft.content
+            else {
                 continue;
             };
             if after.0 == 0 {
                 let begun = summary.begun;
-                found.push(History { gid: gid.clone(), begun, records: Vec::new(), ended: None });
+                found.push(History { gid, begun, records: Vec::new(), ended: None });
             }
-            let one = found.iter_mut().rfind(|one| one.gid == *gid).expect("it was begun");
-            one.records.extend(records.iter().cloned());
+            let one = found.iter_mut().rfind(|one| one.gid == gid).expect("it was begun");
+            one.records.extend(records);
             if summary.phase == PhaseName::Ended {
                 one.ended = Some(summary.ended.unwrap_or(summary.changed));
             }
@@ -260,29 +308,34 @@ impl Coordinator {
         found
     }
 
-    /// How every transaction stands in what is durable.
-    pub(crate) fn known(&self) -> Vec<Known> {
-        self.transactions(self.durable).iter().filter_map(History::known).collect()
+    /// How every transaction stands in what is durable, in order of acceptance.
+    pub(crate) fn known(&self) -> &[Known] {
+        &self.known
     }
 
     /// How every transaction stands in what is queued, durable or not.
-    pub(crate) fn applied(&self) -> Vec<Known> {
-        self.transactions(self.log.len()).iter().filter_map(History::known).collect()
+    pub(crate) fn applied(&self) -> Arc<[Known]> {
+        History::known(&self.transactions(self.log.len()))
     }
 }
 
 /// A transaction in the log.
-struct History {
-    gid: Gid,
+struct History<'a> {
+    gid: &'a Gid,
     begun: Timestamp,
-    records: Vec<Record>,
+    records: Vec<&'a Record>,
     ended: Option<Timestamp>,
 }
 
-impl History {
-    fn known(&self) -> Option<Known> {
-        let Fact::Begun(begun) = &self.records.first()?.fact else { return None };
-        let decision = self.records.iter().find_map(|record| match &record.fact {
+impl History<'_> {
+    fn known(all: &[History<'_>]) -> Arc<[Known]> {
+        all.iter().map(History::stands).collect()
+    }
+
+    fn stands(&self) -> Known {
+        let first = self.records.first().map(|record| &record.fact);
+        let Some(Fact::Begun(begun)) = first else { unreachable!("it begins with its begin") };
+        let decided = self.records.iter().find_map(|record| match &record.fact {
             Fact::Decided { decision, .. } => Some(*decision),
             Fact::Begun(_)
             | Fact::Registered(_)
@@ -293,14 +346,19 @@ impl History {
             | Fact::Resolved { .. }
             | Fact::Ended { .. } => None,
         });
-        let lost = (begun.start == Start::Lost).then_some(Decision::Abort);
-        Some(Known {
+        let form = match &begun.start {
+            Start::Open { .. } => Form::Open,
+            Start::Plan { digest, .. } => Form::Plan(*digest),
+            Start::Lost => Form::Lost,
+        };
+        let lost = (form == Form::Lost).then_some(Decision::Abort);
+        Known {
             gid: self.gid.clone(),
             begun: self.begun,
-            start: begun.start.clone(),
-            decision: decision.or(lost),
+            form,
+            decision: decided.or(lost),
             is_ended: self.ended.is_some(),
-        })
+        }
     }
 }
 

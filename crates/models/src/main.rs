@@ -5,13 +5,23 @@ mod barrier;
 mod coordinator;
 mod participant;
 mod plan;
+mod resubmission;
+mod retention;
 mod run;
 mod saga_turn;
+mod two_initiators;
 
 use run::{CounterExample, Explored, Subject};
 use std::process::ExitCode;
+use std::time::Instant;
 
-const SUBJECTS: &[Subject] = &[barrier::SUBJECT, saga_turn::SUBJECT];
+const SUBJECTS: &[Subject] = &[
+    two_initiators::SUBJECT,
+    resubmission::SUBJECT,
+    retention::SUBJECT,
+    barrier::SUBJECT,
+    saga_turn::SUBJECT,
+];
 
 const USAGE: &str = "\
 wholly-models [NAME…] [--json]
@@ -30,6 +40,7 @@ enum Form {
 struct Result {
     name: &'static str,
     explored: Explored,
+    seconds: f64,
     wrong: Vec<(&'static str, Option<CounterExample>)>,
 }
 
@@ -43,9 +54,11 @@ fn main() -> ExitCode {
     };
     let mut results = Vec::new();
     for subject in chosen {
+        let began = Instant::now();
         let explored = (subject.explore)();
+        let seconds = began.elapsed().as_secs_f64();
         let wrong = subject.wrong.iter().map(|(name, run)| (*name, run())).collect();
-        let result = Result { name: subject.name, explored, wrong };
+        let result = Result { name: subject.name, explored, seconds, wrong };
         if form == Form::Lines {
             print(&result);
         }
@@ -81,8 +94,8 @@ fn arguments() -> std::result::Result<(Vec<&'static Subject>, Form), String> {
 }
 
 fn print(result: &Result) {
-    let Result { name, explored, wrong } = result;
-    let Explored { states, depth, seconds, always, sometimes, .. } = explored;
+    let Result { name, explored, seconds, wrong } = result;
+    let Explored { states, depth, always, sometimes, .. } = explored;
     println!("{name}: {states} states, {depth} steps deep, {seconds:.1} s");
     for property in always {
         match explored.violations.iter().find(|found| found.property == *property) {
@@ -123,8 +136,8 @@ impl Result {
 
     /// Every name is a text of ours without quotes, so that nothing needs escaping.
     fn json(&self) -> String {
-        let Explored { states, depth, seconds, always, sometimes, violations, missed } =
-            &self.explored;
+        let Result { name, explored, seconds, .. } = self;
+        let Explored { states, depth, always, sometimes, violations, missed } = explored;
         let wrong = list(&self.wrong, |(name, found)| match found {
             Some(found) => {
                 let (steps, by) = (found.steps.len(), found.property);
@@ -133,10 +146,9 @@ impl Result {
             None => format!("{{\"name\":\"{name}\",\"caught\":false}}"),
         });
         format!(
-            "{{\"name\":\"{}\",\"states\":{states},\"depth\":{depth},\"seconds\":{seconds:.1},\
+            "{{\"name\":\"{name}\",\"states\":{states},\"depth\":{depth},\"seconds\":{seconds:.1},\
              \"always\":[{}],\"sometimes\":[{}],\"violations\":[{}],\"missed\":[{}],\
              \"wrong\":[{wrong}]}}",
-            self.name,
             list(always, quoted),
             list(sometimes, quoted),
             list(violations, |found| quoted(&found.property)),

@@ -2,7 +2,7 @@
 //! at any time and any number of times.
 
 use std::collections::BTreeMap;
-use wholly_core::barrier::{Barrier, Verdict, refused};
+use wholly_core::barrier::{Barrier, Verdict};
 use wholly_core::branch::{Answer, Kept, Op, Refusal};
 use wholly_core::effect::{Call, Mark};
 use wholly_core::ids::{Body, BranchId, Code, Gid, Text};
@@ -86,6 +86,18 @@ impl Participant {
         self.books.get(&key).copied().unwrap_or_default()
     }
 
+    /// What happened at a branch, under whichever begun.
+    pub(crate) fn summed(&self, gid: &Gid, branch: &BranchId) -> Effects {
+        let mut sum = Effects::default();
+        let of_branch = self.books.iter().filter(|((g, _, b), _)| g == gid && b == branch);
+        for (_, effects) in of_branch {
+            sum.forth += effects.forth;
+            sum.confirmed += effects.confirmed;
+            sum.back += effects.back;
+        }
+        sum
+    }
+
     /// Everything that happened anywhere.
     pub(crate) fn all(&self) -> impl Iterator<Item = (&(Gid, Timestamp, BranchId), Effects)> {
         self.books.iter().map(|(key, effects)| (key, *effects))
@@ -149,12 +161,6 @@ impl Participant {
 
 fn no() -> (Code, Text) {
     (Code::new("none_left").expect("a valid name"), Text::default())
-}
-
-/// Whether a participant said no of its own accord, so that it will say so again.
-pub(crate) fn is_refused_for_good(answer: &Answer) -> bool {
-    let (code, detail) = no();
-    *answer == refused(code, detail)
 }
 
 /// The code of a refusal.

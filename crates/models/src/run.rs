@@ -2,8 +2,6 @@
 
 use stateright::{Checker, Expectation, Model};
 use std::hash::Hash;
-use std::time::Instant;
-use wholly_core::mutants::{self, Mutant};
 
 /// A model and what it takes to believe it.
 pub(crate) struct Subject {
@@ -12,15 +10,17 @@ pub(crate) struct Subject {
     /// Explores it whole.
     pub(crate) explore: fn() -> Explored,
     /// The same with a bug, by name: each must yield a counter-example.
-    pub(crate) wrong: &'static [(&'static str, fn() -> Option<CounterExample>)],
+    pub(crate) wrong: &'static [Wrong],
 }
+
+/// A wrong twin: its bug's name, and a search for a state that shows it.
+pub(crate) type Wrong = (&'static str, fn() -> Option<CounterExample>);
 
 /// What came of exploring a model.
 #[derive(Debug)]
 pub(crate) struct Explored {
     pub(crate) states: usize,
     pub(crate) depth: usize,
-    pub(crate) seconds: f64,
     /// Names of what must always hold.
     pub(crate) always: Vec<&'static str>,
     /// Names of what must be reached.
@@ -50,18 +50,16 @@ where
         properties.iter().filter(|p| p.expectation == *sought).map(|p| p.name).collect()
     };
     let (always, sometimes) = (names(&Expectation::Always), names(&Expectation::Sometimes));
-    let began = Instant::now();
     let checker = model.checker().spawn_bfs().join();
     let found = checker.discoveries();
     let missed = sometimes.iter().filter(|name| !found.contains_key(*name)).copied().collect();
-    let seconds = began.elapsed().as_secs_f64();
     let violations = found
         .into_iter()
         .filter(|(name, _)| always.contains(name))
         .map(|(property, path)| CounterExample { property, steps: steps(path.into_actions()) })
         .collect();
     let (states, depth) = (checker.unique_state_count(), checker.max_depth());
-    Explored { states, depth, seconds, always, sometimes, violations, missed }
+    Explored { states, depth, always, sometimes, violations, missed }
 }
 
 /// Explores a model until something does not hold.
@@ -80,17 +78,6 @@ where
     });
     let (property, path) = violation.min_by_key(|(name, _)| *name)?;
     Some(CounterExample { property, steps: steps(path.into_actions()) })
-}
-
-/// Does so with a seeded bug of core switched on.
-pub(crate) fn with(
-    mutant: Mutant,
-    run: impl FnOnce() -> Option<CounterExample>,
-) -> Option<CounterExample> {
-    mutants::switch(Some(mutant));
-    let found = run();
-    mutants::switch(None);
-    found
 }
 
 fn steps<A: std::fmt::Debug>(actions: Vec<A>) -> Vec<String> {

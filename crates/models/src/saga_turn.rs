@@ -4,24 +4,30 @@
 use crate::coordinator::{Coordinator, Frees, Known, Left, limits};
 use crate::participant::{Business, Late, Letter, Marks, Participant, code_of};
 use crate::plan::{Plan, branch, request};
-use crate::run::{Subject, counter_example, explore, with};
+use crate::run::{Subject, counter_example, explore};
 use stateright::{Model, Property};
 use wholly_core::barrier;
 use wholly_core::branch::{Answer, Op};
 use wholly_core::effect::Call;
 use wholly_core::ids::{BranchId, Text};
 use wholly_core::input::Wait;
-use wholly_core::mutants::Mutant;
+use wholly_core::mutants::{self, Mutant};
 use wholly_core::record::Decision;
 
 pub(crate) const SUBJECT: Subject = Subject {
     name: "saga-turn",
-    explore: || explore(SagaTurn),
+    explore: || explore(SagaTurn { mutant: None }),
     wrong: &[
-        ("acts-early", || with(Mutant::ActsEarly, || counter_example(SagaTurn))),
-        ("turn-skips-unknown", || with(Mutant::TurnSkipsUnknown, || counter_example(SagaTurn))),
-        ("believes-refusal", || with(Mutant::BelievesRefusal, || counter_example(SagaTurn))),
-        ("compensates-at-once", || with(Mutant::CompensatesAtOnce, || counter_example(SagaTurn))),
+        ("call-before-sync", || counter_example(SagaTurn { mutant: Some(Mutant::CallBeforeSync) })),
+        ("turn-compensates-finished-only", || {
+            counter_example(SagaTurn { mutant: Some(Mutant::TurnSkipsUnknown) })
+        }),
+        ("refused-left-alone", || {
+            counter_example(SagaTurn { mutant: Some(Mutant::RefusedLeftAlone) })
+        }),
+        ("compensation-out-of-order", || {
+            counter_example(SagaTurn { mutant: Some(Mutant::CompensatesAtOnce) })
+        }),
     ],
 };
 
@@ -33,7 +39,10 @@ const PLAN: Plan = Plan {
 };
 
 /// The model.
-struct SagaTurn;
+struct SagaTurn {
+    /// A bug of core, switched on for whichever thread takes a step.
+    mutant: Option<Mutant>,
+}
 
 #[derive(Clone, PartialEq, Hash)]
 struct State {
@@ -88,6 +97,7 @@ impl Model for SagaTurn {
     type Action = Action;
 
     fn init_states(&self) -> Vec<State> {
+        mutants::switch(self.mutant);
         let mut state = State {
             coordinator: Coordinator::new(limits(), Frees::BelowLimit),
             participant: Participant::new(Marks::Heeded),
@@ -130,6 +140,7 @@ impl Model for SagaTurn {
     }
 
     fn next_state(&self, last: &State, action: Action) -> Option<State> {
+        mutants::switch(self.mutant);
         let mut next = last.clone();
         match action {
             Action::Sync => {
@@ -255,7 +266,7 @@ impl State {
 
     fn crash(&mut self, kept: usize) {
         self.budget.crashes -= 1;
-        let is_turned = self.durable().is_some_and(|known| known.is_turned());
+        let is_turned = self.durable().is_some_and(Known::is_turned);
         let is_back = self.late.letters().iter().any(|letter| letter.op == Op::Compensate);
         if is_turned && !is_back {
             self.sights.crashed_in_turn = true;
@@ -293,8 +304,8 @@ impl State {
         }
     }
 
-    fn durable(&self) -> Option<Known> {
-        self.coordinator.known().pop()
+    fn durable(&self) -> Option<&Known> {
+        self.coordinator.known().last()
     }
 
     fn has_ended(&self, decision: Decision) -> bool {

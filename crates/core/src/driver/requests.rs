@@ -72,7 +72,7 @@ impl Driver {
     fn on_open(&mut self, id: RequestId, slot: Slot, request: Request, effects: &mut Vec<Effect>) {
         let transaction = &self.slots.entry(slot).transaction;
         if let Err(rejection) = check_begun(transaction, &request) {
-            return self.reject(id, Some(slot), rejection, effects);
+            return self.reject_other(id, slot, rejection, effects);
         }
         match request {
             Request::Begin(begin) => match repeat_begin(transaction, &begin) {
@@ -80,14 +80,14 @@ impl Driver {
                     let needed = self.slots.entry(slot).forced;
                     self.reply(id, needed, Ok(response), effects);
                 }
-                Err(rejection) => self.reject(id, Some(slot), rejection, effects),
+                Err(rejection) => self.reject_other(id, slot, rejection, effects),
             },
             Request::Submit(submit) => match repeat_submit(transaction, &submit) {
                 Ok(()) => {
                     let shape = Shape::Submitted(Freshness::Repeated);
                     self.answer_or_wait(id, slot, awaited(submit.wait), shape, effects);
                 }
-                Err(rejection) => self.reject(id, Some(slot), rejection, effects),
+                Err(rejection) => self.reject_other(id, slot, rejection, effects),
             },
             Request::Register(register) => self.register(id, slot, register, effects),
             Request::Commit(commit) => {
@@ -394,6 +394,19 @@ impl Driver {
         let open = gids.iter().filter_map(|gid| self.gids.get(gid));
         let calls = open.map(|slot| attempts(self.slots.entry(*slot), self.now)).collect();
         self.reply(id, Position(0), Ok(Response::Calls(calls)), effects);
+    }
+
+    /// The gid is another's: whoever asked may go by that, so the other's begin must be durable,
+    /// lazy as it may be. Were it lost, the same request would be answered otherwise.
+    fn reject_other(
+        &mut self,
+        id: RequestId,
+        slot: Slot,
+        rejection: Rejection,
+        effects: &mut Vec<Effect>,
+    ) {
+        let needed = self.slots.entry(slot).latest;
+        self.reply(id, needed, Err(rejection), effects);
     }
 
     fn reject(

@@ -62,6 +62,12 @@ const ROOMS: &[Room] = &[
         others: Others::AllBut(NETWORK),
     },
     Room {
+        name: "wholly-models",
+        ours: &["wholly-core"],
+        in_tests: &[],
+        others: Others::Only(&["stateright"]),
+    },
+    Room {
         name: "wholly-bench",
         ours: &["wholly-core", "wholly-wire", "wholly-store", "wholly-server"],
         in_tests: &[],
