@@ -118,7 +118,8 @@ pub enum Mode {
 /// The query of `POST /orders`.
 #[derive(Debug, Deserialize)]
 pub struct How {
-    mode: Mode,
+    /// Which pattern.
+    pub mode: Mode,
 }
 
 /// Places an order: wholly or not at all.
@@ -174,13 +175,9 @@ async fn place_step_by_step(shop: &Shop, order: Order) -> Result<Json<Placed>, N
 }
 
 /// Why an order was not placed, or is not known to be.
-pub struct NotPlaced(Error);
-
-impl From<Error> for NotPlaced {
-    fn from(error: Error) -> Self {
-        NotPlaced(error)
-    }
-}
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct NotPlaced(#[from] Error);
 
 impl IntoResponse for NotPlaced {
     fn into_response(self) -> Response {

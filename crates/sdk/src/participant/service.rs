@@ -40,9 +40,18 @@ pub struct Service<D: BarrierDatabase> {
     pool: sqlx::Pool<D>,
     offered: BTreeMap<&'static str, Offered<D>>,
     reply_bytes_max: usize,
+    commits: Commits,
     desk: Arc<Desk>,
     writer: Arc<Semaphore>,
     limits: Arc<Limits>,
+}
+
+/// Whether local transactions are committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Commits {
+    Yes,
+    /// Each is rolled back at its end, as if the process had died just before.
+    InRehearsal,
 }
 
 impl<D: BarrierDatabase> Clone for Service<D> {
@@ -52,6 +61,7 @@ impl<D: BarrierDatabase> Clone for Service<D> {
             pool: self.pool.clone(),
             offered: self.offered.clone(),
             reply_bytes_max: self.reply_bytes_max,
+            commits: self.commits,
             desk: self.desk.clone(),
             writer: self.writer.clone(),
             limits: self.limits.clone(),
@@ -70,6 +80,7 @@ impl<D: BarrierDatabase> Service<D> {
             name: parsed.unwrap_or_else(|error| panic!("the service's name {name:?} {error}")),
             offered: BTreeMap::new(),
             reply_bytes_max: REPLY_BYTES_MAX,
+            commits: Commits::Yes,
             desk: Arc::new(Desk::new(pool.options().get_max_connections())),
             writer: Arc::new(Semaphore::new(1)),
             limits: Arc::new(Limits::default()),
@@ -116,6 +127,14 @@ impl<D: BarrierDatabase> Service<D> {
     /// Longest reply that is kept. A handler that replies more fails before its commit.
     pub fn reply_bytes_max(mut self, bytes: usize) -> Self {
         self.reply_bytes_max = bytes;
+        self
+    }
+
+    /// The same service in a process that dies before every commit: handlers run, and what they
+    /// did in their local transaction is rolled back. For tests of handlers.
+    #[doc(hidden)]
+    pub fn dying_before_commit(mut self) -> Self {
+        self.commits = Commits::InRehearsal;
         self
     }
 
@@ -210,13 +229,16 @@ impl<D: BarrierDatabase> Service<D> {
         let _writing = self.writing().await;
         let mut connection = self.pool.acquire().await?;
         let mut tx = connection.begin_with(D::BEGIN).await?;
-        let ending = match self.work(handler, call, &arrival, &mut tx).await {
-            Ok(Ending::Commit(answer)) => {
+        let ending = match (self.work(handler, call, &arrival, &mut tx).await, self.commits) {
+            (Ok(Ending::Commit(answer)), Commits::Yes) => {
                 let committed = tx.commit().await;
                 return settled(&mut connection, committed).map(|()| answer);
             }
-            Ok(ending @ (Ending::Leave(_) | Ending::Refuse(_))) => Ok(ending),
-            Err(failure) => Err(failure),
+            (Ok(Ending::Commit(_) | Ending::Refuse(_)), Commits::InRehearsal) => {
+                Err(Failure::new("the process dies before the commit, in rehearsal"))
+            }
+            (Ok(ending @ (Ending::Leave(_) | Ending::Refuse(_))), _) => Ok(ending),
+            (Err(failure), _) => Err(failure),
         };
         if tx.rollback().await.is_err() {
             // The handler, or a full disk, has ended it before: whoever got this connection next

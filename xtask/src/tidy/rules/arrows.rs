@@ -73,7 +73,18 @@ const ROOMS: &[Room] = &[
         in_tests: &[],
         others: Others::AllBut(&[]),
     },
-    Room { name: "wholly-shop", ours: &["wholly"], in_tests: &[], others: Others::AllBut(&[]) },
+    Room {
+        name: "wholly-testkit",
+        ours: &["wholly-core", "wholly-wire", "wholly-store", "wholly-server", "wholly"],
+        in_tests: &[],
+        others: Others::AllBut(&["reqwest"]),
+    },
+    Room {
+        name: "wholly-shop",
+        ours: &["wholly"],
+        in_tests: &["wholly-testkit"],
+        others: Others::AllBut(&[]),
+    },
     Room {
         name: "axum-existing",
         ours: &["wholly", "wholly-shop"],

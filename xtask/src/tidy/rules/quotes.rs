@@ -5,10 +5,11 @@ use crate::tidy::tree::Tree;
 use std::collections::BTreeSet;
 
 /// Pages, and the files they quote.
-const QUOTES: [(&str, &str); 3] = [
+const QUOTES: [(&str, &str); 4] = [
     ("README.md", "crates/sdk/examples/shop.rs"),
     ("docs/modes/saga.md", "examples/shop/src/order.rs"),
     ("docs/modes/tcc.md", "examples/shop/src/order.rs"),
+    ("docs/participants/testing.md", "examples/shop/tests/every_fault.rs"),
 ];
 
 /// Every line between ```` ```rust ```` and ```` ``` ```` stands in the file, however indented.
