@@ -3,7 +3,7 @@
 use crate::client::Asked;
 use crate::network::Letter;
 use crate::participant::{Life, Work};
-use std::cmp::Ordering;
+use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::rc::Rc;
 use wholly_core::branch::Answer;
@@ -192,49 +192,61 @@ impl Event {
     }
 }
 
-/// Everything that will happen, in order of time, then of planning.
+/// Everything that will happen, in order of time, then of planning. The order is kept apart from
+/// the events, for it moves about a great deal.
 #[derive(Default)]
 pub struct Agenda {
-    heap: BinaryHeap<Scheduled>,
-    sequence: u64,
-}
-
-struct Scheduled {
-    at_us: u64,
-    sequence: u64,
-    event: Event,
-}
-
-impl PartialEq for Scheduled {
-    fn eq(&self, other: &Self) -> bool {
-        self.sequence == other.sequence
-    }
-}
-
-impl Eq for Scheduled {}
-
-impl PartialOrd for Scheduled {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Scheduled {
     /// The earliest is the greatest, for the heap gives that first.
-    fn cmp(&self, other: &Self) -> Ordering {
-        (other.at_us, other.sequence).cmp(&(self.at_us, self.sequence))
-    }
+    order: BinaryHeap<Reverse<(u64, u64, u32)>>,
+    events: Vec<Option<Event>>,
+    free: Vec<u32>,
+    sequence: u64,
 }
 
 impl Agenda {
     /// Plans something for a time.
     pub fn plan(&mut self, at_us: u64, event: Event) {
         self.sequence += 1;
-        self.heap.push(Scheduled { at_us, sequence: self.sequence, event });
+        let place = match self.free.pop() {
+            Some(place) => {
+                self.events[place as usize] = Some(event);
+                place
+            }
+            None => {
+                self.events.push(Some(event));
+                u32::try_from(self.events.len() - 1).expect("a run plans fewer at once")
+            }
+        };
+        self.order.push(Reverse((at_us, self.sequence, place)));
     }
 
     /// What happens next, and when.
     pub fn pop(&mut self) -> Option<(u64, Event)> {
-        self.heap.pop().map(|scheduled| (scheduled.at_us, scheduled.event))
+        let Reverse((at_us, _, place)) = self.order.pop()?;
+        self.free.push(place);
+        let event = self.events[place as usize].take();
+        Some((at_us, event.expect("what is in order is planned")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_planned_for_one_time_happens_in_the_order_of_planning() {
+        let mut agenda = Agenda::default();
+        for (at_us, client) in [(5, 1), (3, 2), (5, 3), (3, 4)] {
+            agenda.plan(at_us, Event::ClientGoes(client));
+        }
+        let mut popped = Vec::new();
+        while let Some((at_us, event)) = agenda.pop() {
+            if at_us == 3 {
+                agenda.plan(4, Event::Tick);
+            }
+            let client = if let Event::ClientGoes(client) = event { client } else { 0 };
+            popped.push((at_us, client));
+        }
+        assert_eq!(popped, [(3, 2), (3, 4), (4, 0), (4, 0), (5, 1), (5, 3)]);
     }
 }

@@ -6,6 +6,7 @@ use crate::model::{Intent, payload};
 use crate::network::{Letter, Sender};
 use crate::tally::{Fault, Sight};
 use crate::world::Stage;
+use std::sync::LazyLock;
 use wholly_core::branch::{Answer, Op};
 use wholly_core::document::Response;
 use wholly_core::effect::Mark;
@@ -175,7 +176,9 @@ pub struct Branch<'a> {
 
 /// The principal of every client.
 pub fn principal() -> Principal {
-    Principal::new("anonymous").expect("a name")
+    static EVERYBODY: LazyLock<Principal> =
+        LazyLock::new(|| Principal::new("anonymous").expect("a name"));
+    EVERYBODY.clone()
 }
 
 /// The name of a branch by ordinal.

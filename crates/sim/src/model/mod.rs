@@ -348,7 +348,7 @@ impl Ledger {
             let stuck = case.branches.values().any(Truth::waits_for_operator);
             stuck || parked(case) == Some(Waits::ForOperator)
         };
-        let stuck = self.cases.iter().filter(move |(_, case)| waits(case) && case.ended.is_none());
+        let stuck = self.cases.iter().filter(move |(_, case)| case.ended.is_none() && waits(case));
         stuck.map(|(gid, _)| gid)
     }
 
