@@ -495,4 +495,47 @@ mod tests {
         check(&[create.clone(), folder.clone(), one.clone(), sync.clone(), unlink], 7, b"one");
         check(&[create, folder, one], 0, b"");
     }
+
+    fn with_luck<T>(act: impl FnOnce(&mut Luck<'_>) -> T) -> T {
+        let (mut odds, mut chance, mut tally) = (Odds::calm(), Chance::new(1), Tally::default());
+        let census = Census::default();
+        act(&mut Luck { odds: &mut odds, chance: &mut chance, tally: &mut tally, census })
+    }
+
+    #[test]
+    fn a_full_disk_takes_what_needs_no_room() {
+        let (mut disk, _) = disk_after(&[DiskOp::Create { segment: SEGMENT }], Odds::calm());
+        let mut ask = |room, op: DiskOp| {
+            with_luck(|luck| disk.carry_out_in(room, (&op, Position(1)), luck).is_ok())
+        };
+        assert!(ask(Room::Ample, write(b"three")));
+        assert!(ask(Room::None, write(b"other")));
+        assert!(!ask(Room::None, write(b"longer")));
+        assert!(!ask(Room::None, DiskOp::Create { segment: Segment(2) }));
+        assert!(ask(Room::None, DiskOp::Sync { segment: SEGMENT }));
+        assert_eq!(disk.read(SEGMENT, 4, 64).unwrap(), b"longe");
+    }
+
+    #[test]
+    fn rot_spares_the_last_batch_and_can_be_mended() {
+        let ops = [
+            DiskOp::Create { segment: SEGMENT },
+            DiskOp::SyncFolder,
+            write(b"the last batch"),
+            DiskOp::Sync { segment: SEGMENT },
+        ];
+        let (mut disk, _) = disk_after(&ops, Odds::calm());
+        let (whole, mut chance) = (disk.read(SEGMENT, 0, 64).unwrap(), Chance::new(3));
+        let mut struck = 0;
+        for _ in 0..200 {
+            let Some(rot) = disk.rot(&mut chance) else { continue };
+            struck += 1;
+            let rotten = disk.read(SEGMENT, 0, 64).unwrap();
+            assert_ne!(rotten[..4], whole[..4], "only what stands before it");
+            assert_eq!(rotten[4..], whole[4..]);
+            disk.mend(rot);
+            assert_eq!(disk.read(SEGMENT, 0, 64).unwrap(), whole);
+        }
+        assert!(struck > 0, "it strikes at all");
+    }
 }

@@ -72,7 +72,8 @@ impl Odds {
 /// The declared budget: never more often than this.
 fn ppm_max(fault: Fault) -> Ppm {
     match fault {
-        Fault::CallDuplicated | Fault::RequestDuplicated => 350_000,
+        Fault::CallDuplicated => 350_000,
+        Fault::RequestDuplicated => 250_000,
         Fault::CallDropped
         | Fault::CallDelayed
         | Fault::CallReset
@@ -93,7 +94,7 @@ fn ppm_max(fault: Fault) -> Ppm {
         | Fault::AnswerTooLong
         | Fault::ProxyAnswered => 90_000,
         Fault::FailedBefore | Fault::FailedAfter | Fault::WorkSlow | Fault::RolledBack => 80_000,
-        Fault::CallReplayed | Fault::RequestReplayed => 150_000,
+        Fault::CallReplayed | Fault::RequestReplayed => 120_000,
         Fault::HalfOpen => 500_000,
         Fault::Refused => 120_000,
         Fault::RefusedNotKept => 40_000,

@@ -1,6 +1,7 @@
 //! The promises hold in any world, and a world repeats with its seed.
 
 use wholly_sim::report::{run, words_of};
+use wholly_sim::tally::Fault;
 
 /// A seed breaks no promise.
 fn check(seed: u64) {
@@ -52,4 +53,17 @@ fn what_an_operator_resolved_holds_no_later_step_back() {
 #[test]
 fn no_begin_is_given_below_the_limit_of_its_mark() {
     check(2_002_129);
+}
+
+#[test]
+fn the_budget_names_every_fault() {
+    let page = include_str!("../../../docs/internals/simulation.md");
+    for fault in Fault::ALL {
+        let words = fault.words();
+        assert!(page.contains(&format!("| {words} | ")), "{words} is not in the budget");
+    }
+    let rows = page.lines().filter(|line| line.matches(" | ").count() == 2);
+    let named =
+        |line: &str| Fault::ALL.iter().any(|f| line.contains(&format!("| {} |", f.words())));
+    assert_eq!(rows.filter(|line| named(line)).count(), Fault::ALL.len(), "each stands once");
 }
