@@ -2,6 +2,7 @@
 
 mod chance;
 mod crash_sweep;
+mod fuzz;
 mod http;
 mod kill;
 mod numbers;
@@ -37,7 +38,9 @@ cargo xtask TASK
                     the shop under load, its processes killed with SIGKILL
   kill trace        the coordinator under strace: nothing leaves before its sync
   crash-sweep [--mode saga|tcc|recovery]
-                    the coordinator struck at each system call of its log";
+                    the coordinator struck at each system call of its log
+  fuzz [TARGET] [--seconds N]
+                    arbitrary inputs into one target or all, N seconds each";
 
 /// What a task could not do, in one sentence for a person.
 pub(crate) struct Failure(String);
@@ -77,6 +80,7 @@ fn dispatch(root: &Path, words: &[&str]) -> Result<(), Failure> {
         ["models", options @ ..] => programs::models(root, options),
         ["bench", options @ ..] => programs::bench(root, options),
         ["kill", options @ ..] => kill::run(root, options),
+        ["fuzz", options @ ..] => fuzz::run(root, options),
         ["crash-sweep", options @ ..] => crash_sweep::run(root, options),
         [] | ["help" | "--help" | "-h", ..] => {
             println!("{HELP}");

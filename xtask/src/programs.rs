@@ -71,7 +71,8 @@ pub(crate) fn demo(root: &Path) -> Result<(), Failure> {
     process::run_command(command.arg("demo").current_dir(root))
 }
 
-fn target(root: &Path) -> PathBuf {
+/// Where cargo puts what it builds.
+pub(crate) fn target(root: &Path) -> PathBuf {
     match std::env::var_os("CARGO_TARGET_DIR") {
         Some(folder) => root.join(folder),
         None => root.join("target"),

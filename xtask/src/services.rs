@@ -49,13 +49,14 @@ struct Need {
     package: &'static str,
 }
 
-const NEEDS: [Need; 5] = [
+const NEEDS: [Need; 6] = [
     Need { program: "postgres", package: "postgresql" },
     // The package with the server alone starts no service.
     Need { program: "mariadbd", package: "mariadb-server-core" },
     Need { program: "my_print_defaults", package: "mariadb-client-core" },
     Need { program: "strace", package: "strace" },
     Need { program: "setpriv", package: "util-linux" },
+    Need { program: "g++", package: "g++" },
 ];
 
 /// The task `services`.
@@ -90,7 +91,14 @@ pub(crate) fn run(words: &[&str]) -> Result<(), Failure> {
 
 /// Installs by apt what is missing, where it may; else says what to install.
 pub(crate) fn install() -> Result<(), Failure> {
-    let missing: Vec<&Need> = NEEDS.iter().filter(|need| find(need.program).is_none()).collect();
+    install_of(&NEEDS.map(|need| need.program))
+}
+
+/// The same for these programs alone.
+pub(crate) fn install_of(programs: &[&str]) -> Result<(), Failure> {
+    let is_missing =
+        |need: &&Need| programs.contains(&need.program) && find(need.program).is_none();
+    let missing: Vec<&Need> = NEEDS.iter().filter(is_missing).collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -116,7 +124,7 @@ pub(crate) fn install() -> Result<(), Failure> {
     };
     apt(&["update"])?;
     apt(&[&["install", "--no-install-recommends"], &packages[..]].concat())?;
-    match NEEDS.iter().find(|need| find(need.program).is_none()) {
+    match NEEDS.iter().find(is_missing) {
         Some(need) => Err(Failure::new(format!(
             "package {} was installed, but {} is not found",
             need.package, need.program

@@ -2,7 +2,7 @@
 
 use crate::process::{self, Counts};
 use crate::services::Services;
-use crate::{Failure, crash_sweep, kill, programs, tidy};
+use crate::{Failure, crash_sweep, fuzz, kill, programs, tidy};
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -38,6 +38,7 @@ const PARTS: &[Part] = &[
     Part { name: "determinism", run: |ground| once(programs::sim_repeats(ground.root)) },
     Part { name: "mutants", run: |ground| once(programs::sim(ground.root, &["mutants"])) },
     Part { name: "models", run: |ground| once(programs::models(ground.root, &[])) },
+    Part { name: "fuzz", run: |ground| once(run_fuzz(ground)) },
     Part { name: "release", run: |ground| once(programs::release(ground.root).map(drop)) },
     Part { name: "kill", run: |ground| once(kill(ground)) },
     Part { name: "trace", run: |ground| once(kill::run(ground.root, &["trace"])) },
@@ -102,6 +103,14 @@ fn simulate(ground: &Ground) -> Result<(), Failure> {
     programs::sim(ground.root, &["--transactions", transactions])
 }
 
+fn run_fuzz(ground: &Ground) -> Result<(), Failure> {
+    let seconds = match ground.size {
+        Size::Quick => "3",
+        Size::Whole => "10",
+    };
+    fuzz::run(ground.root, &["--seconds", seconds])
+}
+
 fn kill(ground: &Ground) -> Result<(), Failure> {
     let cycles = match ground.size {
         Size::Quick => "5",
@@ -115,5 +124,7 @@ fn tests(ground: &Ground) -> Result<Counts, Failure> {
     command.args("test --locked --workspace --all-features --no-fail-fast".split(' '));
     command.current_dir(ground.root);
     ground.services.tell(&mut command);
-    process::run_tests(&mut command)
+    let mut counts = process::run_tests(&mut command)?;
+    counts.add(process::run_tests(&mut fuzz::replay(ground.root))?);
+    Ok(counts)
 }

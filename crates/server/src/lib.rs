@@ -9,6 +9,9 @@ pub mod config;
 pub mod descriptors;
 pub mod egress;
 pub mod folder;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod observe;
 pub mod serve;
 pub mod shell;

@@ -58,10 +58,13 @@ pub(crate) fn run(root: &Path, options: &[&str]) -> Result<(), Failure> {
         ("core-alone", proof::core_has_no_dependency(root)),
         ("core-no-std", proof::core_links_without_std(root)),
         ("format", process::run(root, "cargo", ["fmt", "--all", "--check"])),
+        ("format of fuzz", process::run(&root.join("fuzz"), "cargo", ["fmt", "--check"])),
     ];
     if depth == Depth::Whole && parts.iter().all(|(_, result)| result.is_ok()) {
         let clippy = "clippy --quiet --workspace --all-targets --all-features -- -D warnings";
         parts.push(("clippy", process::run(root, "cargo", clippy.split(' '))));
+        let clippy = "clippy --quiet --all-targets --manifest-path fuzz/Cargo.toml -- -D warnings";
+        parts.push(("clippy of fuzz", process::run(root, "cargo", clippy.split(' '))));
     }
     let failed: Vec<_> =
         parts.iter().filter_map(|(name, result)| Some((name, result.as_ref().err()?))).collect();

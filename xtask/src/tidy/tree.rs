@@ -8,12 +8,13 @@ use std::fs;
 use std::path::Path;
 
 /// The folders whose Rust files are read.
-const ROOMS: [&str; 3] = ["crates", "examples", "xtask"];
+const ROOMS: [&str; 4] = ["crates", "examples", "fuzz", "xtask"];
 /// The single files that rules read.
-const TEXTS: [&str; 6] = [
+const TEXTS: [&str; 7] = [
     "ARCHITECTURE.md",
     "Cargo.toml",
     "Cargo.lock",
+    "fuzz/Cargo.lock",
     "README.md",
     "docs/modes/saga.md",
     "docs/modes/tcc.md",

@@ -120,11 +120,12 @@ impl Clock {
 
     /// The begin of the oldest transaction whose end is not durable, less the retention time.
     /// Where there is none, the next one begins at the clock or after it; the wall may be ahead of
-    /// that, for the clock waits for its marks.
+    /// that, for the clock waits for its marks. A begin that was lost may name a begun ahead of
+    /// this clock, and must not lift the limit above those that are yet to begin.
     fn limit(&self, oldest: Option<Timestamp>, limits: &Limits) -> Timestamp {
         let share = if mutants::is_on(Mutant::LimitHalfRetention) { 2 } else { 1 };
         let oldest = oldest.filter(|_| !mutants::is_on(Mutant::LimitAboveOpen));
-        oldest.unwrap_or(self.clock).minus_ms(limits.retention_ms / share)
+        oldest.unwrap_or(self.clock).min(self.clock).minus_ms(limits.retention_ms / share)
     }
 
     /// The limit that calls carry: that of the last mark.

@@ -127,6 +127,15 @@ impl Config {
         Ok(config)
     }
 
+    /// Reads the text of a file alone, and checks what came of it.
+    #[cfg(feature = "fuzzing")]
+    pub(crate) fn from_text(text: &str) -> Result<Self, ConfigError> {
+        let mut config = Config::default();
+        config.apply_file(Path::new(FILE_DEFAULT), text)?;
+        config.check()?;
+        Ok(config)
+    }
+
     /// Whether a loopback URL may stand for a destination.
     pub fn urls(&self) -> Urls {
         match self.dev {

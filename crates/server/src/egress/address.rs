@@ -155,6 +155,15 @@ impl Address {
                 .await
                 .map_err(|source| ResolveError::Lookup { name: name.clone(), source })?,
         };
+        self.within_reach(reach, found)
+    }
+
+    /// What was found, if all of it may be connected to.
+    pub(crate) fn within_reach(
+        &self,
+        reach: Reach,
+        found: Vec<SocketAddr>,
+    ) -> Result<Vec<SocketAddr>, ResolveError> {
         for address in &found {
             let ip = address.ip().to_canonical();
             let allowed = match reach {

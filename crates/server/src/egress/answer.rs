@@ -78,8 +78,10 @@ fn keeps(rule: &Rule, said: Kept) -> Kept {
     }
 }
 
+/// A parser that passes over a text does not look whether it is UTF-8; whoever reads it will.
 fn is_json(body: &[u8]) -> bool {
-    body.is_empty() || serde_json::from_slice::<IgnoredAny>(body).is_ok()
+    let is_value = |text| serde_json::from_str::<IgnoredAny>(text).is_ok();
+    body.is_empty() || str::from_utf8(body).is_ok_and(is_value)
 }
 
 /// A reply that those it is handed on to can parse, as they can a payload.
@@ -209,6 +211,17 @@ mod tests {
         check(200, "working;@", "", &format!("{differs} working, but the status is 200"));
         check(200, "done;@", "<html>", "unknown: done with a body that is not JSON");
         check(200, "done;@", "{\"a\":1", "unknown: done with a body that is not JSON");
+    }
+
+    /// Kept, it could not be handed on: a compensation would never leave.
+    #[test]
+    fn a_reply_is_utf8_throughout() {
+        let rule = Rule::new("http://stock");
+        let not_json = "unknown: done with a body that is not JSON";
+        check(&rule, 200, &["done;@"], b"\"\xff\"", not_json);
+        check(&rule, 200, &["done;@"], b"{\"a\xc3\":[\"\xed\xa0\x80\"]}", not_json);
+        let plain = Rule { answers: Answers::Plain, ..Rule::new("http://stock") };
+        check(&plain, 200, &[], b"\"\xff\"", "done ");
     }
 
     #[test]

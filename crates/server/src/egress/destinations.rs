@@ -310,6 +310,12 @@ impl Destinations {
         }
     }
 
+    /// The address that a destination's calls go to, and how far they may lead.
+    #[cfg(feature = "fuzzing")]
+    pub(crate) fn address(&self, destination: &Destination) -> Result<(Address, Reach), NotNamed> {
+        self.place(destination).map(|place| (place.address.clone(), place.reach))
+    }
+
     /// Closes connections that have been idle too long.
     pub(super) fn sweep(&self) {
         for place in self.exact.values() {

@@ -229,5 +229,19 @@ async fn sweep(egress: Weak<Egress>) {
     }
 }
 
+/// Judges what came back, put together by hand.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn judge(
+    call: &Call,
+    rule: &Rule,
+    status: http::StatusCode,
+    headers: http::HeaderMap,
+    body: bytes::Bytes,
+) -> Answer {
+    let (mut head, ()) = http::Response::new(()).into_parts();
+    (head.status, head.headers) = (status, headers);
+    answer::judge(call, rule, &Seen { head, body })
+}
+
 #[cfg(test)]
 mod tests;

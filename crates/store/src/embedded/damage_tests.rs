@@ -1,10 +1,10 @@
 //! Damage: what was durable and cannot be read any more is refused, never taken for a shorter log.
 
-use super::batch::{BatchWriter, HEADER_BYTES, Head, Seal, mark_body};
+use super::batch::{BatchWriter, DraftBody, HEADER_BYTES, Head, Seal, mark_body};
 use super::simulated_disk::SimulatedDisk;
 use super::{OpenError, Options, Recovery};
 use crate::contract::Completion;
-use crate::disk::{Disk, Segment};
+use crate::disk::{Disk, DiskOp, Segment};
 use crate::suite::drafts::Writer;
 use std::cell::Cell;
 use std::io;
@@ -275,6 +275,52 @@ fn a_payload_does_not_pass_for_a_batch() {
             Err(error) => assert_eq!(expected, "refused", "{error}"),
         }
     }
+}
+
+/// By a bug or by another's hand: no checksum is wrong, yet a start must refuse it.
+#[test]
+fn a_draft_that_tells_another_begin_than_its_transaction_is_refused() {
+    let mut writer = Writer::new(5);
+    let (begin, mark) = (writer.begin(), ClockMark::default());
+    let gid = writer.open()[0].clone();
+    let mut drafts = vec![begin, writer.go_on(&gid), writer.mark(mark), writer.mark(mark)];
+    let mut disk = SimulatedDisk::default();
+    write(&mut disk, drafts.clone());
+    load(&disk).expect("it is sound");
+    let Content::Transaction { summary, .. } = &mut drafts[1].content else {
+        panic!("a draft of the transaction");
+    };
+    summary.begun = summary.begun.plus_ms(1);
+    // The committer would panic at it, so its batches are put together by hand.
+    let seal = Seal { segment: Segment(1), salt: SALT };
+    let mut bytes = seal.header();
+    let mut head = Head { epoch: 1, oldest: Segment(1), ..Head::default() };
+    for draft in &drafts {
+        let count = match &draft.content {
+            Content::Transaction { records, .. } => records.len() as u64,
+            Content::Mark(_) => 1,
+        };
+        head.first = Position(draft.position.0 + 1 - count);
+        (head.last, head.durable) = (draft.position, Position(head.first.0 - 1));
+        let mut batch = BatchWriter::new(seal, bytes.len() as u32, &head);
+        match &draft.content {
+            Content::Mark(mark) => drop(batch.mark(&mark_body(mark))),
+            Content::Transaction { gid, after, records, summary } => {
+                let naming = crate::encoding::Naming::Written;
+                let (after, count) = (*after, records.len() as u64);
+                let body = DraftBody { gid, after, count, summary, naming };
+                drop(batch.transaction(None, &body.with_records(records)));
+            }
+        }
+        let (batch, checksum) = batch.finish();
+        head.chain = checksum;
+        bytes.extend_from_slice(&batch);
+    }
+    let mut disk = SimulatedDisk::default();
+    disk.carry_out(&DiskOp::Create { segment: Segment(1) });
+    disk.carry_out(&DiskOp::Write { segment: Segment(1), offset: 0, bytes });
+    let error = load(&disk).expect_err("it contradicts itself");
+    assert!(error.to_string().contains("contradicts the records before it"), "{error}");
 }
 
 #[test]

@@ -410,6 +410,9 @@ impl Replay {
                 Some(_) | None => Err(contradiction(at)),
             };
         }
+        if open.is_some_and(|one| one.summary.begun != summary.begun) {
+            return Err(contradiction(at));
+        }
         if summary.phase == PhaseName::Ended {
             let first = self.open.remove(&gid).map_or(at, |one| one.first);
             return Ok(Folded::Known { first, after, version, summary });

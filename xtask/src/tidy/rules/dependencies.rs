@@ -57,26 +57,29 @@ pub(crate) fn reasons(tree: &Tree) -> Vec<Finding> {
     found
 }
 
-/// The lock file holds no banned package, none from elsewhere, none in two versions.
+/// The lock files hold no banned package, none from elsewhere, none in two versions.
 pub(crate) fn bans(tree: &Tree) -> Vec<Finding> {
-    const LOCK: &str = "Cargo.lock";
+    ["Cargo.lock", "fuzz/Cargo.lock"].into_iter().flat_map(|lock| bans_of(tree, lock)).collect()
+}
+
+fn bans_of(tree: &Tree, lock: &str) -> Vec<Finding> {
     let mut found = Vec::new();
     let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
-    for (index, line) in tree.text(LOCK).lines().enumerate() {
+    for (index, line) in tree.text(lock).lines().enumerate() {
         if let Some(name) = value(line, "name") {
             if let Some((_, instead)) = BANNED.iter().find(|(banned, _)| *banned == name) {
-                found.push(Finding::new(LOCK, index + 1, format!("{name} is banned: {instead}")));
+                found.push(Finding::new(lock, index + 1, format!("{name} is banned: {instead}")));
             }
             let count = seen.entry(name).or_default();
             *count += 1;
             if *count == 2 {
-                found.push(Finding::new(LOCK, index + 1, format!("{name} is there twice")));
+                found.push(Finding::new(lock, index + 1, format!("{name} is there twice")));
             }
         }
         if let Some(source) = value(line, "source")
             && source != REGISTRY
         {
-            found.push(Finding::new(LOCK, index + 1, format!("{source} is not the registry")));
+            found.push(Finding::new(lock, index + 1, format!("{source} is not the registry")));
         }
     }
     found

@@ -118,6 +118,13 @@ fn read_page(query: &Query<'_>) -> Result<Page, EdgeRejection> {
     Ok(Page { limit: usize::try_from(limit).expect("a limit within bounds"), after })
 }
 
+/// What a list asks for, by its query alone.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn read(text: &str, now: Timestamp) -> Result<(Filter, Page), EdgeRejection> {
+    let query = Query::parse(Some(text), PARAMETERS)?;
+    Ok((read_filter(&query, now)?, read_page(&query)?))
+}
+
 fn print_cursor(cursor: &Cursor) -> String {
     format!("{}.{}", cursor.begun.0, cursor.gid)
 }

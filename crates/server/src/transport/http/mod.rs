@@ -9,6 +9,8 @@ mod routes;
 mod serve;
 mod stalled;
 
+#[cfg(feature = "fuzzing")]
+pub(crate) use list::read as read_list;
 pub use serve::serve;
 
 use super::{Coordinator, Refused};
