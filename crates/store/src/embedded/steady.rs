@@ -4,6 +4,7 @@
 use super::OpenError;
 use super::batch::{Batch, FORMAT_VERSION, HEADER_BYTES, HeaderError, Seal};
 use crate::disk::{Disk, Segment};
+use crate::mutants::{self, Mutant};
 use std::io;
 use std::rc::Rc;
 
@@ -31,7 +32,8 @@ impl Whole {
         for _ in 0..READINGS_MAX {
             let bytes = Rc::new(disk.read(segment, 0, length).map_err(failed)?);
             let read = Whole::of(segment, bytes);
-            if read.is_beyond_doubt() || before.as_ref() == Some(&read.bytes) {
+            let believed = read.is_beyond_doubt() || mutants::is_on(Mutant::DoubtBelieved);
+            if believed || before.as_ref() == Some(&read.bytes) {
                 return Ok(read);
             }
             before = Some(read.bytes);
