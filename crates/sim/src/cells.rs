@@ -189,6 +189,70 @@ const NOT_OWED: &[(&[Fault], &[State], Reach)] = &[
         &[State::Committing, State::Stuck, State::Parked, State::Ended],
         Reach::Seldom("a try that comes so late mostly meets the row of its confirm or cancel"),
     ),
+    (&[Fault::Resubmitted], &[State::Open], Reach::Never("a plan is never open")),
+    (
+        &[Fault::MindChanged, Fault::CommitAndAbort, Fault::TwoInitiators, Fault::KeyReused],
+        &[State::Forward],
+        Reach::Never("what has an initiator that decides is no plan"),
+    ),
+    (
+        &[Fault::RegisteredBesides],
+        &[State::Forward],
+        Reach::Never("the capability of a plan is not borrowed"),
+    ),
+    (
+        &[Fault::OperatorMeddled],
+        &[State::Ended],
+        Reach::Never("an operator leaves alone what is over"),
+    ),
+    (
+        &[
+            Fault::CallDropped,
+            Fault::CallDuplicated,
+            Fault::CallDelayed,
+            Fault::CallReset,
+            Fault::ProxyAnswered,
+            Fault::HalfOpen,
+            Fault::OperatorMeddled,
+        ],
+        &[State::Parked],
+        Reach::Seldom("what is parked is not called but where the call was about to leave"),
+    ),
+    (
+        &[
+            Fault::WriteTorn,
+            Fault::NameLost,
+            Fault::NameBack,
+            Fault::SyncFailed,
+            Fault::WriteFailed,
+            Fault::DiskFull,
+            Fault::RefusedNotKept,
+            Fault::MindChanged,
+            Fault::CommitAndAbort,
+            Fault::Resubmitted,
+            Fault::TwoInitiators,
+            Fault::KeyReused,
+        ],
+        &[State::Stuck, State::Parked],
+        Reach::Seldom("both are rare, so together they are rarer"),
+    ),
+    (
+        &[Fault::MindChanged, Fault::CommitAndAbort, Fault::AbortRaced],
+        &[State::None],
+        Reach::Seldom("the begin must be lost of what is to be decided"),
+    ),
+    (
+        &[Fault::CapabilityOld],
+        &[
+            State::None,
+            State::Forward,
+            State::Committing,
+            State::Aborting,
+            State::Stuck,
+            State::Parked,
+        ],
+        Reach::Seldom("gids are seldom used again within a run"),
+    ),
 ];
 
 /// Whether a fault can strike a transaction in a state.

@@ -191,7 +191,9 @@ impl Coordinator {
         stage.hear(&Evidence::Recovered { position, worst, open });
         let seed = self.seed ^ u64::from(self.life);
         let mut driver = Driver::new(self.limits.clone(), self.origin.clone(), seed, loaded);
-        driver.start(stage.clock.read(stage.now_us), &mut process.effects);
+        let clocks = stage.clock.read(stage.now_us);
+        process.watch.sees_jump(clocks, &self.limits);
+        driver.start(clocks, &mut process.effects);
         process.driver = Some(driver);
         self.carry_out(stage);
         for report in reports {

@@ -55,6 +55,12 @@ fn no_begin_is_given_below_the_limit_of_its_mark() {
     check(2_002_129);
 }
 
+/// The simulator's own watch had not seen the clocks at the start, and expected a deadline to act.
+#[test]
+fn a_clock_that_jumps_right_after_a_start_is_waited_out() {
+    check(7_000_788);
+}
+
 #[test]
 fn the_budget_names_every_fault() {
     let page = include_str!("../../../docs/internals/simulation.md");
