@@ -91,7 +91,7 @@ time.us  virtual milliseconds and microseconds since the start of the run
 who      disk      what the coordinator's disk is asked, and how that went; platter P: a loss of
                    power would leave everything up to position P
          core      the driver: starts, hears (<), asks for (>) an append, a call, a reply
-         part N    participant N: a call arrives (<), a local transaction commits (=), it answers (>)
+         part N    participant N: a call arrives (<), it commits locally (=), it answers (>)
          client N  who asks (>) and hears (<); client 0 is the operator
          world     what breaks, for whom, and what is set right; strike K is K of --strikes
 what     tN        the transaction that --only counts as N; xHEX: a gid that the coordinator issued
