@@ -98,7 +98,7 @@ fn once(result: Result<(), Failure>) -> Result<Counts, Failure> {
 fn simulate(ground: &Ground) -> Result<(), Failure> {
     let transactions = match ground.size {
         Size::Quick => "10000",
-        Size::Whole => "100000",
+        Size::Whole => "600000",
     };
     programs::sim(ground.root, &["--transactions", transactions])
 }

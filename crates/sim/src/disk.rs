@@ -5,6 +5,7 @@ use crate::cells::Census;
 use crate::chance::Chance;
 use crate::odds::{Luck, Odds};
 use crate::tally::{Fault, Tally};
+use crate::trace::{Lines, Trace};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -240,7 +241,9 @@ impl SimDisk {
     ) -> io::Result<()> {
         let (mut calm, mut none) = (Odds::calm(), Tally::default());
         let (odds, tally) = (&mut calm, &mut none);
-        self.carry_out(op, through, &mut Luck { odds, chance, tally, census: Census::default() })
+        let (census, trace) = (Census::default(), &mut Trace::new(Lines::Hashed));
+        let mut luck = Luck { odds, chance, tally, census, trace, now_us: 0 };
+        self.carry_out(op, through, &mut luck)
     }
 
     /// A process died while this was under way: some of it may have been done.
@@ -464,7 +467,8 @@ mod tests {
         let (mut disk, mut chance, mut tally) = (SimDisk::new(), Chance::new(1), Tally::default());
         let census = Census::default();
         let (odds, chance, tally) = (&mut odds, &mut chance, &mut tally);
-        let mut luck = Luck { odds, chance, tally, census };
+        let trace = &mut Trace::new(Lines::Hashed);
+        let mut luck = Luck { odds, chance, tally, census, trace, now_us: 0 };
         let done =
             ops.iter().map(|op| disk.carry_out(op, Position(7), &mut luck).is_ok()).collect();
         (disk, done)
@@ -499,7 +503,9 @@ mod tests {
     fn with_luck<T>(act: impl FnOnce(&mut Luck<'_>) -> T) -> T {
         let (mut odds, mut chance, mut tally) = (Odds::calm(), Chance::new(1), Tally::default());
         let census = Census::default();
-        act(&mut Luck { odds: &mut odds, chance: &mut chance, tally: &mut tally, census })
+        let (odds, chance, tally) = (&mut odds, &mut chance, &mut tally);
+        let trace = &mut Trace::new(Lines::Hashed);
+        act(&mut Luck { odds, chance, tally, census, trace, now_us: 0 })
     }
 
     #[test]

@@ -5,6 +5,7 @@ use crate::cells::Census;
 use crate::chance::{Chance, Ppm};
 use crate::order::{Mercy, Order};
 use crate::tally::{Fault, Tally};
+use crate::trace::Trace;
 
 /// The probabilities of one run. What strikes by the clock is drawn once a tick, everything else
 /// at each occasion.
@@ -24,6 +25,10 @@ pub struct Luck<'a> {
     pub tally: &'a mut Tally,
     /// Whom it strikes: everything that is open.
     pub census: Census,
+    /// What happened.
+    pub trace: &'a mut Trace,
+    /// Virtual time.
+    pub now_us: u64,
 }
 
 impl Luck<'_> {
@@ -32,6 +37,10 @@ impl Luck<'_> {
         let strikes = self.odds.draws(fault, self.chance);
         if strikes {
             self.tally.fault(fault, &self.census);
+            let strike = self.odds.strikes();
+            self.trace.note(self.now_us, [21, fault as u64, strike], || {
+                format!("world strike {strike}: {}, for everybody", fault.words())
+            });
         }
         strikes
     }
@@ -61,6 +70,11 @@ impl Odds {
     /// Whether a fault strikes.
     pub fn draws(&mut self, fault: Fault, chance: &mut Chance) -> bool {
         chance.hits(self.ppm[fault as usize]) && self.mercy.permits(fault)
+    }
+
+    /// How many strikes were drawn so far, of the kinds that are not left out.
+    pub fn strikes(&self) -> u64 {
+        self.mercy.drawn()
     }
 
     /// Nothing breaks from here on.
@@ -114,12 +128,13 @@ fn ppm_max(fault: Fault) -> Ppm {
         Fault::DatabaseRestarted | Fault::ParticipantCrashed => 15_000,
         Fault::ClockForward | Fault::ClockBack => 10_000,
         Fault::ClockDrifting | Fault::ClockFrozen => 8_000,
-        Fault::CoordinatorPaused | Fault::CoordinatorDrained | Fault::DiskFull => 4_000,
+        Fault::CoordinatorPaused | Fault::CoordinatorDrained => 4_000,
+        Fault::DiskFull => 8_000,
         // And once a disk operation.
         Fault::CoordinatorKilled | Fault::PowerLost => 6_000,
         // Once a write or sync.
         Fault::SyncFailed => 2_000,
-        Fault::WriteFailed | Fault::DiskStalled => 1_000,
+        Fault::WriteFailed | Fault::DiskStalled => 2_000,
         Fault::SyncSlow => 30_000,
         // Once a reading, a look-up, a setting of the alarm.
         Fault::ReadFlipped => 150_000,

@@ -94,6 +94,11 @@ impl Mercy {
         Mercy { without: order.without.clone(), strikes: order.strikes.clone(), drawn: 0 }
     }
 
+    /// How many were drawn so far, of the kinds that are not left out.
+    pub(crate) fn drawn(&self) -> u64 {
+        self.drawn
+    }
+
     /// Whether a strike that was drawn happens.
     pub(crate) fn permits(&mut self, fault: Fault) -> bool {
         if self.without.contains(&fault) {

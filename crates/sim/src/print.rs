@@ -12,11 +12,23 @@ pub const LONG: u64 = 100_000;
 /// rarest pairs occur some ten times in as many.
 pub const LONGER: u64 = 500_000;
 
+/// Faults that strike a transaction of a long run, on average.
+const FAULTS_MIN: f64 = 8.0;
+
+/// Of a hundred transactions of a long run so many abort.
+const ABORTED_PERCENT_MIN: u64 = 20;
+
 /// What a long run should have met and did not, and what it met and cannot; a short one owes
 /// nothing.
 pub fn missing(summary: &Summary) -> Vec<String> {
     let decided = summary.fates.decided();
     let mut missing = Vec::new();
+    if decided >= LONG && faults_per_transaction(summary) < FAULTS_MIN {
+        missing.push(format!("fewer than {FAULTS_MIN} faults strike a transaction"));
+    }
+    if decided >= LONG && summary.fates.aborted * 100 < decided * ABORTED_PERCENT_MIN {
+        missing.push(format!("fewer than {ABORTED_PERCENT_MIN} in a hundred abort"));
+    }
     if decided >= LONG {
         missing.extend(summary.tally.never().into_iter().map(str::to_owned));
     }

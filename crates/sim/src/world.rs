@@ -105,13 +105,22 @@ impl Stage {
             Struck::Nobody => Census::of_one(State::None),
         };
         self.tally.fault(fault, &census);
+        let strike = self.odds.strikes();
+        self.trace.note(self.now_us, [21, fault as u64, strike], || {
+            let whom = match struck {
+                Struck::One(gid) => format!("{gid} ({})", ledger.state(gid).words()),
+                Struck::Everybody => "everybody".into(),
+                Struck::Nobody => "nobody known".into(),
+            };
+            format!("world strike {strike}: {}, for {whom}", fault.words())
+        });
     }
 
     /// What a part of the world that knows no transactions draws its faults with.
     pub fn luck(&mut self) -> Luck<'_> {
         let census = self.court.ledger.census().or_none();
-        let Stage { odds, chance, tally, .. } = self;
-        Luck { odds, chance, tally, census }
+        let Stage { odds, chance, tally, trace, now_us, .. } = self;
+        Luck { odds, chance, tally, census, trace, now_us: *now_us }
     }
 
     /// Takes a note.
@@ -422,7 +431,7 @@ impl World {
 /// Casts the clients and says when the last of them begins.
 fn seat(order: &Order, stage: &mut Stage) -> (Vec<Seat>, u64) {
     let mut seats = vec![Seat {
-        client: Box::new(workloads::operator::Operator),
+        client: Box::new(workloads::operator::Operator::default()),
         presence: Presence::Here,
         next: 0,
     }];

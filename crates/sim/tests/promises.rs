@@ -73,3 +73,8 @@ fn the_budget_names_every_fault() {
         |line: &str| Fault::ALL.iter().any(|f| line.contains(&format!("| {} |", f.words())));
     assert_eq!(rows.filter(|line| named(line)).count(), Fault::ALL.len(), "each stands once");
 }
+
+#[test]
+fn an_old_look_up_does_not_answer_those_who_ask_later() {
+    check(7_004_303);
+}

@@ -30,10 +30,14 @@ impl Driver {
             (None, GidSource::Issued) => self.on_absent(id, request, Timestamp(0), effects),
             (None, GidSource::Client) => {
                 let gid = gid.clone();
-                let waiting = self.lookups.entry(gid.clone()).or_default();
-                waiting.push((id, request));
-                if waiting.len() == 1 {
-                    effects.push(Effect::Lookup { gid });
+                // One look-up of a gid at a time, also when all who asked are gone: an answer that
+                // was read before the gid was begun must not meet those who ask after its end.
+                match self.lookups.get_mut(&gid) {
+                    Some(waiting) => waiting.push((id, request)),
+                    None => {
+                        self.lookups.insert(gid.clone(), Vec::from([(id, request)]));
+                        effects.push(Effect::Lookup { gid });
+                    }
                 }
             }
         }
@@ -549,5 +553,42 @@ fn attempts(entry: &Entry, now: Now) -> Calls {
     Calls {
         gid: entry.transaction.gid.clone(),
         branches: entry.lines.iter().enumerate().filter_map(row).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::Origin;
+    use crate::input::{Input, Loaded, Wait};
+
+    /// How many look-ups an input asks for.
+    fn look_ups(driver: &mut Driver, input: Input) -> usize {
+        let mut effects = Vec::new();
+        driver.step(Now::default(), input, &mut effects);
+        effects.iter().filter(|effect| matches!(effect, Effect::Lookup { .. })).count()
+    }
+
+    #[test]
+    fn a_gid_is_looked_up_once_at_a_time_also_when_all_who_asked_are_gone() {
+        let origin = Origin::new("origin").unwrap();
+        let mut driver = Driver::new(Limits::default(), origin, 1, Loaded::default());
+        driver.start(Now::default(), &mut Vec::new());
+        let gid = Gid::new("g").unwrap();
+        let get = |id| {
+            let request = Request::Get { gid: gid.clone(), wait: Wait::No };
+            Input::Request { id: RequestId(id), request }
+        };
+        let found = || {
+            let (gid, records, forgotten) = (gid.clone(), Vec::new(), Timestamp(0));
+            Input::Found { gid, records, forgotten }
+        };
+        assert_eq!(look_ups(&mut driver, get(1)), 1);
+        assert_eq!(look_ups(&mut driver, get(2)), 0);
+        assert_eq!(look_ups(&mut driver, Input::Gone { id: RequestId(1) }), 0);
+        assert_eq!(look_ups(&mut driver, Input::Gone { id: RequestId(2) }), 0);
+        assert_eq!(look_ups(&mut driver, get(3)), 0, "the first is still under way");
+        assert_eq!(look_ups(&mut driver, found()), 0);
+        assert_eq!(look_ups(&mut driver, get(4)), 1, "the first was answered");
     }
 }

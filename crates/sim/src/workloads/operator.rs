@@ -3,6 +3,7 @@
 use crate::cells::Struck;
 use crate::client::{Client, Desk, Heard, principal};
 use crate::tally::Fault;
+use crate::world::Season;
 use wholly_core::branch::Resolution;
 use wholly_core::ids::{Gid, Text};
 use wholly_core::input::{Action, Operate, Request};
@@ -11,12 +12,19 @@ const ROUND_US: u64 = 30_000;
 
 /// The one operator of a run.
 #[derive(Debug, Default)]
-pub struct Operator;
+pub struct Operator {
+    /// Of so many rounds one is given to what is stuck; all are, once the world is healed.
+    leisure: u64,
+}
 
 impl Client for Operator {
     fn hear(&mut self, heard: Heard, desk: &mut Desk<'_>) {
         match heard {
-            Heard::Go | Heard::Timer { .. } => self.round(desk),
+            Heard::Go => {
+                self.leisure = *desk.stage.chance.pick(&[1, 2, 8, 24]);
+                self.round(desk);
+            }
+            Heard::Timer { .. } => self.round(desk),
             Heard::Reply { .. }
             | Heard::Silence { .. }
             | Heard::Answer { .. }
@@ -28,7 +36,15 @@ impl Client for Operator {
 impl Operator {
     fn round(&self, desk: &mut Desk<'_>) {
         desk.timer(ROUND_US);
-        let stuck: Vec<Gid> = desk.stage.court.ledger.stuck().take(8).cloned().collect();
+        let leisure = match desk.stage.season {
+            Season::Faults => self.leisure,
+            Season::Healed { .. } => 1,
+        };
+        let looks = desk.stage.chance.below(leisure) == 0;
+        let stuck: Vec<Gid> = match looks {
+            true => desk.stage.court.ledger.stuck().take(8).cloned().collect(),
+            false => Vec::new(),
+        };
         for gid in stuck {
             let action = match desk.stage.chance.below(5) {
                 0 => self.resolve(&gid, desk),
