@@ -8,7 +8,7 @@ use wholly_fuzz::{TARGETS, Target};
 fn inputs(folder: &str, target: &Target) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder).join(target.name);
     let Ok(entries) = fs::read_dir(&folder) else { return Vec::new() };
-    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
     paths.sort();
     paths
 }
@@ -18,7 +18,7 @@ fn replay(folder: &str) -> usize {
     for target in TARGETS {
         for path in inputs(folder, target) {
             println!("{} {}", target.name, path.display());
-            (target.run)(&fs::read(&path).unwrap());
+            (target.run)(&fs::read(&path).expect("it is there"));
             count += 1;
         }
     }

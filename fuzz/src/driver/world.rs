@@ -196,7 +196,14 @@ impl World {
             }
             Move::Crash { survives } => self.crash(survives),
             Move::Forget { gid: number } => self.forget(&gid(number)),
-            request => self.ask(request),
+            request @ (Move::Begin { .. }
+            | Move::Submit { .. }
+            | Move::Register { .. }
+            | Move::Commit { .. }
+            | Move::Abort { .. }
+            | Move::Get { .. }
+            | Move::Calls
+            | Move::Operate { .. }) => self.ask(request),
         }
     }
 
@@ -238,7 +245,23 @@ impl World {
             }),
             Move::Get { gid: number, wait } => Request::Get { gid: gid(number), wait: wait.wait() },
             Move::Operate { gid: number, action } => self.operate(gid(number), action.action()),
-            _other_moves => Request::Calls { gids: (0..4).map(gid).collect() },
+            Move::Calls => Request::Calls { gids: (0..4).map(gid).collect() },
+            Move::Gone { .. }
+            | Move::Answer { .. }
+            | Move::AnswerOfStranger { .. }
+            | Move::Durable { .. }
+            | Move::Read { .. }
+            | Move::Found { .. }
+            | Move::FoundUnasked { .. }
+            | Move::Unreadable { .. }
+            | Move::Room { .. }
+            | Move::Woken
+            | Move::Drain
+            | Move::Pass { .. }
+            | Move::PassUntilAlarm
+            | Move::WallJump { .. }
+            | Move::Crash { .. }
+            | Move::Forget { .. } => unreachable!("`make` hands over what a client asks"),
         };
         self.request(request);
     }

@@ -303,15 +303,15 @@ fn a_draft_that_tells_another_begin_than_its_transaction_is_refused() {
         head.first = Position(draft.position.0 + 1 - count);
         (head.last, head.durable) = (draft.position, Position(head.first.0 - 1));
         let mut batch = BatchWriter::new(seal, bytes.len() as u32, &head);
-        match &draft.content {
-            Content::Mark(mark) => drop(batch.mark(&mark_body(mark))),
+        let _place = match &draft.content {
+            Content::Mark(mark) => batch.mark(&mark_body(mark)),
             Content::Transaction { gid, after, records, summary } => {
                 let naming = crate::encoding::Naming::Written;
                 let (after, count) = (*after, records.len() as u64);
                 let body = DraftBody { gid, after, count, summary, naming };
-                drop(batch.transaction(None, &body.with_records(records)));
+                batch.transaction(None, &body.with_records(records))
             }
-        }
+        };
         let (batch, checksum) = batch.finish();
         head.chain = checksum;
         bytes.extend_from_slice(&batch);
