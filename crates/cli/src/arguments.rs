@@ -44,6 +44,8 @@ pub(crate) enum Command {
     Serve(Serve),
     /// Show the shop under every fault: services and coordinator as processes of this machine
     Demo(Demo),
+    /// Put a copy of a data folder back, and say so to the coordinator that starts on it
+    Restore(Restore),
     /// Show how the coordinator stands: backlog, what is stuck, version
     Status(Reading),
     /// Look at transactions and act on them
@@ -95,6 +97,17 @@ pub(crate) struct Serve {
     pub(crate) until_stdin_ends: bool,
 }
 
+/// `wholly restore`
+#[derive(Debug, Args)]
+pub(crate) struct Restore {
+    /// The copy; nobody may be using it
+    #[arg(value_name = "COPY")]
+    pub(crate) copy: PathBuf,
+    /// The data folder to make of it; it must not exist yet, or be empty
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: PathBuf,
+}
+
 /// `wholly demo`
 #[derive(Debug, Args)]
 pub(crate) struct Demo {
@@ -131,6 +144,8 @@ pub(crate) enum Tx {
     Retry(Retry),
     /// Abort what is not decided
     Abort(Operate),
+    /// Commit what a restored copy of the data folder left undecided
+    Commit(Operate),
     /// Stop calling: every unfinished branch waits until a retry
     Park(Operate),
     /// Say how a stuck branch stands, when its participant cannot
@@ -221,7 +236,7 @@ pub(crate) struct Retry {
     pub(crate) yes: bool,
 }
 
-/// `wholly tx abort` and `wholly tx park`
+/// `wholly tx abort`, `wholly tx commit` and `wholly tx park`
 #[derive(Debug, Args)]
 pub(crate) struct Operate {
     /// Which transaction
@@ -433,6 +448,7 @@ mod tests {
         check("serve --data d --listen 127.0.0.1:0 --destination stock=http://s:1", "ok");
         check("serve --data d --set calls.timeout_ms=300 --set calls.backoff_ms=20", "ok");
         check("serve --listen 0.0.0.0:7700 --insecure --config wholly.toml", "ok");
+        check("restore /backup/monday --data d", "ok");
         check("demo", "ok");
         check("demo --keep", "ok");
         check("status --json", "ok");
@@ -443,6 +459,7 @@ mod tests {
         check("tx retry --name place-order --stuck --dry-run", "ok");
         check("tx resolve order-4711 --branch stock --not-applied --reason seen", "ok");
         check("tx abort order-4711 --reason late", "ok");
+        check("tx commit order-4711 --reason told", "ok");
         check("tx park order-4711 --reason look", "ok");
         check("schema print postgres", "ok");
         check("schema print mysql", "ok");

@@ -12,6 +12,7 @@ mod http_client;
 mod lifeline;
 mod log;
 mod reload;
+mod restore;
 mod schema;
 mod serve;
 mod shop;
@@ -54,6 +55,7 @@ fn start(arguments: Arguments) -> Result<(), Complaint> {
 async fn run(command: Command) -> Result<(), Complaint> {
     match command {
         Command::Serve(serve) => serve::run(serve).await,
+        Command::Restore(restore) => restore::run(&restore),
         Command::Demo(demo) => demo::run(demo).await,
         Command::Status(reading) => status::run(reading).await,
         Command::Tx(tx) => tx::run(tx).await,

@@ -175,6 +175,41 @@ pub enum StuckReason {
         /// Why.
         reason: Text,
     },
+    /// The log was restored from an older copy, and what was decided since is not known.
+    Restored {
+        /// What the participant's row said since.
+        row: RowSeen,
+    },
+}
+
+/// What the barrier row of a branch said when it was inspected.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum RowSeen {
+    /// It has not been inspected.
+    NotAsked,
+    /// There is none.
+    Absent,
+    /// It is too old to count: its transaction ended, and the participant was told so.
+    Stale,
+    /// The try or action took effect, and nothing came after it.
+    Tried {
+        /// What it replied.
+        reply: Body,
+    },
+    /// It was confirmed.
+    Confirmed {
+        /// What the try replied.
+        reply: Body,
+    },
+    /// It was cancelled or compensated.
+    Cancelled {
+        /// What the try or action replied.
+        reply: Body,
+    },
+    /// It was cancelled or compensated before anything took effect.
+    NullCancelled,
+    /// The business refused it.
+    Refused,
 }
 
 /// Whether a branch follows a commit.
@@ -223,6 +258,15 @@ impl Branch {
                 Kept::NotKept => mutants::is_on(Mutant::RefusedLeftAlone),
             },
             First::Unknown | First::Done { .. } => false,
+        }
+    }
+
+    /// What its row said since a restore, while it waits for that.
+    pub fn restored(&self) -> Option<&RowSeen> {
+        match &self.standing {
+            Standing::Stuck(StuckReason::Restored { row }) => Some(row),
+            Standing::Stuck(StuckReason::Refused { .. } | StuckReason::Parked { .. })
+            | Standing::Free => None,
         }
     }
 

@@ -1,6 +1,6 @@
 //! Inputs: everything that can happen to the driver.
 
-use crate::branch::{Answer, BranchSpec, Resolution};
+use crate::branch::{Answer, BranchSpec, Resolution, RowSeen};
 use crate::ids::{
     BranchId, CallId, Digest, Gid, IdempotencyKey, Name, Position, Principal, RequestId, Text,
 };
@@ -30,6 +30,14 @@ pub enum Input {
         call: CallId,
         /// What came of it.
         answer: Answer,
+    },
+    /// An inspection came back with what the row says. One that brought nothing is answered as
+    /// unknown.
+    Inspected {
+        /// Which sending.
+        call: CallId,
+        /// What the row says.
+        row: RowSeen,
     },
     /// Everything up to this position is durable.
     Durable(Position),
@@ -241,6 +249,8 @@ pub enum Action {
     },
     /// Abort what is not decided.
     Abort,
+    /// Commit what was left undecided in a restored log.
+    Commit,
 }
 
 /// What a store gives a driver at the start: everything that is not over.
@@ -252,4 +262,6 @@ pub struct Loaded {
     pub mark: Option<crate::record::ClockMark>,
     /// The records of every transaction that has not ended, in order.
     pub open: Vec<(Gid, Vec<Record>)>,
+    /// Where the log was restored from an older copy: nothing that was lost was begun after this.
+    pub restored: Option<Timestamp>,
 }

@@ -1,6 +1,6 @@
 //! Records: the appended facts of which a transaction is the fold.
 
-use crate::branch::{Answer, BranchSpec, Op, Resolution, StuckReason};
+use crate::branch::{Answer, BranchSpec, Op, Resolution, RowSeen, StuckReason};
 use crate::ids::{BranchIndex, Digest, Gid, IdempotencyKey, Name, Principal, Text};
 use crate::time::Timestamp;
 use alloc::vec::Vec;
@@ -80,6 +80,16 @@ pub enum Fact {
         by: Principal,
         /// Why.
         reason: Text,
+    },
+    /// It was found undecided in a log that was restored from an older copy: what was decided
+    /// since is not known.
+    Restored,
+    /// A participant said what its row of a branch says.
+    Inspected {
+        /// Of which branch.
+        branch: BranchIndex,
+        /// What it says.
+        row: RowSeen,
     },
     /// Every branch is where it will stay.
     Ended {

@@ -91,6 +91,12 @@ pub enum Rejection {
         /// What would have to be.
         why: &'static str,
     },
+    /// The log was restored from an older copy, and what was decided of this transaction since is
+    /// not known: neither a client nor time decides it.
+    Unaccounted {
+        /// Which.
+        gid: Gid,
+    },
     /// The records of this gid cannot be read: what it is, and whether it is free, is not known.
     Unreadable {
         /// Which.
@@ -127,6 +133,7 @@ impl Rejection {
             Rejection::NotStuck { .. } => "not_stuck",
             Rejection::AlreadyEnded { .. } => "already_ended",
             Rejection::WrongPhase { .. } => "wrong_phase",
+            Rejection::Unaccounted { .. } => "unaccounted",
             Rejection::Unreadable { .. } => "unreadable",
             Rejection::OpenFull => "open_full",
             Rejection::LogFull => "log_full",
@@ -147,6 +154,7 @@ impl Rejection {
             | Rejection::BranchUnknown { gid, .. }
             | Rejection::NotOpen { gid }
             | Rejection::AlreadyEnded { gid }
+            | Rejection::Unaccounted { gid }
             | Rejection::Unreadable { gid }
             | Rejection::WrongPhase { gid, .. } => Some(gid),
             Rejection::Decided { document } => Some(&document.gid),
@@ -191,8 +199,8 @@ impl fmt::Display for Rejection {
             ),
             Rejection::OutcomeForgotten { gid } => write!(
                 f,
-                "{gid} may have ended so long ago that its outcome was forgotten; ask the \
-                 participants"
+                "{gid} may have ended so long ago that its outcome was forgotten, or after the \
+                 copy that the coordinator was restored from; ask the participants"
             ),
             Rejection::BranchUnknown { gid, branch } => {
                 write!(f, "{gid} has no branch {branch}; register it first")
@@ -213,12 +221,8 @@ impl fmt::Display for Rejection {
             }
             Rejection::AlreadyEnded { gid } => write!(f, "{gid} has ended; nothing is left to do"),
             Rejection::WrongPhase { gid, why } => write!(f, "{gid}: {why}"),
-            Rejection::Unreadable { gid } => {
-                write!(
-                    f,
-                    "the records of {gid} cannot be read; restore the data folder from a copy"
-                )
-            }
+            Rejection::Unaccounted { gid } => unaccounted(gid, f),
+            Rejection::Unreadable { gid } => unreadable(gid, f),
             Rejection::OpenFull => {
                 f.write_str("as many transactions are open as may be; try again later")
             }
@@ -234,6 +238,18 @@ impl fmt::Display for Rejection {
             }
         }
     }
+}
+
+fn unaccounted(gid: &Gid, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(
+        f,
+        "the coordinator was restored from an older copy, and what it decided of {gid} since is \
+         not known; ask again later"
+    )
+}
+
+fn unreadable(gid: &Gid, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, "the records of {gid} cannot be read; restore the data folder from a copy")
 }
 
 impl core::error::Error for Rejection {}

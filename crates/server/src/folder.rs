@@ -5,12 +5,18 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use wholly_core::ids::Origin;
+use wholly_core::time::Timestamp;
+use wholly_store::embedded::LOG_FOLDER;
 use wholly_wire::capability::{CapabilityKey, KEY_BYTES};
 
 /// File of the key of capabilities: 32 random bytes that only the owner may read.
 pub const KEY_FILE: &str = "capability.key";
 /// File of the log's own name, which stands in every mark.
 pub const ORIGIN_FILE: &str = "origin";
+
+/// File that says that this folder is a copy which was put back: when, in milliseconds since 1970.
+/// It goes once the log itself says so.
+pub const RESTORED_FILE: &str = "restored";
 
 /// Why the data folder cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +68,52 @@ pub struct Identity {
     pub key: CapabilityKey,
     /// Names the log.
     pub origin: Origin,
+}
+
+/// Marks a folder as a copy that was put back, durably.
+pub fn mark_restored(folder: &Path, at: Timestamp) -> Result<(), FolderError> {
+    let path = folder.join(RESTORED_FILE);
+    write_durably(&path, at.0.to_string().as_bytes()).map_err(|source| FolderError::Disk {
+        act: "write",
+        path,
+        source,
+    })
+}
+
+/// When a folder was put back as a copy, if it was and has not been started since. A log that is
+/// lost beside a key and a name that are kept counts as an empty copy.
+pub fn restored(folder: &Path, now: Timestamp) -> Result<Option<Timestamp>, FolderError> {
+    let path = folder.join(RESTORED_FILE);
+    match std::fs::read_to_string(&path) {
+        Ok(text) => match text.trim().parse() {
+            Ok(at) => Ok(Some(now.max(Timestamp(at)))),
+            Err(error) => {
+                let why = format!("it holds no number of milliseconds: {error}");
+                Err(FolderError::Damaged { path, why })
+            }
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let known = folder.join(KEY_FILE).exists() && folder.join(ORIGIN_FILE).exists();
+            Ok((known && !has_log(folder)).then_some(now))
+        }
+        Err(source) => Err(FolderError::Disk { act: "read", path, source }),
+    }
+}
+
+/// Whether there is any segment of a log.
+fn has_log(folder: &Path) -> bool {
+    std::fs::read_dir(folder.join(LOG_FOLDER)).is_ok_and(|mut entries| entries.next().is_some())
+}
+
+/// The log says durably that it was restored: the mark has done its work.
+pub fn forget_restored(folder: &Path) -> Result<(), FolderError> {
+    let path = folder.join(RESTORED_FILE);
+    let removed = match std::fs::remove_file(&path) {
+        Ok(()) => File::open(folder).and_then(|folder| folder.sync_all()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    };
+    removed.map_err(|source| FolderError::Disk { act: "remove", path, source })
 }
 
 /// Reads key and name, or makes them for a fresh log; whatever was made is durable when this
@@ -135,7 +187,6 @@ fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
-    use wholly_core::time::Timestamp;
 
     #[test]
     fn key_and_name_are_made_once_and_only_the_owner_reads_them() {
@@ -165,6 +216,27 @@ mod tests {
         check(KEY_FILE, b"", "it has 0 bytes, not 32");
         check(ORIGIN_FILE, b"", "is empty");
         check(ORIGIN_FILE, b"a b", "not allowed");
+    }
+
+    #[test]
+    fn a_copy_that_was_put_back_says_so_until_its_log_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let restored = |now| restored(folder.path(), Timestamp(now));
+        assert_eq!(restored(5).unwrap(), None);
+        mark_restored(folder.path(), Timestamp(7)).unwrap();
+        assert_eq!(restored(5).unwrap(), Some(Timestamp(7)));
+        assert_eq!(restored(9).unwrap(), Some(Timestamp(9)));
+        forget_restored(folder.path()).unwrap();
+        forget_restored(folder.path()).unwrap();
+        assert_eq!(restored(5).unwrap(), None);
+        std::fs::write(folder.path().join(RESTORED_FILE), "then").unwrap();
+        assert!(restored(5).unwrap_err().to_string().contains("no number"));
+        forget_restored(folder.path()).unwrap();
+        identity(folder.path(), LogUse::Fresh).unwrap();
+        assert_eq!(restored(5).unwrap(), Some(Timestamp(5)), "a lost log is an empty copy");
+        std::fs::create_dir(folder.path().join(LOG_FOLDER)).unwrap();
+        std::fs::write(folder.path().join(LOG_FOLDER).join("1"), "").unwrap();
+        assert_eq!(restored(5).unwrap(), None);
     }
 
     #[test]

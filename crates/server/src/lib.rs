@@ -13,11 +13,13 @@ pub mod folder;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod observe;
+pub mod restore;
 pub mod serve;
 pub mod shell;
 pub mod transport;
 
 pub use config::{Config, Flags};
 pub use folder::FolderError;
+pub use restore::{PutBack, RestoreError, restore};
 pub use serve::{Coordinator, Running, ServeError};
 pub use wholly_store::embedded::OpenError;

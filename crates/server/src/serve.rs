@@ -14,6 +14,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
@@ -122,6 +123,7 @@ impl Coordinator {
         // It empties its file, which may be that of the process that has the folder.
         let trace = config.trace_effects.as_deref().map(trace).transpose()?;
         let seed = random()?;
+        let restored = loaded.restored.is_some();
         let driver = Driver::new(config.limits.clone(), identity.origin, seed, loaded);
         let shell = Shell::start(Parts {
             driver,
@@ -133,22 +135,45 @@ impl Coordinator {
         });
         let limits = config.limits.clone();
         let coordinator = Coordinator { shell, store, key: identity.key, limits, metrics };
-        coordinator.serve(config, place, (listener, addr)).await
+        coordinator.ready().await?;
+        if restored {
+            coordinator.says_it_was_restored(&config)?;
+        }
+        Ok(coordinator.serve(config, place, (listener, addr)))
     }
 
-    /// Answers once the driver accepts transactions.
-    async fn serve(
+    /// Waits until the driver accepts transactions.
+    async fn ready(&self) -> Result<(), ServeError> {
+        self.shell.limit_destinations();
+        let mut standing = self.shell.standing();
+        let settled = standing.wait_for(|standing| *standing != Standing::Starting).await;
+        match &*settled.expect("the shell holds the sender") {
+            Standing::Failed(why) => Err(ServeError::Failed { why: Arc::clone(why) }),
+            Standing::Starting | Standing::Ready | Standing::Stopped => Ok(()),
+        }
+    }
+
+    /// The log says durably that it was restored, so the folder need not. Done before anything is
+    /// begun, which a start that finds the folder's mark would hold as well.
+    fn says_it_was_restored(&self, config: &Config) -> Result<(), ServeError> {
+        folder::forget_restored(&config.data)?;
+        let gauges = self.shell.gauges();
+        let undecided = gauges.open + gauges.forward;
+        tracing::warn!(
+            undecided,
+            "the data folder is an older copy: what was undecided in it is decided by the \
+             participants' rows or by an operator, and what was begun since is unknown"
+        );
+        Ok(())
+    }
+
+    /// Answers from here on.
+    fn serve(
         self,
         config: Config,
         place: String,
         (listener, addr): (TcpListener, SocketAddr),
-    ) -> Result<Running, ServeError> {
-        self.shell.limit_destinations();
-        let mut standing = self.shell.standing();
-        let settled = standing.wait_for(|standing| *standing != Standing::Starting).await;
-        if let Standing::Failed(why) = &*settled.expect("the shell holds the sender") {
-            return Err(ServeError::Failed { why: Arc::clone(why) });
-        }
+    ) -> Running {
         let coordinator = Arc::new(self);
         let access = Access::new(addr, &config.hosts);
         let api = Api::new(Arc::clone(&coordinator), access, config.requests.clone());
@@ -157,7 +182,7 @@ impl Coordinator {
             // A handle that was dropped stops the listener as one that says so.
             let _ = stopped.await;
         }));
-        Ok(Running { addr, coordinator, config, place, stop, serving })
+        Running { addr, coordinator, config, place, stop, serving }
     }
 }
 
@@ -202,6 +227,7 @@ async fn opened(open: Open, config: &Config, handler: OnCompletion) -> Result<Op
 /// Takes the data folder into use.
 fn open_log(config: &Config, handler: OnCompletion) -> Result<Opened, ServeError> {
     let options = Options {
+        restored: folder::restored(&config.data, now())?,
         ended_max: config.log.ended_max,
         log_bytes_max: config.log.log_bytes_max,
         segment_bytes: config.log.segment_bytes,
@@ -234,6 +260,12 @@ fn open_memory(config: &Config, handler: OnCompletion) -> Result<Opened, ServeEr
         identity,
         place: "data in memory".to_owned(),
     })
+}
+
+/// Wall time.
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 fn random() -> Result<u64, ServeError> {

@@ -77,6 +77,12 @@ impl State {
         }
     }
 
+    /// How one stands that a restore left to an operator: it is not called, and calls that were
+    /// under way before do not know of that.
+    pub(crate) fn of_left(summary: &Summary) -> Self {
+        State::of(&Summary { stuck: 0, parked: false, ..summary.clone() })
+    }
+
     /// Whether something is still to come.
     fn is_open(self) -> bool {
         match self {

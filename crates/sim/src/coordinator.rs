@@ -1,5 +1,7 @@
 //! Coordinator: the shipped driver over the shipped committer, in a process that can die anywhere.
 
+mod copy;
+
 use crate::agenda::Event;
 use crate::cells::Struck;
 use crate::chance::Chance;
@@ -15,6 +17,7 @@ use crate::tally::{Fault, Sight};
 use crate::trace::number_of;
 use crate::watch::{Flight, Watch};
 use crate::world::{AUDITOR, Season, Stage};
+use copy::{Folder, input_of};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use wholly_core::barrier;
@@ -49,6 +52,9 @@ pub struct Coordinator {
     requests: u64,
     /// The last position of which a write was carried out.
     written: Position,
+    /// A copy of its disk as it was once.
+    copy: Option<SimDisk>,
+    folder: Folder,
 }
 
 /// Everything that is lost when the process dies.
@@ -92,6 +98,8 @@ impl Coordinator {
             key: CapabilityKey::new([7; KEY_BYTES]),
             requests: 0,
             written: Position(0),
+            copy: None,
+            folder: Folder::Own,
         }
     }
 
@@ -111,9 +119,10 @@ impl Coordinator {
                 stage.note([21, 0, 0], || format!("world {rot:?}"));
             }
         }
+        let restored = self.restored(stage);
         let space = stage.space;
         let disk = Flawed::new(&self.disk, stage.luck());
-        let log = match Log::recover(&disk, space, salt) {
+        let log = match Log::recover(&disk, space, (salt, restored)) {
             Ok(log) => log,
             Err(error) => {
                 let struck = disk.struck();
@@ -187,6 +196,10 @@ impl Coordinator {
             stage.tally.sight(Sight::RestartWithOpen);
         }
         self.disk.recovered(position);
+        if self.folder == Folder::PutBack {
+            self.folder = Folder::NotSaidYet;
+            stage.hear(&Evidence::Restored { position });
+        }
         let open = &loaded.open;
         stage.hear(&Evidence::Recovered { position, worst, open });
         let seed = self.seed ^ u64::from(self.life);
@@ -210,6 +223,9 @@ impl Coordinator {
             stage.tally.sight(Sight::JumpSeen);
         }
         driver.step(clocks, input, &mut process.effects);
+        if driver.is_ready() {
+            self.folder = Folder::Own;
+        }
         self.carry_out(stage);
     }
 
@@ -274,7 +290,8 @@ impl Coordinator {
         let to = participant_of(&call);
         let timeout = Event::CallTimesOut { life: self.life, call: call.id };
         stage.after(call.timeout_ms * 1_000, timeout);
-        let flight = Flight { gid: call.gid.clone(), branch: call.branch.clone(), to };
+        let (gid, branch) = (call.gid.clone(), call.branch.clone());
+        let flight = Flight { gid, branch, to, op: call.op };
         if let Err(what) = flight.may_join(&process.in_flight, &self.limits) {
             stage.court.refuse("bounded", what);
         }
@@ -407,11 +424,12 @@ impl Coordinator {
             return;
         }
         let Some(process) = &mut self.process else { return };
-        let Some(Flight { gid, branch, .. }) = process.in_flight.remove(&call) else { return };
+        let Some(Flight { gid, branch, op, .. }) = process.in_flight.remove(&call) else { return };
         stage.note([16, call.0, number_of(gid.as_str())], || {
             format!("core < answer to call {} of {gid} {branch} {answer:?}", call.0)
         });
-        self.step(Input::Answered { call, answer }, stage);
+        let input = input_of(call, op, answer);
+        self.step(input, stage);
     }
 
     /// A call's time is over.
@@ -452,6 +470,7 @@ impl Coordinator {
 
     /// Draws what strikes the machine by the clock.
     pub fn tick(&mut self, stage: &mut Stage) {
+        self.tick_copy(stage);
         if self.process.is_none() {
             return;
         }

@@ -79,6 +79,11 @@ pub enum Evidence<'a> {
         /// Begun when.
         begun: Timestamp,
     },
+    /// A copy of the coordinator's disk was put back, and so much is in it.
+    Restored {
+        /// The last position in it.
+        position: Position,
+    },
     /// The coordinator came back and found so much.
     Recovered {
         /// The last position it found.

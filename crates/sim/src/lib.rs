@@ -29,6 +29,7 @@ pub mod participant;
 pub mod print;
 pub mod register;
 pub mod report;
+pub mod row;
 pub mod shrink;
 mod sights;
 pub mod tally;

@@ -41,12 +41,13 @@ pub enum Space {
     },
 }
 
-fn options(space: Space, salt: u64) -> Options {
+fn options(space: Space, salt: u64, restored: Option<Timestamp>) -> Options {
     let (log_bytes_max, segment_bytes) = match space {
         Space::Ample { segment_bytes } => (64 << 20, segment_bytes),
         Space::Tight { bytes_max } => (bytes_max, bytes_max / 4),
     };
     Options {
+        restored,
         ended_max: 100_000,
         log_bytes_max,
         segment_bytes,
@@ -57,15 +58,21 @@ fn options(space: Space, salt: u64) -> Options {
 }
 
 impl Log {
-    /// Reads back what a disk holds; what must be written again is asked for as operations.
-    pub fn recover(disk: &dyn Disk, space: Space, salt: u64) -> Result<Log, OpenError> {
-        let recovery = Recovery::read(disk, options(space, salt))?;
+    /// Reads back what a disk holds; what must be written again is asked for as operations. Of an
+    /// older copy that was put back, it is known up to when its past is lost.
+    pub fn recover(
+        disk: &dyn Disk,
+        space: Space,
+        (salt, restored): (u64, Option<Timestamp>),
+    ) -> Result<Log, OpenError> {
+        let recovery = Recovery::read(disk, options(space, salt, restored))?;
         Ok(Log { state: State::Reading(Box::new(recovery)) })
     }
 
     /// The last position that would be found on a disk on which nothing breaks.
     pub fn position_on(mut disk: SimDisk, space: Space) -> Result<Position, String> {
-        let mut recovery = Recovery::read(&disk, options(space, 0)).map_err(|e| e.to_string())?;
+        let mut recovery =
+            Recovery::read(&disk, options(space, 0, None)).map_err(|e| e.to_string())?;
         let mut chance = Chance::new(0);
         while let Some(op) = recovery.next() {
             let result = disk.carry_out_calmly(&op, Position(0), &mut chance);

@@ -7,6 +7,7 @@ use crate::cells::Struck;
 use crate::evidence::{Closed, Evidence, Rows, Took};
 use crate::mutants::{self, Mutant};
 use crate::network::Letter;
+use crate::row;
 use crate::tally::{Fault, Sight};
 use crate::trace::number_of;
 use crate::world::Stage;
@@ -221,7 +222,7 @@ impl Participant {
             }
         };
         let Some(answer) = answer else { return };
-        let answer = self.as_it_tells(answer, stage);
+        let answer = self.as_it_tells(letter.op, answer, stage);
         let words = || {
             let Letter { gid, branch, op, .. } = &**letter;
             format!("part {} > {op:?} {gid} {branch} {answer:?}", self.number)
@@ -276,7 +277,7 @@ impl Participant {
                 self.look_at(letter, &answer, stage);
                 Some(answer)
             }
-            Verdict::Inspected(_) => None,
+            Verdict::Inspected(found) => Some(row::told(&found)),
         }
     }
 
@@ -374,9 +375,9 @@ impl Participant {
     }
 
     /// One that keeps nothing makes each reply anew, and does not claim otherwise.
-    fn as_it_tells(&self, answer: Answer, stage: &mut Stage) -> Answer {
+    fn as_it_tells(&self, op: Op, answer: Answer, stage: &mut Stage) -> Answer {
         match (self.keeps, answer) {
-            (Keeps::Nothing, Answer::Done { reply, .. }) => {
+            (Keeps::Nothing, Answer::Done { reply, .. }) if op != Op::Inspect => {
                 let anew = Body::new(&stage.chance.bits().to_le_bytes());
                 let reply = if reply.is_empty() { reply } else { anew };
                 Answer::Done { reply, kept: Kept::NotKept }

@@ -1,6 +1,6 @@
 //! Sights: what a run has really met, so that a world too kind is noticed.
 
-use crate::model::Ledger;
+use crate::model::{Case, Ledger};
 use crate::tally::{Sight, Tally};
 use crate::watch::Flight;
 use std::collections::BTreeMap;
@@ -23,14 +23,16 @@ pub(crate) fn of_draft(
     for record in records {
         match &record.fact {
             Fact::Begun(begun) if begun.start == Start::Lost => tally.sight(Sight::LostBegin),
-            Fact::Decided { decision: Decision::Commit, out, .. } => {
+            Fact::Decided { decision: Decision::Commit, out, cause, .. } => {
                 tally.sight(Sight::Committed);
+                of_accounted(gid, (Decision::Commit, *cause), ledger, tally);
                 if !out.is_empty() {
                     tally.sight(Sight::CommittedWithout);
                 }
             }
             Fact::Decided { decision: Decision::Abort, cause, .. } => {
                 tally.sight(Sight::Aborted);
+                of_accounted(gid, (Decision::Abort, *cause), ledger, tally);
                 tally.sight(match cause {
                     Cause::Initiator => Sight::AbortedByInitiator,
                     Cause::Refusal => Sight::AbortedByRefusal,
@@ -50,7 +52,9 @@ pub(crate) fn of_draft(
             Fact::Begun(begun) if ledger.is_taken_by_another(gid, begun.begun) => {
                 tally.sight(Sight::GidUsedAgain);
             }
+            Fact::Restored => tally.sight(Sight::Unaccounted),
             Fact::Begun(_)
+            | Fact::Inspected { .. }
             | Fact::Registered(_)
             | Fact::Answered { .. }
             | Fact::Stuck { .. }
@@ -67,6 +71,26 @@ pub(crate) fn of_start(position: Position, ledger: &Ledger, tally: &mut Tally) {
     }
     if cases().any(|case| case.ended.is_some_and(|(at, _, _)| at > position)) {
         tally.sight(Sight::EndLost);
+    }
+}
+
+/// What decided a transaction that a restore had left undecided.
+fn of_accounted(
+    gid: &Gid,
+    (decision, cause): (Decision, Cause),
+    ledger: &Ledger,
+    tally: &mut Tally,
+) {
+    if ledger.case(gid).is_some_and(Case::is_unaccounted) {
+        tally.sight(match (cause, decision) {
+            (Cause::Operator, _) => Sight::AccountedByOperator,
+            (Cause::Initiator | Cause::Refusal | Cause::Unknown | Cause::Deadline, decision) => {
+                match decision {
+                    Decision::Commit => Sight::CommitProven,
+                    Decision::Abort => Sight::AbortProven,
+                }
+            }
+        });
     }
 }
 
@@ -101,9 +125,9 @@ pub(crate) fn of_reply(request: &Request, reply: &Result<Response, Rejection>, t
         Ok(Response::Transaction { document, arrival }) => {
             let stuck = |branch: &wholly_core::branch::Branch| match &branch.standing {
                 Standing::Stuck(StuckReason::Parked { .. }) => true,
-                Standing::Stuck(StuckReason::Refused { .. }) | Standing::Free => false,
+                Standing::Stuck(StuckReason::Refused { .. } | StuckReason::Restored { .. })
+                | Standing::Free => false,
             };
-            debug_assert!(!document.parked || document.branches.iter().any(|b| b.is_stuck()));
             if document.branches.iter().any(stuck) {
                 tally.sight(Sight::SeenParked);
             }
@@ -135,6 +159,7 @@ fn of_rejection(rejection: &Rejection, tally: &mut Tally) {
         Rejection::Starting => tally.sight(Sight::Starting),
         Rejection::OpenFull => tally.sight(Sight::OpenFull),
         Rejection::WaitersFull => tally.sight(Sight::WaitersFull),
+        Rejection::Unaccounted { .. } => tally.sight(Sight::NotDecidedByClient),
         Rejection::Unreadable { .. }
         | Rejection::GidUnknown { .. }
         | Rejection::BranchUnknown { .. }

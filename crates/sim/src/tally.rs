@@ -114,6 +114,8 @@ counted! {
         CoordinatorPaused => "coordinator paused",
         /// The coordinator is asked to stop, and stops a while later.
         CoordinatorDrained => "coordinator drained",
+        /// An older copy of the coordinator's disk is put back.
+        CopyPutBack => "older copy put back",
         /// The wall clock jumps forward.
         ClockForward => "clock forward",
         /// The wall clock jumps back.
@@ -308,6 +310,16 @@ counted! {
         Stale => "stale call refused",
         /// A participant cleared rows that nobody will ask for again.
         RowsCleared => "barrier rows cleared",
+        /// A transaction was found undecided in a copy that was put back.
+        Unaccounted => "undecided in a copy put back",
+        /// A participant's row proved that such a one had been committed.
+        CommitProven => "commit proven by a row",
+        /// A participant's row proved that such a one had been aborted, or not been committed.
+        AbortProven => "abort proven by a row",
+        /// An operator decided such a one.
+        AccountedByOperator => "decided by an operator after a restore",
+        /// A client that would decide such a one was told to wait.
+        NotDecidedByClient => "client told that the past is lost",
         /// An ended transaction was forgotten, and said so.
         Forgotten => "outcome forgotten",
     }

@@ -1,6 +1,7 @@
 //! Watch: what a shell can see by itself of the driver's bounds: calls in flight, clocks.
 
 use std::collections::BTreeMap;
+use wholly_core::branch::Op;
 use wholly_core::effect::{Content, Draft};
 use wholly_core::ids::{BranchId, CallId, Gid};
 use wholly_core::limits::Limits;
@@ -12,6 +13,7 @@ pub(crate) struct Flight {
     pub(crate) gid: Gid,
     pub(crate) branch: BranchId,
     pub(crate) to: usize,
+    pub(crate) op: Op,
 }
 
 /// The clocks as the process saw them last.
@@ -28,7 +30,7 @@ impl Flight {
         others: &BTreeMap<CallId, Flight>,
         limits: &Limits,
     ) -> Result<(), String> {
-        let Flight { gid, branch, to } = self;
+        let Flight { gid, branch, to, op: _ } = self;
         let there = others.values().filter(|other| other.to == *to).count();
         if others.len() >= limits.calls_max || there >= limits.destination_calls_max {
             return Err(format!("{gid} {branch} is one call too many: {there} there"));

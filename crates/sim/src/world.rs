@@ -45,6 +45,24 @@ pub enum Season {
     },
 }
 
+/// Who chooses gids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Naming {
+    /// Clients, where they like to.
+    Free,
+    /// The coordinator.
+    Issued,
+}
+
+/// Whether the coordinator's disk is copied in a run, and the copy put back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Copies {
+    /// Never, or not again.
+    None,
+    /// Once.
+    One,
+}
+
 /// What everybody in the world shares.
 pub struct Stage {
     /// Virtual time since the start of the run.
@@ -70,6 +88,11 @@ pub struct Stage {
     pub gids: Vec<Gid>,
     /// Whether anything still breaks.
     pub season: Season,
+    /// Whether a copy of the coordinator's disk is put back.
+    pub copies: Copies,
+    /// Whether clients choose gids. Where what the coordinator knew of a gid may be lost, nobody
+    /// can tell whether it was used.
+    pub naming: Naming,
     /// How much the coordinator's log may take.
     pub space: Space,
     /// Branches that a workload gives one transaction at most.
@@ -100,6 +123,8 @@ impl Stage {
     pub fn counts(&mut self, fault: Fault, struck: Struck<'_>) {
         let ledger = &self.court.ledger;
         let census = match struck {
+            // What was begun after a copy that was put back is not what a fault is counted for.
+            Struck::One(gid) if ledger.is_gone(gid) => Census::default(),
             Struck::One(gid) => Census::of_one(ledger.state(gid)),
             Struck::Everybody => ledger.census().or_none(),
             Struck::Nobody => Census::of_one(State::None),
@@ -233,6 +258,14 @@ impl World {
             0 => Space::Tight { bytes_max: chance.within(6_000, 24_000) },
             _ => Space::Ample { segment_bytes: chance.within(2_000, 48_000) },
         };
+        let copies = match chance.below(6) {
+            0 => Copies::One,
+            _ => Copies::None,
+        };
+        let naming = match (space, copies) {
+            (Space::Ample { .. }, Copies::None) => Naming::Free,
+            (Space::Tight { .. }, _) | (_, Copies::One) => Naming::Issued,
+        };
         let branches_max = *chance.pick(&[2, 5, 5, 5, 12]);
         let mut stage = Stage {
             now_us: 0,
@@ -249,6 +282,8 @@ impl World {
             season: Season::Faults,
             branches_max,
             space,
+            copies,
+            naming,
         };
         stage.court.ledger.retention_ms = stage.limits.retention_ms;
         let (seats, last_start_us) = seat(order, &mut stage);

@@ -21,6 +21,7 @@ pub(crate) async fn run(tx: Tx) -> Result<(), Complaint> {
         Tx::Show(show) => show::run(show).await,
         Tx::Retry(retry) => retry::run(retry).await,
         Tx::Abort(operate) => operate::abort(operate).await,
+        Tx::Commit(operate) => operate::commit(operate).await,
         Tx::Park(operate) => operate::park(operate).await,
         Tx::Resolve(resolve) => operate::resolve(resolve).await,
     }

@@ -1,4 +1,4 @@
-//! `wholly tx abort | park | resolve`: an operator acts on one transaction, with a reason.
+//! `wholly tx abort | commit | park | resolve`: an operator acts on one transaction, with a reason.
 
 use crate::arguments::{Operate, Reading, Resolve, Word};
 use crate::complaint::Complaint;
@@ -14,6 +14,12 @@ use wholly_wire::words::Spelled;
 pub(super) async fn abort(operate: Operate) -> Result<(), Complaint> {
     let body = request::Reasoned { reason: operate.reason.as_str().into() };
     act(&operate.gid, Part::OperatorAbort, &operate.reading, &body).await
+}
+
+/// Commits what a restore left undecided.
+pub(super) async fn commit(operate: Operate) -> Result<(), Complaint> {
+    let body = request::Reasoned { reason: operate.reason.as_str().into() };
+    act(&operate.gid, Part::OperatorCommit, &operate.reading, &body).await
 }
 
 /// Makes every unfinished branch wait.

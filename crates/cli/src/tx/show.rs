@@ -76,7 +76,9 @@ fn note(branch: &Branch<'_>) -> String {
         let op = stuck.op.as_ref().map_or("", |op| op.as_str());
         let refusal = stuck.refusal.as_ref().map(refusal).unwrap_or_default();
         let reason = stuck.reason.as_deref().unwrap_or_default();
-        notes.push(join(&["stuck:", op, stuck.why.as_str(), &refusal, reason]));
+        let row = stuck.row.as_ref().map(|row| format!("row: {}", row.as_str()));
+        let row = row.unwrap_or_default();
+        notes.push(join(&["stuck:", op, stuck.why.as_str(), &refusal, reason, &row]));
     }
     if let Some(resolution) = &branch.resolution {
         notes.push(format!("an operator says {resolution}"));
@@ -171,6 +173,14 @@ fn tell(record: &Record<'_>) -> String {
             let resolution = word(record.resolution.as_ref().map(|word| word.as_str()));
             join(&[branch, "resolved:", &resolution, &by, &reason])
         }
+        What::Restored => {
+            "the log was restored from an older copy: what was decided since is not known"
+                .to_owned()
+        }
+        What::Inspected => {
+            let row = record.row.as_ref().map_or("not read", |row| row.as_str());
+            join(&[branch, "inspected: the participant's row says", row])
+        }
         What::Ended => {
             let outcome = word(record.outcome.as_ref().map(|word| word.as_str()));
             join(&["ended:", &outcome])
@@ -210,6 +220,16 @@ mod tests {
     fn every_kind_of_record_is_told() {
         check("begun", json!({ "by": "shop" }), "begun by shop");
         check("submitted", json!({ "branches": ["a", "b"] }), "plan submitted a, b");
+        check(
+            "inspected",
+            json!({ "branch": "stock", "row": "tried" }),
+            "stock inspected: the participant's row says tried",
+        );
+        check(
+            "restored",
+            json!({}),
+            "the log was restored from an older copy: what was decided since is not known",
+        );
         check("lost", json!({}), "its begin was lost in a crash, before anybody was called");
         check(
             "registered",

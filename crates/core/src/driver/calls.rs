@@ -4,7 +4,7 @@ use super::entry::{Sent, Slot, Stage, Taken};
 use super::held::Waiting;
 use super::lanes::Sign;
 use super::{Driver, Timer};
-use crate::branch::{Answer, First, Op};
+use crate::branch::{Answer, BranchSpec, First, Op, RowSeen};
 use crate::effect::{Call, Effect, Proof};
 use crate::ids::{Body, BranchId, BranchIndex, CallId, Text};
 use crate::mutants::{self, Mutant};
@@ -126,7 +126,7 @@ impl Driver {
             destination: branch.spec.destination.clone(),
             operation: branch.spec.operation.clone(),
             op,
-            payload: branch.spec.payload.clone(),
+            payload: payload_of(&branch.spec, op),
             replies: replies_read(transaction, index),
             reply: own_reply(&branch.first, op),
             mark,
@@ -141,11 +141,11 @@ impl Driver {
     }
 
     /// A call came back.
-    pub(super) fn answered(&mut self, call: CallId, answer: Answer, effects: &mut Vec<Effect>) {
+    pub(super) fn came_back(&mut self, call: CallId, came: Came, effects: &mut Vec<Effect>) {
         let Some((slot, index, destination)) = self.lanes.came_back(call) else { return };
-        let sign = match answer {
-            Answer::Done { .. } | Answer::Refused(_) => Sign::Life,
-            Answer::Working | Answer::Unknown { .. } => Sign::Silence,
+        let sign = match came {
+            Came::Answer(Answer::Done { .. } | Answer::Refused(_)) | Came::Row(_) => Sign::Life,
+            Came::Answer(Answer::Working | Answer::Unknown { .. }) => Sign::Silence,
         };
         for (slot, index) in self.lanes.free(&destination, sign) {
             self.send_again(slot, index);
@@ -155,18 +155,21 @@ impl Driver {
             let line = &mut entry.lines[index.at()];
             let Stage::InFlight(op, _) = line.stage else { return };
             line.stage = Stage::Idle;
-            line.last = seen(&answer);
+            line.last = seen(&came);
             let attempts = line.attempts;
-            self.take_answer(slot, Answered { call, index, op, answer, attempts }, effects);
+            self.take_answer(slot, Answered { call, index, op, came, attempts }, effects);
         }
         self.lanes.tidy(&destination);
     }
 
     fn take_answer(&mut self, slot: Slot, answered: Answered, effects: &mut Vec<Effect>) {
-        let Answered { index, op, ref answer, attempts, .. } = answered;
+        let Answered { index, op, ref came, attempts, .. } = answered;
         let entry = self.slots.entry(slot);
         let touched = |index| entry.is_touched(index);
-        let event = Event::Answered { branch: index, op, answer, attempts };
+        let event = match came {
+            Came::Answer(answer) => Event::Answered { branch: index, op, answer, attempts },
+            Came::Row(row) => Event::Inspected { branch: index, row },
+        };
         let fact = entry
             .transaction
             .decide(event, &self.limits, Touched(&touched))
@@ -210,12 +213,27 @@ impl Driver {
     }
 }
 
+/// What a call brings: an inspection needs nothing.
+fn payload_of(spec: &BranchSpec, op: Op) -> Body {
+    match op {
+        Op::Inspect => Body::default(),
+        Op::Try | Op::Action | Op::Confirm | Op::Cancel | Op::Compensate => spec.payload.clone(),
+    }
+}
+
+/// What came of a call.
+pub(super) enum Came {
+    Answer(Answer),
+    /// Of an inspection: what the row says.
+    Row(RowSeen),
+}
+
 /// An answer and what it answers.
 struct Answered {
     call: CallId,
     index: BranchIndex,
     op: Op,
-    answer: Answer,
+    came: Came,
     attempts: u32,
 }
 
@@ -244,11 +262,14 @@ fn own_reply(first: &First, op: Op) -> Option<Body> {
 }
 
 /// What came of a call, in a few words.
-fn seen(answer: &Answer) -> Text {
-    match answer {
-        Answer::Done { .. } => Text::cut("done"),
-        Answer::Refused(refusal) => Text::cut(&alloc::format!("refused: {}", refusal.code)),
-        Answer::Working => Text::cut("still working"),
-        Answer::Unknown { detail } => detail.clone(),
+fn seen(came: &Came) -> Text {
+    match came {
+        Came::Row(_) => Text::cut("inspected"),
+        Came::Answer(Answer::Done { .. }) => Text::cut("done"),
+        Came::Answer(Answer::Refused(refusal)) => {
+            Text::cut(&alloc::format!("refused: {}", refusal.code))
+        }
+        Came::Answer(Answer::Working) => Text::cut("still working"),
+        Came::Answer(Answer::Unknown { detail }) => detail.clone(),
     }
 }

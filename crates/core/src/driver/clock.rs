@@ -22,18 +22,24 @@ pub(super) struct Clock {
     marked: Option<Timestamp>,
     last: ClockMark,
     pending: VecDeque<(Position, ClockMark)>,
+    /// Between the last begun that may have been given before this start, and the first that can
+    /// be given after it.
+    gap: (Option<Timestamp>, Timestamp),
     seen: Option<Now>,
     next_mark: Instant,
     deadlines_held_until: Option<Instant>,
 }
 
 impl Clock {
-    /// A clock that runs above the last mark.
-    pub(super) fn new(mark: Option<ClockMark>) -> Clock {
+    /// A clock that runs above the last mark, and above everything that a lost log gave.
+    pub(super) fn new(mark: Option<ClockMark>, restored: Option<Timestamp>) -> Clock {
         let ahead_ms = if mutants::is_on(Mutant::ClockBehindPromise) { 0 } else { AHEAD_MS + 1 };
-        let clock = mark.map_or(Timestamp(0), |mark| mark.clock.plus_ms(ahead_ms));
+        let before = mark.map(|mark| mark.clock.plus_ms(AHEAD_MS));
+        let above = mark.map(|mark| mark.clock.plus_ms(ahead_ms));
+        let clock = above.max(restored.map(|given| given.plus_ms(1))).unwrap_or_default();
         Clock {
             clock,
+            gap: (before, Timestamp(0)),
             marked: None,
             last: mark.unwrap_or_default(),
             pending: VecDeque::new(),
@@ -45,6 +51,15 @@ impl Clock {
 
     pub(super) fn start(&mut self, now: Now) {
         self.seen = Some(now);
+        self.gap.1 = self.clock.max(now.wall);
+    }
+
+    /// Whether no log that leads up to this one can have given a begun: it lies in the time in
+    /// which no coordinator ran, or ahead of the clock. Whoever shows its capability was given it
+    /// by a coordinator over another copy of the log, of which nothing is known here.
+    pub(super) fn never_gave(&self, begun: Timestamp) -> bool {
+        let after = self.gap.0.is_none_or(|before| begun > before);
+        (after && begun < self.gap.1) || begun > self.clock
     }
 
     pub(super) fn is_ready(&self) -> bool {
@@ -158,7 +173,7 @@ mod tests {
     fn no_begin_falls_below_the_limit_of_a_queued_mark() {
         let limits = Limits { retention_ms: 100, ..Limits::default() };
         let now = |ms| Now { wall: Timestamp(ms), monotonic: Instant(ms) };
-        let mut clock = Clock::new(None);
+        let mut clock = Clock::new(None, None);
         clock.start(now(5_000));
         let first = clock.mark(now(5_000), None, &limits);
         clock.queued(Position(1), first);

@@ -19,10 +19,11 @@ use crate::limits::Limits;
 use crate::mutants::{self, Mutant};
 use crate::record::{Class, Fact, PhaseName, Record};
 use crate::time::{Instant, Now, Timestamp};
-use crate::transaction::{Touched, Transaction};
+use crate::transaction::{Past, Touched, Transaction};
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
+use calls::Came;
 use clock::Clock;
 use entry::{Entry, Slot, Slots, Taken};
 use held::Held;
@@ -67,6 +68,16 @@ pub struct Driver {
     lazy: Option<Instant>,
     alarm: Option<Instant>,
     calls_made: u64,
+    log: Log,
+}
+
+/// Which log the driver was started over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Log {
+    /// Its own.
+    Own,
+    /// An older copy of it: what came after is lost.
+    Copy,
 }
 
 /// Whether new transactions are taken.
@@ -155,7 +166,7 @@ impl Driver {
     pub fn new(limits: Limits, origin: Origin, seed: u64, loaded: Loaded) -> Driver {
         let mut driver = Driver {
             now: Now::default(),
-            clock: Clock::new(loaded.mark),
+            clock: Clock::new(loaded.mark, loaded.restored),
             limits,
             origin,
             seed,
@@ -178,6 +189,10 @@ impl Driver {
             lazy: None,
             alarm: None,
             calls_made: 0,
+            log: match loaded.restored {
+                Some(_) => Log::Copy,
+                None => Log::Own,
+            },
         };
         for (_, records) in &loaded.open {
             if let Some(transaction) = Transaction::fold(records) {
@@ -199,8 +214,24 @@ impl Driver {
             let at = self.now.monotonic.plus_ms(self.limits.ramp_ms * nth as u64 / count);
             self.timers.set(at, Timer::TakeUp(slot));
         }
+        // The mark comes after, so that whoever is answered is answered by what they say.
+        match self.log {
+            Log::Own => {}
+            Log::Copy => self.lose_pasts(effects),
+        }
         self.mark(effects);
         self.settle(effects);
+    }
+
+    /// What was undecided in a restored copy may have been decided since.
+    fn lose_pasts(&mut self, effects: &mut Vec<Effect>) {
+        let slots: Vec<Slot> = self.begun.iter().map(|(_, slot)| *slot).collect();
+        for slot in slots {
+            let transaction = &self.slots.entry(slot).transaction;
+            if transaction.verdict().is_none() && transaction.past == Past::Known {
+                self.record(slot, Fact::Restored, effects);
+            }
+        }
     }
 
     /// Takes one input; effects are added in the order in which they are to happen.
@@ -210,7 +241,10 @@ impl Driver {
         match input {
             Input::Request { id, request } => self.request(id, request, effects),
             Input::Gone { id } => self.gone(id),
-            Input::Answered { call, answer } => self.answered(call, answer, effects),
+            Input::Answered { call, answer } => {
+                self.came_back(call, Came::Answer(answer), effects);
+            }
+            Input::Inspected { call, row } => self.came_back(call, Came::Row(row), effects),
             Input::Durable(position) => self.durable(position, effects),
             Input::Found { gid, records, forgotten } => {
                 self.found(gid, &records, forgotten, effects);

@@ -168,7 +168,7 @@ impl Driver {
             Request::Register(Register { ref gid, begun, ref principal, .. })
             | Request::Commit(Commit { ref gid, begun, ref principal, .. })
             | Request::Abort(Abort { ref gid, begun, ref principal, .. }) => {
-                if begun <= forgotten {
+                if begun <= forgotten || self.clock.never_gave(begun) {
                     let rejection = Rejection::OutcomeForgotten { gid: gid.clone() };
                     return self.reject(id, None, rejection, effects);
                 }
@@ -357,6 +357,7 @@ impl Driver {
             Action::Resolve { branch, resolution } => {
                 Event::Resolve { branch, resolution: *resolution, by, reason }
             }
+            Action::Commit => Event::Account { reason },
             Action::Abort => Event::Abort { cause: Cause::Operator, reason, branch: None },
         };
         if !self.happen(id, slot, event, effects) {

@@ -11,12 +11,12 @@ pub mod tcc;
 
 use crate::branch::Resolution;
 use crate::branch::{
-    Answer, Branch, Caller, First, Mode, Op, Second, Share, Standing, StuckReason,
+    Answer, Branch, Caller, First, Mode, Op, RowSeen, Second, Share, Standing, StuckReason,
 };
 use crate::ids::BranchIndex;
 use crate::mutants::{self, Mutant};
 use crate::record::{Decision, Fact, Outcome};
-use crate::transaction::{Phase, Touched, Transaction};
+use crate::transaction::{Form, Phase, Touched, Transaction};
 use alloc::vec::Vec;
 
 /// What an answer makes of a branch: a fact, or nothing where it says nothing new or answers
@@ -127,9 +127,38 @@ pub fn follow(transaction: &Transaction, touched: Touched<'_>) -> Option<Fact> {
     saga::follow(transaction, touched)
 }
 
+/// The decision that a row proves to have been made, though the log that made it is lost. Nothing
+/// is proved by what another decision can have left as well.
+pub fn proves(branch: &Branch, row: &RowSeen, form: &Form) -> Option<Decision> {
+    match branch.spec.mode {
+        Mode::Tcc => tcc::proves(branch, row),
+        Mode::Saga => saga::proves(branch, row, form),
+    }
+}
+
+/// Of a branch that was known done its initiator cannot have seen a refusal, so that no commit
+/// took it back: an abort did.
+fn proves_open(branch: &Branch, row: &RowSeen) -> Option<Decision> {
+    match (row, &branch.first) {
+        (RowSeen::Cancelled { .. }, First::Done { .. }) => Some(Decision::Abort),
+        (
+            RowSeen::NotAsked
+            | RowSeen::Absent
+            | RowSeen::Stale
+            | RowSeen::Tried { .. }
+            | RowSeen::Confirmed { .. }
+            | RowSeen::Cancelled { .. }
+            | RowSeen::NullCancelled
+            | RowSeen::Refused,
+            _,
+        ) => None,
+    }
+}
+
 /// Whether nothing more is to be done for a branch after the decision.
 pub fn is_settled(branch: &Branch, decision: Decision) -> bool {
     match (&branch.second, branch.share) {
+        (Second::Pending, _) if branch.restored().is_some() => false,
         (Second::Done | Second::Resolved(_), _) | (Second::Pending, Share::Untouched) => true,
         (Second::Pending, Share::Out) => branch.is_refused_and_kept(),
         (Second::Pending, Share::In) => match branch.spec.mode {

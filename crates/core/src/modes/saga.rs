@@ -1,10 +1,10 @@
 //! Saga: steps go forward; a refusal sends back whatever may have happened.
 
-use crate::branch::{Answer, Branch, Direction, First, Mode, Op, Second};
+use crate::branch::{Answer, Branch, Direction, First, Mode, Op, RowSeen, Second};
 use crate::ids::Text;
 use crate::mutants::{self, Mutant};
 use crate::record::{Cause, Decision, Fact};
-use crate::transaction::{Phase, Touched, Transaction, index_of};
+use crate::transaction::{Form, Phase, Touched, Transaction, index_of};
 use alloc::collections::BTreeSet;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -123,4 +123,41 @@ pub fn follow(transaction: &Transaction, touched: Touched<'_>) -> Option<Fact> {
         out: Vec::new(),
         untouched: Vec::new(),
     })
+}
+
+/// What a row proves. A plan is compensated only after its turn, it commits only once all its
+/// reversible steps are done, and its forward-only steps are called only after that.
+pub fn proves(branch: &Branch, row: &RowSeen, form: &Form) -> Option<Decision> {
+    match (form, branch.spec.direction, row) {
+        (Form::Open { .. } | Form::Lost, _, _) => super::proves_open(branch, row),
+        (
+            Form::Plan { .. },
+            Direction::ForwardOnly,
+            RowSeen::Tried { .. } | RowSeen::Confirmed { .. } | RowSeen::Refused,
+        ) => Some(Decision::Commit),
+        (
+            Form::Plan { .. },
+            Direction::Reversible,
+            RowSeen::Cancelled { .. } | RowSeen::NullCancelled | RowSeen::Refused,
+        ) => Some(Decision::Abort),
+        (Form::Plan { .. }, Direction::Reversible, RowSeen::Absent) => match branch.first {
+            First::Unknown | First::Refused(_) => Some(Decision::Abort),
+            // Its row is lost with whatever else the participant lost.
+            First::Done { .. } => None,
+        },
+        (
+            Form::Plan { .. },
+            Direction::Reversible,
+            RowSeen::NotAsked | RowSeen::Stale | RowSeen::Tried { .. } | RowSeen::Confirmed { .. },
+        )
+        | (
+            Form::Plan { .. },
+            Direction::ForwardOnly,
+            RowSeen::NotAsked
+            | RowSeen::Absent
+            | RowSeen::Stale
+            | RowSeen::Cancelled { .. }
+            | RowSeen::NullCancelled,
+        ) => None,
+    }
 }

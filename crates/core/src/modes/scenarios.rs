@@ -5,7 +5,9 @@
 
 extern crate std;
 
-use crate::branch::{Answer, BranchSpec, Caller, Direction, Kept, Mode, Refusal, Resolution};
+use crate::branch::{
+    Answer, BranchSpec, Caller, Direction, Kept, Mode, Refusal, Resolution, RowSeen,
+};
 use crate::document::{Arrival, Freshness, Response, TryAnswer};
 use crate::driver::Driver;
 use crate::effect::{Call, Content, Effect};
@@ -36,6 +38,10 @@ struct Stage {
     /// Everything appended, and how much of it is durable.
     log: Vec<(Position, Content)>,
     durable: usize,
+    /// A copy of what was durable once.
+    copy: Vec<(Position, Content)>,
+    /// The highest begun that the store ever forgot.
+    forgotten: Timestamp,
     lines: String,
 }
 
@@ -58,6 +64,8 @@ impl Stage {
             begun: BTreeMap::new(),
             log: Vec::new(),
             durable: 0,
+            copy: Vec::new(),
+            forgotten: Timestamp(0),
             lines: String::new(),
         };
         stage.start();
@@ -93,7 +101,14 @@ impl Stage {
                 self.now.wall = self.now.wall.plus_ms(ms.parse().unwrap());
                 self.step(Input::Woken);
             }
-            ["crash"] => self.crash(),
+            ["copy"] => self.copy = self.log[..self.durable].to_vec(),
+            ["restore"] => self.restore(),
+            ["crash"] => self.crash(None),
+            ["row", branch, row] => {
+                let key = (branch.to_string(), "inspect".to_string());
+                let call = self.calls.remove(&key).expect("the call is in flight");
+                self.step(Input::Inspected { call, row: row_seen(row) });
+            }
             ["drain"] => self.step(Input::Drain),
             ["answer", branch, op, ref how @ ..] => {
                 let key = (branch.to_string(), op.to_string());
@@ -138,9 +153,9 @@ impl Stage {
     }
 
     /// Power is lost: what was not durable is gone, and a driver starts over what was.
-    fn crash(&mut self) {
+    fn crash(&mut self, restored: Option<Timestamp>) {
         self.log.truncate(self.durable);
-        let mut loaded = Loaded::default();
+        let mut loaded = Loaded { restored, ..Loaded::default() };
         let mut histories: BTreeMap<Gid, Vec<Record>> = BTreeMap::new();
         for (position, content) in &self.log {
             loaded.position = *position;
@@ -162,6 +177,14 @@ impl Stage {
         self.make_durable();
     }
 
+    /// The log is lost, and a driver starts over the copy.
+    fn restore(&mut self) {
+        self.log = self.copy.clone();
+        self.durable = self.log.len();
+        self.forgotten = self.now.wall;
+        self.crash(Some(self.now.wall));
+    }
+
     fn carry_out(&mut self, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
@@ -180,7 +203,7 @@ impl Stage {
                 }
                 Effect::Lookup { gid } => {
                     let records = self.history(&gid);
-                    self.step(Input::Found { gid, records, forgotten: Timestamp(0) });
+                    self.step(Input::Found { gid, records, forgotten: self.forgotten });
                 }
                 Effect::Flush(_) | Effect::Wake(_) => {}
             }
@@ -297,6 +320,7 @@ fn action(verb: &str, rest: &[&str]) -> Action {
         "retry" => Action::Retry { branch: rest.first().map(|id| id.parse().unwrap()) },
         "park" => Action::Park,
         "operator-abort" => Action::Abort,
+        "operator-commit" => Action::Commit,
         "resolve" => Action::Resolve {
             branch: rest[0].parse().unwrap(),
             resolution: match rest[1] {
@@ -382,6 +406,20 @@ fn answer(how: &[&str]) -> Answer {
     }
 }
 
+pub(super) fn row_seen(word: &str) -> RowSeen {
+    let reply = Body::new(b"7");
+    match word {
+        "none" => RowSeen::Absent,
+        "stale" => RowSeen::Stale,
+        "tried" => RowSeen::Tried { reply },
+        "confirmed" => RowSeen::Confirmed { reply },
+        "cancelled" => RowSeen::Cancelled { reply },
+        "null_cancelled" => RowSeen::NullCancelled,
+        "refused" => RowSeen::Refused,
+        other => panic!("no such row: {other}"),
+    }
+}
+
 pub(super) fn fact(record: &Record) -> String {
     let of = |branch: &crate::ids::BranchIndex| branch.0;
     let list = |list: &[crate::ids::BranchIndex]| {
@@ -414,6 +452,8 @@ pub(super) fn fact(record: &Record) -> String {
         Fact::Resolved { branch, resolution, .. } => {
             format!("resolved {} {resolution:?}", of(branch)).to_lowercase()
         }
+        Fact::Restored => "restored".to_string(),
+        Fact::Inspected { branch, .. } => format!("inspected {}", of(branch)),
         Fact::Ended { outcome } => format!("ended {outcome:?}").to_lowercase(),
     }
 }
@@ -502,4 +542,8 @@ scenarios!(
     order_of_return,
     full,
     backoff,
+    restored_tcc,
+    restored_saga,
+    restored_mixed,
+    restored_lost,
 );

@@ -1,7 +1,7 @@
 //! Every state against every input, in each mode: the whole table stands in `table.txt`, and a
 //! missing or differing row fails.
 
-use super::scenarios::{branch, fact, step};
+use super::scenarios::{branch, fact, row_seen, step};
 use crate::branch::{Answer, Kept, Op, Refusal, Resolution};
 use crate::ids::{Body, BranchIndex, Digest, Text};
 use crate::limits::Limits;
@@ -14,7 +14,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 /// A mode's states: a name, and the inputs that lead there.
-const OPEN: [(&str, &str); 12] = [
+const OPEN: [(&str, &str); 16] = [
     ("registered", ""),
     ("done", "first:done"),
     ("refused", "first:refused"),
@@ -27,9 +27,13 @@ const OPEN: [(&str, &str); 12] = [
     ("committed", "first:done commit:tried second:done"),
     ("aborted", "first:done abort second:done"),
     ("mixed", "first:done abort second:refused resolve"),
+    ("restored", "restore"),
+    ("restored-done", "first:done restore"),
+    ("restored-tried", "restore row:tried"),
+    ("restored-stale", "restore row:stale"),
 ];
 
-const PLAN: [(&str, &str); 9] = [
+const PLAN: [(&str, &str); 12] = [
     ("forward", ""),
     ("parked", "park"),
     ("forward-only", "first:done"),
@@ -39,9 +43,12 @@ const PLAN: [(&str, &str); 9] = [
     ("turned", "abort second:done"),
     ("committed", "first:done last:done"),
     ("mixed", "abort second:refused resolve"),
+    ("restored", "restore"),
+    ("restored-tried", "restore row:tried"),
+    ("restored-parked", "restore row:tried row:none"),
 ];
 
-const INPUTS: [&str; 25] = [
+const INPUTS: [&str; 33] = [
     "register:new",
     "register:same",
     "register:other",
@@ -67,6 +74,14 @@ const INPUTS: [&str; 25] = [
     "park",
     "resolve",
     "resolve:unknown",
+    "operator-commit",
+    "row:none",
+    "row:stale",
+    "row:tried",
+    "row:confirmed",
+    "row:cancelled",
+    "row:null_cancelled",
+    "row:refused",
 ];
 
 /// One transaction under test: `a` is its branch, `z` the forward-only step of a plan.
@@ -123,6 +138,10 @@ impl Case {
     /// What an input leads to: facts, nothing, or a rejection.
     fn input(&mut self, input: &str) -> String {
         let (verb, how) = input.split_once(':').unwrap_or((input, ""));
+        if verb == "restore" {
+            return self.fold(Fact::Restored);
+        }
+        let row = (verb == "row").then(|| row_seen(how));
         let limits = Limits::default();
         let touched = |_| true;
         let by = "operator".parse().unwrap();
@@ -137,6 +156,11 @@ impl Case {
         let (index, op) = self.op(verb);
         let answer = answer(how);
         let event = match verb {
+            "row" => Event::Inspected {
+                branch: self.transaction.due().first().map_or(index, |(index, _)| *index),
+                row: row.as_ref().expect("a row was named"),
+            },
+            "operator-commit" => Event::Account { reason: &reason },
             "register" => Event::Register(&spec),
             "commit" => Event::Commit {
                 tried: match how {

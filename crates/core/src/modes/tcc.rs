@@ -1,6 +1,6 @@
 //! TCC: every branch tries; then all confirm or all cancel.
 
-use crate::branch::{Answer, Branch, Op, Second};
+use crate::branch::{Answer, Branch, Op, RowSeen, Second};
 use crate::record::Decision;
 use crate::transaction::Phase;
 
@@ -29,5 +29,19 @@ pub fn is_settled(branch: &Branch, decision: Decision) -> bool {
     match decision {
         Decision::Commit => false,
         Decision::Abort => branch.is_refused_and_kept(),
+    }
+}
+
+/// What a row proves: only a commit confirms.
+pub fn proves(branch: &Branch, row: &RowSeen) -> Option<Decision> {
+    match row {
+        RowSeen::Confirmed { .. } => Some(Decision::Commit),
+        RowSeen::NotAsked
+        | RowSeen::Absent
+        | RowSeen::Stale
+        | RowSeen::Tried { .. }
+        | RowSeen::Cancelled { .. }
+        | RowSeen::NullCancelled
+        | RowSeen::Refused => super::proves_open(branch, row),
     }
 }

@@ -1,7 +1,7 @@
 //! What an input makes of a transaction: a fact, nothing, or a rejection.
 
-use super::{Form, Phase, Transaction, index_of};
-use crate::branch::{Answer, BranchSpec, Caller, Direction, First, Op, Resolution};
+use super::{Form, Past, Phase, Transaction, index_of};
+use crate::branch::{Answer, BranchSpec, Caller, Direction, First, Op, Resolution, RowSeen};
 use crate::ids::{BranchId, BranchIndex, Principal, Text};
 use crate::limits::Limits;
 use crate::modes;
@@ -31,6 +31,18 @@ pub enum Event<'a> {
         reason: &'a Text,
         /// The branch that made it so.
         branch: Option<&'a BranchId>,
+    },
+    /// An inspection said what a row says.
+    Inspected {
+        /// Of which branch.
+        branch: BranchIndex,
+        /// What it says.
+        row: &'a RowSeen,
+    },
+    /// An operator commits what a restore left undecided.
+    Account {
+        /// Why.
+        reason: &'a Text,
     },
     /// A call was answered.
     Answered {
@@ -84,12 +96,17 @@ impl Transaction {
         limits: &Limits,
         touched: Touched<'_>,
     ) -> Result<Option<Fact>, Rejection> {
+        self.check_past(event)?;
         match event {
             Event::Register(spec) => self.decide_register(spec, limits),
             Event::Commit { tried, refused } => self.decide_commit(tried, refused, touched),
             Event::Abort { cause, reason, branch } => {
                 self.decide_abort(cause, reason, branch, touched)
             }
+            Event::Inspected { branch, row } => Ok(self.decide_inspected(branch, row)),
+            Event::Account { reason } => self.decide_account(reason),
+            // What was asked before the log was lost is asked again once it is decided.
+            Event::Answered { .. } if self.past == Past::Lost => Ok(None),
             Event::Answered { branch, op, answer, attempts } => {
                 Ok(modes::decide(self, branch, op, answer, attempts))
             }
@@ -249,6 +266,12 @@ impl Transaction {
 
     fn decide_park(&self, by: &Principal, reason: &Text) -> Result<Option<Fact>, Rejection> {
         match &self.phase {
+            Phase::Open { .. } | Phase::Forward { .. } if self.past == Past::Lost => {
+                Err(Rejection::WrongPhase {
+                    gid: self.gid.clone(),
+                    why: "it waits for you since the log was restored; commit or abort it",
+                })
+            }
             Phase::Open { .. } => Err(Rejection::WrongPhase {
                 gid: self.gid.clone(),
                 why: "it is open, and its deadline will end it; abort it, or wait for its decision",
@@ -271,7 +294,7 @@ impl Transaction {
         match &self.phase {
             Phase::Open { .. } | Phase::Forward { .. } => Err(Rejection::WrongPhase {
                 gid: self.gid.clone(),
-                why: "it is not decided, so no branch can be resolved; abort it first",
+                why: "it is not decided, so no branch can be resolved; decide it first",
             }),
             Phase::Ended { .. } => Err(Rejection::AlreadyEnded { gid: self.gid.clone() }),
             Phase::Finishing { .. } if !self.branches[index.at()].is_stuck() => {
@@ -287,7 +310,7 @@ impl Transaction {
     }
 
     /// The same decision again changes nothing; the other one is refused.
-    fn already(&self, wish: Decision) -> Result<Option<Fact>, Rejection> {
+    pub(super) fn already(&self, wish: Decision) -> Result<Option<Fact>, Rejection> {
         match self.verdict() {
             Some(verdict) if verdict.decision == wish => Ok(None),
             Some(_) | None => Err(self.decided()),

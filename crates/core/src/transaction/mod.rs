@@ -5,6 +5,7 @@
 //! flight.
 
 mod decide;
+mod restored;
 mod view;
 
 pub(crate) use decide::check_open_branch;
@@ -39,6 +40,8 @@ pub struct Transaction {
     pub changed: Timestamp,
     /// Where it stands.
     pub phase: Phase,
+    /// Whether everything that was decided of it is in the log.
+    pub past: Past,
     /// Its branches, in order of registration.
     pub branches: Vec<Branch>,
 }
@@ -91,6 +94,15 @@ pub enum Phase {
     },
 }
 
+/// Whether everything that was decided of a transaction is in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Past {
+    /// It is.
+    Known,
+    /// It may not be: the log was restored from an older copy, in which it was undecided.
+    Lost,
+}
+
 /// A decision and why.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Verdict {
@@ -120,6 +132,7 @@ impl Transaction {
             version: Version(1),
             changed: record.at,
             phase,
+            past: Past::Known,
             branches: specs.iter().cloned().map(Branch::new).collect(),
         }
     }
@@ -158,19 +171,25 @@ impl Transaction {
                 for index in untouched {
                     self.branches[index.at()].share = Share::Untouched;
                 }
+                self.account(*decision, *cause);
             }
             Fact::Stuck { branch, reason } => {
                 self.branches[branch.at()].standing = Standing::Stuck(reason.clone());
             }
             Fact::Retried { branches, .. } => {
                 for index in branches {
-                    self.branches[index.at()].standing = Standing::Free;
+                    self.branches[index.at()].standing = self.standing_retried(*index);
                 }
             }
             Fact::Parked { reason, .. } => self.park(reason),
             Fact::Resolved { branch, resolution, .. } => {
                 let branch = &mut self.branches[branch.at()];
                 branch.second = Second::Resolved(*resolution);
+            }
+            Fact::Restored => self.lose_past(),
+            Fact::Inspected { branch, row } => {
+                let reason = StuckReason::Restored { row: row.clone() };
+                self.branches[branch.at()].standing = Standing::Stuck(reason);
             }
             Fact::Ended { outcome } => self.end(*outcome),
         }
@@ -213,10 +232,11 @@ impl Transaction {
 
     /// When silence decides, while it still can.
     pub fn deadline(&self) -> Option<Timestamp> {
-        match self.phase {
-            Phase::Open { deadline } => Some(deadline),
-            Phase::Forward { deadline } => deadline,
-            Phase::Finishing { .. } | Phase::Ended { .. } => None,
+        match (&self.phase, self.past) {
+            (Phase::Open { deadline }, Past::Known) => Some(*deadline),
+            (Phase::Forward { deadline }, Past::Known) => *deadline,
+            (Phase::Open { .. } | Phase::Forward { .. }, Past::Lost)
+            | (Phase::Finishing { .. } | Phase::Ended { .. }, _) => None,
         }
     }
 
@@ -235,6 +255,7 @@ impl Transaction {
     pub fn is_settled(&self, index: BranchIndex) -> bool {
         let branch = &self.branches[index.at()];
         match &self.phase {
+            Phase::Open { .. } | Phase::Forward { .. } if self.past == Past::Lost => false,
             Phase::Open { .. } | Phase::Forward { .. } => {
                 branch.spec.direction == crate::branch::Direction::Reversible
                     && !matches!(branch.first, First::Unknown)
@@ -246,11 +267,17 @@ impl Transaction {
 
     /// All calls that should be in flight.
     pub fn due(&self) -> Vec<(BranchIndex, Op)> {
-        modes::due(self)
+        match self.past {
+            Past::Known => modes::due(self),
+            Past::Lost => self.due_inspections(),
+        }
     }
 
     /// The fact that the state itself calls for.
     pub fn follow(&self, touched: Touched<'_>) -> Option<Fact> {
+        if self.past == Past::Lost {
+            return self.follow_restored(touched);
+        }
         match &self.phase {
             Phase::Open { .. } | Phase::Ended { .. } => None,
             Phase::Forward { .. } => modes::follow(self, touched),
@@ -290,9 +317,10 @@ impl Transaction {
             | Fact::Decided { .. }
             | Fact::Retried { .. }
             | Fact::Parked { .. }
-            | Fact::Resolved { .. } => Class::Forced,
+            | Fact::Resolved { .. }
+            | Fact::Restored => Class::Forced,
             Fact::Answered { branch, op, answer, .. } => self.class_of_answer(*branch, *op, answer),
-            Fact::Stuck { .. } | Fact::Ended { .. } => Class::Lazy,
+            Fact::Stuck { .. } | Fact::Inspected { .. } | Fact::Ended { .. } => Class::Lazy,
         }
     }
 

@@ -1,6 +1,6 @@
 //! What is shown of a transaction: its document, and the summary a store indexes.
 
-use super::{Form, Phase, Transaction, index_of, modes_of};
+use super::{Form, Past, Phase, Transaction, index_of, modes_of};
 use crate::document::Document;
 use crate::ids::Destination;
 use crate::record::{PhaseName, Summary};
@@ -62,6 +62,10 @@ impl Transaction {
     /// Whether something is stuck and nothing more will be called before an operator acts.
     pub fn is_parked(&self) -> bool {
         match self.phase {
+            // Without a branch there is nothing to inspect, and yet somebody must say.
+            Phase::Open { .. } | Phase::Forward { .. } if self.past == Past::Lost => {
+                self.due().is_empty()
+            }
             Phase::Open { .. } | Phase::Ended { .. } => false,
             Phase::Forward { .. } | Phase::Finishing { .. } => {
                 self.branches.iter().any(|branch| branch.is_stuck()) && self.due().is_empty()

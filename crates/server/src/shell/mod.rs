@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 use std::time::{Instant as Monotonic, SystemTime, UNIX_EPOCH};
 use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
-use wholly_core::branch::Answer;
+use wholly_core::branch::{Answer, Op};
 use wholly_core::document::Response;
 use wholly_core::driver::{Driver, Gauges};
 use wholly_core::effect::{Call, Content, Draft, Effect, Proof};
@@ -31,6 +31,7 @@ use wholly_core::record::{Fact, Outcome, Record};
 use wholly_core::rejection::Rejection;
 use wholly_core::time::{Instant, Now, Timestamp};
 use wholly_store::contract::{Failure, Lookup, Store};
+use wholly_wire::v1::call::row_seen;
 
 /// Rounds that one caller drives before it hands over.
 const ROUNDS_MAX: usize = 16;
@@ -333,6 +334,7 @@ impl Shell {
                 Input::Woken => held.wake = held.wake.filter(|at| *at > now.monotonic),
                 Input::Request { .. }
                 | Input::Answered { .. }
+                | Input::Inspected { .. }
                 | Input::Durable(_)
                 | Input::Found { .. }
                 | Input::Unreadable { .. }
@@ -460,11 +462,25 @@ impl Shell {
                 sending.call = call.id;
                 let answer = egress.call(&call).await;
                 let Some(shell) = sending.shell.upgrade() else { break };
-                shell.put(Event::Input(Input::Answered { call: call.id, answer }));
+                shell.put(Event::Input(returned(&call, answer)));
                 next = shell.drive_and_keep();
             }
             sending.finished();
         });
+    }
+}
+
+/// What came of a call, as the driver hears it: of an inspection, what the row says.
+fn returned(call: &Call, answer: Answer) -> Input {
+    let call_id = call.id;
+    match call.op {
+        Op::Inspect => match row_seen(answer) {
+            Ok(row) => Input::Inspected { call: call_id, row },
+            Err(answer) => Input::Answered { call: call_id, answer },
+        },
+        Op::Try | Op::Confirm | Op::Cancel | Op::Action | Op::Compensate => {
+            Input::Answered { call: call_id, answer }
+        }
     }
 }
 
@@ -563,12 +579,16 @@ fn announce(draft: &Draft) {
             Fact::Ended { outcome: outcome @ (Outcome::Mixed | Outcome::Hazard) } => {
                 tracing::warn!(%gid, ?outcome, "ended otherwise than decided");
             }
+            Fact::Restored => {
+                tracing::warn!(%gid, "undecided in a restored log: what was decided is not known");
+            }
             Fact::Stuck { branch, .. } => {
                 let branch = branch.0;
                 tracing::warn!(%gid, branch, "a branch is stuck until an operator acts");
             }
             Fact::Registered(_)
             | Fact::Answered { .. }
+            | Fact::Inspected { .. }
             | Fact::Retried { .. }
             | Fact::Parked { .. }
             | Fact::Resolved { .. } => {}

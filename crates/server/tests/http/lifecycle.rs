@@ -151,14 +151,29 @@ async fn an_action_for_a_lost_begin_settles_it() {
     let lost = World::start().await;
     // A capability of ours for a gid of which nothing is known: its begin was lost.
     let key = wholly_server::transport::Coordinator::capability_key(&**lost.running.coordinator());
-    let now = wholly_server::transport::Coordinator::now(&**lost.running.coordinator());
-    let capability = key.capability(&"o-4".parse().unwrap(), now);
+    let given = lost.begin("o-5").await;
+    let begun = key.verify(&"o-5".parse().unwrap(), &given).unwrap();
+    let capability = key.capability(&"o-4".parse().unwrap(), begun);
     let shown = [(CAPABILITY, capability.as_str())];
     assert_eq!(lost.get("/v1/transactions/o-4").await.code(), "gid_unknown");
     let committed = lost.ask("POST /v1/transactions/o-4/commit", &shown, "").await;
     assert_eq!((committed.status, committed.code().as_str()), (409, "decided"));
     let document = lost.get("/v1/transactions/o-4").await.json();
     assert_eq!((&document["decision"], &document["cause"]), (&json!("abort"), &json!("unknown")));
+}
+
+#[tokio::test]
+async fn what_another_copy_of_the_log_began_is_not_said_to_be_aborted() {
+    let copy = World::start().await;
+    // A capability of ours, of a time at which no coordinator over this log can have given it.
+    let key = wholly_server::transport::Coordinator::capability_key(&**copy.running.coordinator());
+    let now = wholly_server::transport::Coordinator::now(&**copy.running.coordinator());
+    for begun in [now.minus_ms(60_000), now.plus_ms(60_000)] {
+        let capability = key.capability(&"o-6".parse().unwrap(), begun);
+        let shown = [(CAPABILITY, capability.as_str())];
+        let aborted = copy.ask("POST /v1/transactions/o-6/abort", &shown, "").await;
+        assert_eq!((aborted.status, aborted.code().as_str()), (410, "unknown"));
+    }
 }
 
 #[tokio::test]

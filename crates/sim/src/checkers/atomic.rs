@@ -2,7 +2,7 @@
 
 use super::Judgement;
 use crate::evidence::{Evidence, document};
-use crate::model::{Case, Form, Ledger, Truth};
+use crate::model::{Case, Form, Ledger, Past, Truth};
 use wholly_core::branch::{Branch, Mode, Op, Resolution, Second, Share};
 use wholly_core::document::Document;
 use wholly_core::ids::Gid;
@@ -11,7 +11,8 @@ use wholly_core::record::{Decision, Outcome};
 pub(super) fn judge(ledger: &Ledger, evidence: &Evidence<'_>) -> Judgement {
     match evidence {
         Evidence::Audited { gid, reply } => {
-            let Some(case) = ledger.case(gid) else { return Ok(()) };
+            let known = ledger.case(gid).filter(|case| case.past != Past::Gone);
+            let Some(case) = known else { return Ok(()) };
             whole_in_the_books(ledger, case).map_err(|what| format!("{gid} {what}"))?;
             match document(reply) {
                 Some(document) => {
@@ -34,6 +35,7 @@ pub(super) fn judge(ledger: &Ledger, evidence: &Evidence<'_>) -> Judgement {
         | Evidence::Closed { .. }
         | Evidence::Illegal { .. }
         | Evidence::Stale { .. }
+        | Evidence::Restored { .. }
         | Evidence::Recovered { .. }
         | Evidence::Asked(_)
         | Evidence::Heard { .. }
@@ -56,6 +58,9 @@ fn whole_in_the_books(ledger: &Ledger, case: &Case) -> Judgement {
         let payload = truth.first.as_ref();
         let wanted = payload.and_then(|payload| ledger.wanted(payload));
         let Some((intent, wanted)) = wanted.filter(|_| truth.resolved.is_none()) else { continue };
+        if is_unheard_of(case, truth) {
+            continue;
+        }
         let right = match (decision, intent.form, wanted.mode) {
             (Some(Decision::Abort) | None, _, _) => !truth.stands(),
             (Some(Decision::Commit), Form::Plan, _) => truth.stands(),
@@ -67,6 +72,11 @@ fn whole_in_the_books(ledger: &Ledger, case: &Case) -> Judgement {
         }
     }
     Ok(())
+}
+
+/// A branch that was registered after a copy that was put back: the log has lost it.
+fn is_unheard_of(case: &Case, truth: &Truth) -> bool {
+    case.past == Past::Undecided && truth.registered.is_none()
 }
 
 fn whole(ledger: &Ledger, case: &Case, document: &Document) -> Judgement {
@@ -82,7 +92,7 @@ fn whole(ledger: &Ledger, case: &Case, document: &Document) -> Judgement {
     }
     for (id, truth) in &case.branches {
         let shown = document.branches.iter().any(|branch| branch.spec.id == *id);
-        if truth.stands() && !shown {
+        if truth.stands() && !shown && !is_unheard_of(case, truth) {
             return Err(format!("does not know of {id}, which took effect"));
         }
     }

@@ -2,7 +2,7 @@
 
 use super::Judgement;
 use crate::evidence::Evidence;
-use crate::model::{Form, Ledger};
+use crate::model::{Case, Form, Ledger};
 use crate::wishes::Wish;
 use wholly_core::effect::{Content, Draft};
 use wholly_core::ids::Gid;
@@ -13,7 +13,8 @@ use wholly_core::time::Timestamp;
 pub(super) fn judge(ledger: &Ledger, evidence: &Evidence<'_>) -> Judgement {
     match evidence {
         Evidence::Appended(draft) => appended(ledger, draft),
-        Evidence::Asked(_)
+        Evidence::Restored { .. }
+        | Evidence::Asked(_)
         | Evidence::Called { .. }
         | Evidence::Replied { .. }
         | Evidence::Heard { .. }
@@ -72,6 +73,9 @@ fn is_asked_for(
             wishes.holds(gid, begun, &wish)
         }
         Fact::Decided { decision, cause, .. } => match (decision, cause, form) {
+            (Decision::Commit, Cause::Operator, _) => by_operator(|a| *a == Action::Commit),
+            // A row proves that somebody decided so, whoever asked for it then.
+            (Decision::Abort, Cause::Unknown, _) if is_undecided(ledger, gid) => true,
             (Decision::Commit, _, Some(Form::Open)) => wishes.holds(gid, begun, &Wish::Commit),
             (Decision::Commit, _, Some(Form::Plan) | None) => true,
             (Decision::Abort, Cause::Initiator, _) => wishes.holds(gid, begun, &Wish::Abort),
@@ -85,6 +89,12 @@ fn is_asked_for(
         Fact::Retried { .. } => by_operator(|a| matches!(a, Action::Retry { .. })),
         Fact::Parked { .. } => by_operator(|a| *a == Action::Park),
         Fact::Resolved { .. } => by_operator(|a| matches!(a, Action::Resolve { .. })),
+        Fact::Restored | Fact::Inspected { .. } => is_undecided(ledger, gid),
         Fact::Answered { .. } | Fact::Stuck { .. } | Fact::Ended { .. } => true,
     }
+}
+
+/// Whether a restore left it undecided, and nothing has decided it since.
+fn is_undecided(ledger: &Ledger, gid: &Gid) -> bool {
+    ledger.case(gid).is_some_and(Case::is_unaccounted)
 }

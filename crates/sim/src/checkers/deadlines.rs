@@ -16,7 +16,8 @@ pub(super) fn judge(ledger: &Ledger, evidence: &Evidence<'_>) -> Judgement {
             not_overdue(ledger, *now, *held_until)?;
             alarm_is_set(ledger, *now, *held_until, *alarm)
         }
-        Evidence::Asked(_)
+        Evidence::Restored { .. }
+        | Evidence::Asked(_)
         | Evidence::Called { .. }
         | Evidence::Replied { .. }
         | Evidence::Heard { .. }
@@ -45,6 +46,9 @@ fn not_before_its_time(ledger: &Ledger, draft: &Draft) -> Judgement {
 
 /// Whether silence may still decide it.
 fn is_undecided(case: &Case) -> bool {
+    if case.is_unaccounted() {
+        return false;
+    }
     match case.state() {
         State::Open | State::Forward | State::Stuck | State::Parked => case.decided.is_none(),
         State::None | State::Committing | State::Aborting | State::Ended => false,

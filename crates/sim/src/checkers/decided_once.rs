@@ -2,7 +2,7 @@
 
 use super::Judgement;
 use crate::evidence::{Evidence, document};
-use crate::model::{Case, Ledger};
+use crate::model::{Case, Ledger, Past};
 use wholly_core::effect::{Content, Draft};
 use wholly_core::ids::Gid;
 use wholly_core::record::{Decision, Fact, Start};
@@ -21,7 +21,8 @@ pub(super) fn judge(ledger: &Ledger, evidence: &Evidence<'_>) -> Judgement {
             }
             None => Ok(()),
         },
-        Evidence::Recovered { .. }
+        Evidence::Restored { .. }
+        | Evidence::Recovered { .. }
         | Evidence::Called { .. }
         | Evidence::Took(_)
         | Evidence::Closed { .. }
@@ -51,6 +52,7 @@ fn appended(ledger: &Ledger, draft: &Draft) -> Judgement {
             }
             Fact::Begun(begun) => match begun.start {
                 Start::Lost => {
+                    not_gone(gid, ledger.case_of(gid, begun.begun))?;
                     same(gid, ledger.case_of(gid, begun.begun), Decision::Abort)?;
                     begun_once(ledger, gid)?;
                 }
@@ -69,6 +71,8 @@ fn appended(ledger: &Ledger, draft: &Draft) -> Judgement {
             | Fact::Retried { .. }
             | Fact::Parked { .. }
             | Fact::Resolved { .. }
+            | Fact::Restored
+            | Fact::Inspected { .. }
             | Fact::Ended { .. } => {}
         }
     }
@@ -104,7 +108,18 @@ fn same(gid: &Gid, case: Option<&Case>, decision: Decision) -> Judgement {
     }
 }
 
+/// Whatever was begun after a copy that was put back may have been committed.
+fn not_gone(gid: &Gid, case: Option<&Case>) -> Judgement {
+    match case.map(|case| case.past) {
+        Some(Past::Gone) => Err(format!("{gid} was begun after the copy, and is said aborted")),
+        Some(Past::Known | Past::Undecided | Past::Decided) | None => Ok(()),
+    }
+}
+
 fn not_undecided(gid: &Gid, case: Option<&Case>) -> Judgement {
+    if case.is_some_and(Case::is_unaccounted) {
+        return Ok(());
+    }
     match case.and_then(|case| case.told) {
         Some(told) => Err(format!("{gid} was told {told:?}, and is undecided")),
         None => Ok(()),

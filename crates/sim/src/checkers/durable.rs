@@ -41,7 +41,8 @@ pub(super) fn judge(ledger: &Ledger, evidence: &Evidence<'_>) -> Judgement {
                 false => Ok(()),
             }
         }
-        Evidence::Appended(_)
+        Evidence::Restored { .. }
+        | Evidence::Appended(_)
         | Evidence::Took(_)
         | Evidence::Closed { .. }
         | Evidence::Illegal { .. }

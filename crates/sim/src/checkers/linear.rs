@@ -3,7 +3,7 @@
 
 use super::Judgement;
 use crate::evidence::{Evidence, document};
-use crate::model::Ledger;
+use crate::model::{Ledger, Past};
 use crate::register::Shown;
 use wholly_core::document::Response;
 use wholly_core::ids::Gid;
@@ -12,7 +12,8 @@ use wholly_core::rejection::Rejection;
 pub(super) fn judge(ledger: &Ledger, evidence: &Evidence<'_>) -> Judgement {
     match evidence {
         Evidence::Heard { asked_us, reply, .. } => heard(ledger, *asked_us, reply),
-        Evidence::Asked(_)
+        Evidence::Restored { .. }
+        | Evidence::Asked(_)
         | Evidence::Appended(_)
         | Evidence::Called { .. }
         | Evidence::Replied { .. }
@@ -30,7 +31,7 @@ pub(super) fn judge(ledger: &Ledger, evidence: &Evidence<'_>) -> Judgement {
 fn heard(ledger: &Ledger, asked_us: u64, reply: &Result<Response, Rejection>) -> Judgement {
     if let Err(Rejection::GidUnknown { gid }) = reply {
         return match ledger.registers.before(gid, asked_us) {
-            Some(before) if !may_be_gone(ledger, gid, before) => {
+            Some(before) if !may_be_gone(ledger, gid, before) && !ledger.is_gone(gid) => {
                 Err(format!("{gid} was shown as {before:?}, and is said to be unknown"))
             }
             Some(_) | None => Ok(()),
@@ -38,22 +39,33 @@ fn heard(ledger: &Ledger, asked_us: u64, reply: &Result<Response, Rejection>) ->
     }
     let Some(document) = document(reply) else { return Ok(()) };
     let (gid, shown) = (&document.gid, Shown::of(document));
+    let is_lost = is_lost(ledger, gid);
     for other in ledger.registers.of(gid, shown.begun) {
         let decisions = (other.decision, shown.decision);
         let outcomes = (other.outcome, shown.outcome);
+        // What was heard of an end that is lost, a restored coordinator may reach otherwise.
         let differ = matches!(decisions, (Some(one), Some(two)) if one != two)
-            || matches!(outcomes, (Some(one), Some(two)) if one != two);
+            || !is_lost && matches!(outcomes, (Some(one), Some(two)) if one != two);
         if differ {
             return Err(format!("{gid} was shown as {other:?}, and is as {shown:?}"));
         }
     }
-    let Some(before) = ledger.registers.before(gid, asked_us) else { return Ok(()) };
+    let before = ledger.registers.before(gid, asked_us).filter(|_| !is_lost);
+    let Some(before) = before else { return Ok(()) };
     if shown.rank() < before.rank() {
         return Err(format!("{gid} had been shown as {before:?}, then asked, and is {shown:?}"));
     }
     match before.begun < shown.begun && !may_be_gone(ledger, gid, before) {
         true => Err(format!("{gid} was shown as {before:?}, and is another: {shown:?}")),
         false => Ok(()),
+    }
+}
+
+/// Whether a copy that was put back knows less of it than what was told.
+fn is_lost(ledger: &Ledger, gid: &Gid) -> bool {
+    match ledger.case(gid).map(|case| case.past) {
+        Some(Past::Undecided | Past::Decided | Past::Gone) => true,
+        Some(Past::Known) | None => false,
     }
 }
 

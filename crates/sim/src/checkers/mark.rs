@@ -15,6 +15,7 @@ pub(super) fn judge(ledger: &Ledger, evidence: &Evidence<'_>) -> Judgement {
         | Evidence::Closed { .. }
         | Evidence::Illegal { .. }
         | Evidence::Stale { .. }
+        | Evidence::Restored { .. }
         | Evidence::Recovered { .. }
         | Evidence::Over(_)
         | Evidence::Audited { .. }

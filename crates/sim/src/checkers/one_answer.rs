@@ -2,7 +2,7 @@
 
 use super::Judgement;
 use crate::evidence::Evidence;
-use crate::model::{Ledger, is_issued, purpose};
+use crate::model::{Ledger, Past, is_issued, purpose};
 use wholly_core::branch::Share;
 use wholly_core::document::{Arrival, Document, Response};
 use wholly_core::ids::Gid;
@@ -23,7 +23,7 @@ pub(super) fn judge(ledger: &Ledger, evidence: &Evidence<'_>) -> Judgement {
                 }
                 Ok(response) => {
                     own_capability(request, response)?;
-                    good_answer(request, response)
+                    good_answer(ledger, request, response)
                 }
                 Err(_) => Ok(()),
             }
@@ -31,7 +31,7 @@ pub(super) fn judge(ledger: &Ledger, evidence: &Evidence<'_>) -> Judgement {
         Evidence::Audited { gid, reply } => match reply {
             Ok(_) => Ok(()),
             Err(rejection) => match ledger.case(gid).and_then(|case| case.told) {
-                Some(told) if !is_forgotten(ledger, gid) => {
+                Some(told) if !is_forgotten(ledger, gid) && !ledger.is_gone(gid) => {
                     Err(format!("{gid} was told {told:?}, in the end {rejection:?}"))
                 }
                 Some(_) | None => Ok(()),
@@ -43,6 +43,7 @@ pub(super) fn judge(ledger: &Ledger, evidence: &Evidence<'_>) -> Judgement {
         | Evidence::Closed { .. }
         | Evidence::Illegal { .. }
         | Evidence::Stale { .. }
+        | Evidence::Restored { .. }
         | Evidence::Recovered { .. }
         | Evidence::Over(_)
         | Evidence::Asked(_)
@@ -71,7 +72,8 @@ fn known_stays_known(
     reply: &Result<Response, Rejection>,
 ) -> Judgement {
     let Some(gid) = gid_of(request) else { return Ok(()) };
-    let Some(told) = ledger.case(gid).and_then(|case| case.told) else { return Ok(()) };
+    let case = ledger.case(gid).filter(|case| case.past != Past::Gone);
+    let Some(told) = case.and_then(|case| case.told) else { return Ok(()) };
     if is_forgotten(ledger, gid) {
         return Ok(());
     }
@@ -149,11 +151,11 @@ fn own_capability(request: &Request, response: &Response) -> Judgement {
 }
 
 /// A good answer says what was asked for.
-fn good_answer(request: &Request, response: &Response) -> Judgement {
+fn good_answer(ledger: &Ledger, request: &Request, response: &Response) -> Judgement {
     match (request, response) {
         (Request::Commit(commit), Response::Transaction { document, arrival }) => {
             decided_as(document, Decision::Commit)?;
-            as_named(commit, document)?;
+            as_named(ledger, commit, document)?;
             arrived(document, *arrival, commit.wait)
         }
         (Request::Abort(abort), Response::Transaction { document, arrival }) => {
@@ -187,15 +189,22 @@ fn decided_as(document: &Document, wanted: Decision) -> Judgement {
 /// Who commits is told yes only if what it saw done is in, and what it saw refused is out. Of two
 /// initiators the second may be told of what the first named, so this is asked of those gids
 /// alone that have one.
-fn as_named(commit: &wholly_core::input::Commit, document: &Document) -> Judgement {
+fn as_named(
+    ledger: &Ledger,
+    commit: &wholly_core::input::Commit,
+    document: &Document,
+) -> Judgement {
     if !is_issued(&document.gid) {
         return Ok(());
     }
+    // What an initiator named to a log that is lost, a restored one cannot know: where its rows do
+    // not tell, a branch waits for an operator.
+    let restored = ledger.case(&document.gid).is_some_and(|case| case.past == Past::Undecided);
     for branch in &document.branches {
         let named = match (commit.tried.contains(&branch.spec.id), branch.share) {
             (true, Share::Out | Share::Untouched) => Some("tried, and is out"),
             (true, Share::In) => None,
-            (false, Share::In) if commit.refused.contains(&branch.spec.id) => {
+            (false, Share::In) if commit.refused.contains(&branch.spec.id) && !restored => {
                 Some("refused, and is in")
             }
             (false, Share::In | Share::Out | Share::Untouched) => None,

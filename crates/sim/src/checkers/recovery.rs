@@ -11,7 +11,8 @@ use wholly_core::transaction::Transaction;
 pub(super) fn judge(ledger: &Ledger, evidence: &Evidence<'_>) -> Judgement {
     match evidence {
         Evidence::Recovered { position, open, .. } => same(ledger, *position, open),
-        Evidence::Asked(_)
+        Evidence::Restored { .. }
+        | Evidence::Asked(_)
         | Evidence::Appended(_)
         | Evidence::Called { .. }
         | Evidence::Replied { .. }

@@ -22,6 +22,7 @@ pub(super) fn judge(ledger: &Ledger, evidence: &Evidence<'_>) -> Judgement {
         | Evidence::Closed { .. }
         | Evidence::Illegal { .. }
         | Evidence::Stale { .. }
+        | Evidence::Restored { .. }
         | Evidence::Recovered { .. }
         | Evidence::Over(_)
         | Evidence::Audited { .. }
@@ -33,6 +34,17 @@ pub(super) fn judge(ledger: &Ledger, evidence: &Evidence<'_>) -> Judgement {
 
 fn called(ledger: &Ledger, call: &Call) -> Judgement {
     let Call { gid, branch, op, .. } = call;
+    let unaccounted = ledger.case(gid).is_some_and(Case::is_unaccounted);
+    match (*op == Op::Inspect, unaccounted) {
+        (true, true) => return Ok(()),
+        (false, true) => {
+            return Err(format!("{op:?} of {gid} {branch} left, and its past is lost"));
+        }
+        (true, false) => {
+            return Err(format!("{gid} {branch} was inspected, and its past is known"));
+        }
+        (false, false) => {}
+    }
     let Some((intent, wanted)) = ledger.wanted(&call.payload) else {
         return Err(format!("{op:?} of {gid} {branch} that nobody wanted"));
     };

@@ -35,6 +35,7 @@ pub(super) fn judge(ledger: &Ledger, evidence: &Evidence<'_>) -> Judgement {
         | Evidence::Closed { .. }
         | Evidence::Illegal { .. }
         | Evidence::Stale { .. }
+        | Evidence::Restored { .. }
         | Evidence::Recovered { .. }
         | Evidence::Over(_)
         | Evidence::Audited { .. }
@@ -95,7 +96,8 @@ fn branch_claim(case: &Case, document: &Document, branch: &Branch) -> Judgement 
         None => return Ok(()),
     };
     let follows = decision == Decision::Commit && branch.share == Share::In;
-    if follows && branch.spec.mode == Mode::Tcc && !has_first(truth) {
+    // An operator who commits what a restore left undecided says that it was tried.
+    if follows && branch.spec.mode == Mode::Tcc && !has_first(truth) && !case.is_by_operator() {
         return Err("committed without any evidence that it was tried".into());
     }
     match (&branch.second, follows) {

@@ -1,6 +1,6 @@
 //! Case: what is known of one gid and of its branches.
 
-use super::Form;
+use super::{Form, Past};
 use crate::evidence::Closed;
 use crate::tally::State;
 use std::collections::BTreeMap;
@@ -162,6 +162,10 @@ pub struct Case {
     pub told: Option<Decision>,
     /// The outcome that left.
     pub told_outcome: Option<Outcome>,
+    /// Whether the log knows what became of it.
+    pub past: Past,
+    /// When a restore came to leave it, or a branch of it, to an operator, and when it no more did.
+    pub left: Vec<(Position, Waits)>,
     /// When it is aborted or turns back by itself.
     pub deadline: Option<Timestamp>,
     /// In which form it began, if not lost.

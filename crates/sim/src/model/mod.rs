@@ -3,8 +3,10 @@
 //! that survived.
 
 mod case;
+mod restored;
 
 pub use case::{Carried, Case, Fates, Fold, TriedOr, Truth, Waits};
+pub use restored::Past;
 
 use crate::cells::Census;
 use crate::evidence::{Evidence, document};
@@ -83,6 +85,8 @@ pub struct Ledger {
     pub begun_min: Option<Timestamp>,
     /// The latest begin ever given, lost ones included.
     pub begun_max: Timestamp,
+    /// The highest limit of a mark that was lost with what came after a copy.
+    pub limit_lost: Timestamp,
     /// The same at the last start of the coordinator.
     pub begun_before: Timestamp,
     /// What was asked of the coordinator.
@@ -167,6 +171,9 @@ impl Ledger {
 
     /// Whether everything of a case's age has ended long ago, as calls say to participants.
     pub fn is_below_limit(&self, case: &Case) -> bool {
+        if case.begun.is_some_and(|begun| begun < self.limit_lost) {
+            return true;
+        }
         let Some(begun) = case.begun.filter(|_| case.ended.is_some()) else { return false };
         self.marks.iter().any(|(_, mark)| begun < mark.limit)
     }
@@ -230,6 +237,7 @@ impl Ledger {
             Evidence::Closed { gid, branch, why } => {
                 self.case_mut(gid).truth_mut(branch).closed = Some(*why);
             }
+            Evidence::Restored { position } => self.lose_after(*position),
             Evidence::Recovered { position, .. } => self.forget_after(*position),
             Evidence::Asked(request) => self.wishes.learn(request),
             Evidence::Heard { heard_us, reply, .. } => self.registers.learn(*heard_us, reply),
@@ -262,7 +270,12 @@ impl Ledger {
             self.begun_max = self.begun_max.max(begun.begun);
             self.begun_min = Some(self.begun_min.map_or(begun.begun, |min| min.min(begun.begun)));
         }
-        let state = State::of(summary);
+        let restored = matches!(records.first().map(|r| &r.fact), Some(Fact::Restored));
+        let left = restored || self.cases.get(gid).is_some_and(Case::is_left);
+        let state = match left {
+            true => State::of_left(summary),
+            false => State::of(summary),
+        };
         self.census.moves(self.state(gid), state);
         if state == State::Ended {
             self.ending.push_back(position);
@@ -271,6 +284,13 @@ impl Ledger {
         case.states.push((position, state));
         let before = case.folds.last().map(|(_, fold)| *fold).unwrap_or_default();
         case.folds.push((position, before.with(records, summary)));
+        if case.left.last().is_some_and(|(_, waits)| *waits == Waits::ForOperator) {
+            let waits = match summary.stuck > 0 || summary.parked {
+                true => Waits::ForOperator,
+                false => Waits::ForNobody,
+            };
+            case.left.push((position, waits));
+        }
         for record in records {
             match &record.fact {
                 Fact::Begun(begun) => case.learn_begun((position, record.at), begun),
@@ -290,6 +310,12 @@ impl Ledger {
                 Fact::Answered { branch, op, answer, .. } => {
                     if let Some((id, _, _)) = case.order.get(branch.at()).cloned() {
                         case.truth_mut(&id).learn_answer(position, *op, answer);
+                    }
+                }
+                Fact::Restored => case.left.push((position, Waits::ForOperator)),
+                Fact::Inspected { branch, row } => {
+                    if let Some((id, _, _)) = case.order.get(branch.at()).cloned() {
+                        case.truth_mut(&id).learn_row(position, row);
                     }
                 }
                 Fact::Resolved { branch, resolution, .. } => {
@@ -346,7 +372,7 @@ impl Ledger {
         let parked = |case: &Case| case.parked.last().map(|(_, waits)| *waits);
         let waits = move |case: &Case| {
             let stuck = case.branches.values().any(Truth::waits_for_operator);
-            stuck || parked(case) == Some(Waits::ForOperator)
+            stuck || parked(case) == Some(Waits::ForOperator) || case.is_left()
         };
         let stuck = self.cases.iter().filter(move |(_, case)| case.ended.is_none() && waits(case));
         stuck.map(|(gid, _)| gid)
@@ -381,6 +407,7 @@ impl Ledger {
             case.decided = case.decided.filter(|(at, _, _)| *at <= position);
             case.ended = case.ended.filter(|(at, _, _)| *at <= position);
             case.parked.retain(|(at, _)| *at <= position);
+            case.left.retain(|(at, _)| *at <= position);
             for truth in case.branches.values_mut() {
                 truth.registered = truth.registered.filter(|at| *at <= position);
                 truth.reply = truth.reply.take().filter(|(at, _)| *at <= position);

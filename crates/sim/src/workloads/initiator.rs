@@ -396,6 +396,7 @@ impl Initiator {
             Rejection::Starting
             | Rejection::OpenFull
             | Rejection::Unreadable { .. }
+            | Rejection::Unaccounted { .. }
             | Rejection::LogFull
             | Rejection::Draining
             | Rejection::WaitersFull => self.again(purpose, desk),

@@ -12,8 +12,7 @@ pub mod tcc;
 use self::stranger::Stranger;
 use crate::chance::Chance;
 use crate::client::Client;
-use crate::log::Space;
-use crate::world::{PARTICIPANTS, Stage};
+use crate::world::{Naming, PARTICIPANTS, Stage};
 use wholly_core::ids::{Destination, Gid, Name, Operation};
 
 /// Clients, each with the time after which it begins.
@@ -31,9 +30,9 @@ const ISSUED: &[Workload] = &[(2, tcc::cast), (2, saga::cast), (1, mixed::cast)]
 
 /// The clients of one transaction, of a workload drawn by its share.
 pub fn cast(number: u64, stage: &mut Stage) -> Cast {
-    let workloads = match stage.space {
-        Space::Ample { .. } => WORKLOADS,
-        Space::Tight { .. } => ISSUED,
+    let workloads = match stage.naming {
+        Naming::Free => WORKLOADS,
+        Naming::Issued => ISSUED,
     };
     let shares: u64 = workloads.iter().map(|(share, _)| share).sum();
     let mut drawn = stage.chance.below(shares);

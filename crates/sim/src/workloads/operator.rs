@@ -2,11 +2,13 @@
 
 use crate::cells::Struck;
 use crate::client::{Client, Desk, Heard, principal};
+use crate::model::{Case, Truth};
 use crate::tally::Fault;
 use crate::world::Season;
 use wholly_core::branch::Resolution;
 use wholly_core::ids::{Gid, Text};
 use wholly_core::input::{Action, Operate, Request};
+use wholly_core::record::Decision;
 
 const ROUND_US: u64 = 30_000;
 
@@ -46,9 +48,12 @@ impl Operator {
             false => Vec::new(),
         };
         for gid in stuck {
-            let action = match desk.stage.chance.below(5) {
-                0 => self.resolve(&gid, desk),
-                _ => Action::Retry { branch: None },
+            let unaccounted = desk.stage.court.ledger.case(&gid).is_some_and(Case::is_unaccounted);
+            let action = match (unaccounted, desk.stage.chance.below(10)) {
+                (true, 0..7) => continue,
+                (true, 7..9) => self.account(&gid, desk),
+                (false, 0..4) => self.resolve(&gid, desk),
+                (true | false, _) => Action::Retry { branch: None },
             };
             self.operate(gid, action, desk);
         }
@@ -62,7 +67,8 @@ impl Operator {
         }
         let place = desk.stage.chance.below(cases) as usize;
         let case = desk.stage.court.ledger.cases.iter().nth(place);
-        let Some((gid, _)) = case.filter(|(_, case)| case.ended.is_none()) else { return };
+        let meddled = case.filter(|(_, case)| case.ended.is_none() && !case.is_unaccounted());
+        let Some((gid, _)) = meddled else { return };
         let gid = gid.clone();
         desk.stage.counts(Fault::OperatorMeddled, Struck::One(&gid));
         let action = match desk.stage.chance.below(2) {
@@ -72,13 +78,27 @@ impl Operator {
         self.operate(gid, action, desk);
     }
 
+    /// Decides what a restore left undecided: as a client was told, where one was.
+    fn account(&self, gid: &Gid, desk: &mut Desk<'_>) -> Action {
+        let told = desk.stage.court.ledger.case(gid).and_then(|case| case.told);
+        match (told, desk.stage.chance.below(2)) {
+            (Some(Decision::Commit), _) | (None, 0) => Action::Commit,
+            (Some(Decision::Abort), _) | (None, _) => Action::Abort,
+        }
+    }
+
     /// Looks into the participant's books and says what is there, or that it cannot be known.
     fn resolve(&self, gid: &Gid, desk: &mut Desk<'_>) -> Action {
         let Some(case) = desk.stage.court.ledger.case(gid).filter(|c| !c.order.is_empty()) else {
             return Action::Retry { branch: None };
         };
-        let place = desk.stage.chance.below(case.order.len() as u64) as usize;
-        let (branch, _, _) = case.order[place].clone();
+        // Of those that wait for him, if it is known which.
+        let waits = |id| case.branches.get(id).is_some_and(Truth::waits_for_operator);
+        let stuck: Vec<_> = case.order.iter().filter(|(id, _, _)| waits(id)).collect();
+        let all: Vec<_> = case.order.iter().collect();
+        let choice = if stuck.is_empty() { all } else { stuck };
+        let place = desk.stage.chance.below(choice.len() as u64) as usize;
+        let (branch, _, _) = choice[place].clone();
         let stands = case.branches.get(&branch).is_some_and(|truth| truth.stands());
         let resolution = match (desk.stage.chance.below(4), stands) {
             (0, _) => Resolution::Unknown,

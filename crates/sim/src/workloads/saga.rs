@@ -5,9 +5,8 @@ use super::submitter::{Script, Submitter};
 use super::{Cast, any_participant, destination, gid, operation};
 use crate::chance::Chance;
 use crate::client::{branch_name, declare};
-use crate::log::Space;
 use crate::model::{Form, Intent, Wanted};
-use crate::world::Stage;
+use crate::world::{Naming, Stage};
 use wholly_core::branch::{Direction, Mode};
 use wholly_core::ids::Digest;
 use wholly_core::input::{GidSource, Wait};
@@ -23,9 +22,9 @@ pub fn cast(number: u64, stage: &mut Stage) -> Cast {
 pub(crate) fn plan(workload: &'static str, number: u64, stage: &mut Stage) -> Script {
     let steps = steps(workload, stage);
     let choice = stage.chance.below(5);
-    let (gid, source) = match (choice, stage.space) {
-        (0, _) | (_, Space::Tight { .. }) => (None, GidSource::Issued),
-        (_, Space::Ample { .. }) => (Some(gid(number, stage)), GidSource::Client),
+    let (gid, source) = match (choice, stage.naming) {
+        (0, _) | (_, Naming::Issued) => (None, GidSource::Issued),
+        (_, Naming::Free) => (Some(gid(number, stage)), GidSource::Client),
     };
     let chance = &mut stage.chance;
     Script {

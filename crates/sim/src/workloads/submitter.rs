@@ -139,6 +139,7 @@ impl Submitter {
             Rejection::Starting
             | Rejection::OpenFull
             | Rejection::Unreadable { .. }
+            | Rejection::Unaccounted { .. }
             | Rejection::LogFull
             | Rejection::Draining
             | Rejection::WaitersFull => self.pause(purpose, desk),

@@ -4,9 +4,8 @@ use super::initiator::{Initiator, Script, script, wish};
 use super::{Cast, any_participant, gid};
 use crate::chance::Chance;
 use crate::client::{branch_name, declare};
-use crate::log::Space;
 use crate::model::{Form, Intent, Wanted};
-use crate::world::Stage;
+use crate::world::{Naming, Stage};
 use wholly_core::branch::{BranchSpec, Caller, Direction, Mode};
 use wholly_core::ids::{Digest, Gid, IdempotencyKey};
 
@@ -25,13 +24,13 @@ pub(crate) fn open(
 ) -> Script {
     let wishes = wishes(workload, mode, stage);
     let choice = stage.chance.below(3);
-    match (choice, stage.space) {
-        (0, _) | (_, Space::Tight { .. }) => script(None, wishes, &mut stage.chance),
-        (1, Space::Ample { .. }) => {
+    match (choice, stage.naming) {
+        (0, _) | (_, Naming::Issued) => script(None, wishes, &mut stage.chance),
+        (1, Naming::Free) => {
             let gid = gid(number, stage);
             script(Some(gid), wishes, &mut stage.chance)
         }
-        (_, Space::Ample { .. }) => {
+        (_, Naming::Free) => {
             let (gid, key) = keyed(number, stage);
             let mut script = script(Some(gid), wishes, &mut stage.chance);
             script.key = Some((key, Digest([1; 32])));

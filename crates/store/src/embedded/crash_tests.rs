@@ -69,6 +69,7 @@ impl World {
             prewrite_bytes: chance.one_of(&[1, 700, 4_096]),
             batch_bytes_max: chance.one_of(&[1, 3_000, 100_000]),
             salt: chance.number(),
+            ..Options::default()
         };
         let writer = Writer::new(seed);
         World {

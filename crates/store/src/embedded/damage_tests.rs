@@ -58,7 +58,7 @@ fn written() -> Written {
     let mut writer = Writer::new(3);
     let drafts: Vec<Draft> = std::iter::repeat_with(|| writer.any())
         .filter(|draft| !matches!(draft.content, Content::Mark(_)) || draft.position.0 > 0)
-        .take(14)
+        .take(28)
         .collect();
     let positions = write(&mut disk, drafts);
     let before_last = positions[positions.len() - 2];

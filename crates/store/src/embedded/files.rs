@@ -10,11 +10,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock, RwLockWriteGuard};
 
 /// The folder of the log, in the data folder.
-const LOG_FOLDER: &str = "log";
+pub const LOG_FOLDER: &str = "log";
 /// Payloads are nobody else's to read.
 const MODE: u32 = 0o600;
 /// The file whose lock says that the data folder is in use.
-const LOCK_FILE: &str = "lock";
+pub const LOCK_FILE: &str = "lock";
 
 /// The segments of a data folder.
 #[derive(Debug)]

@@ -19,6 +19,7 @@ mod steady;
 
 pub use batch::FORMAT_VERSION;
 pub use committer::{Committer, SharedIndex};
+pub use files::{LOCK_FILE, LOG_FOLDER};
 pub use reading::lookup;
 pub use recovery::{Recovered, Recovery};
 
@@ -55,6 +56,9 @@ pub struct Options {
     pub prewrite_bytes: u64,
     /// Most that goes into one batch, except that one draft always does.
     pub batch_bytes_max: usize,
+    /// Where the log is a copy that was restored: nothing that came after the copy was begun later
+    /// than this, and whatever was begun up to here and is not in the log counts as forgotten.
+    pub restored: Option<Timestamp>,
     /// A number nobody can guess, for the checksums; another one at each start.
     pub salt: u64,
 }
@@ -67,6 +71,7 @@ impl Default for Options {
             segment_bytes: 64 << 20,
             prewrite_bytes: 1 << 20,
             batch_bytes_max: 8 << 20,
+            restored: None,
             salt: 0,
         }
     }

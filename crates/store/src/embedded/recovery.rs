@@ -254,6 +254,9 @@ impl Scan {
         self.replay.forget(&self.latest)?;
         self.replay.add_open();
         let durable = self.replay.position(self.applied);
+        let forgotten = self.latest.forgotten.max(options.restored.unwrap_or_default());
+        self.replay.index.raise_forgotten(forgotten);
+        let restored = options.restored;
         let log = LogState {
             seal: Seal { segment: fresh, salt: options.salt },
             offset: 0,
@@ -262,7 +265,7 @@ impl Scan {
             chain: self.applied.map_or(0, |applied| applied.checksum),
             durable,
             epoch: self.latest.epoch + 1,
-            forgotten: self.latest.forgotten,
+            forgotten,
             ends: self.replay.ends,
             mark: self.replay.mark,
         };
@@ -278,6 +281,7 @@ impl Scan {
         }
         committer.flush(committer.appended());
         let loaded = self.replay.loaded(committer.appended())?;
+        let loaded = Loaded { restored, ..loaded };
         Ok(Recovery { committer, loaded, useless: self.useless, reports: Vec::new() })
     }
 }
@@ -518,7 +522,7 @@ impl Replay {
             let records = decode_records(&gid, one.count, &one.records);
             open.push((gid, records.map_err(|cause| undecodable(at, cause))?));
         }
-        Ok(Loaded { position, mark: self.last_mark, open })
+        Ok(Loaded { position, mark: self.last_mark, open, restored: None })
     }
 }
 

@@ -3,7 +3,8 @@
 use super::DecodeError;
 use super::bytes::{Reader, put_bytes, put_list, put_number, put_text};
 use wholly_core::branch::{
-    Answer, BranchSpec, Caller, Direction, Kept, Mode, Op, Refusal, Resolution, StuckReason,
+    Answer, BranchSpec, Caller, Direction, Kept, Mode, Op, Refusal, Resolution, RowSeen,
+    StuckReason,
 };
 use wholly_core::ids::{BranchId, BranchIndex, Code, Destination, Operation};
 
@@ -179,6 +180,10 @@ pub(super) fn put_stuck(reason: &StuckReason, out: &mut Vec<u8>) {
             out.push(2);
             put_text(reason.as_str(), out);
         }
+        StuckReason::Restored { row } => {
+            out.push(3);
+            put_row(row, out);
+        }
     }
 }
 
@@ -190,7 +195,39 @@ pub(super) fn stuck(reader: &mut Reader<'_>) -> Result<StuckReason, DecodeError>
             Ok(StuckReason::Refused { op, refusal })
         }
         2 => Ok(StuckReason::Parked { reason: reader.text()? }),
+        3 => Ok(StuckReason::Restored { row: row(reader)? }),
         tag => Err(DecodeError::Tag { what: "stuck reason", tag }),
+    }
+}
+
+pub(super) fn put_row(row: &RowSeen, out: &mut Vec<u8>) {
+    let (tag, reply) = match row {
+        RowSeen::NotAsked => (1, None),
+        RowSeen::Absent => (2, None),
+        RowSeen::Stale => (3, None),
+        RowSeen::Tried { reply } => (4, Some(reply)),
+        RowSeen::Confirmed { reply } => (5, Some(reply)),
+        RowSeen::Cancelled { reply } => (6, Some(reply)),
+        RowSeen::NullCancelled => (7, None),
+        RowSeen::Refused => (8, None),
+    };
+    out.push(tag);
+    if let Some(reply) = reply {
+        put_bytes(reply.as_bytes(), out);
+    }
+}
+
+pub(super) fn row(reader: &mut Reader<'_>) -> Result<RowSeen, DecodeError> {
+    match reader.byte()? {
+        1 => Ok(RowSeen::NotAsked),
+        2 => Ok(RowSeen::Absent),
+        3 => Ok(RowSeen::Stale),
+        4 => Ok(RowSeen::Tried { reply: reader.body()? }),
+        5 => Ok(RowSeen::Confirmed { reply: reader.body()? }),
+        6 => Ok(RowSeen::Cancelled { reply: reader.body()? }),
+        7 => Ok(RowSeen::NullCancelled),
+        8 => Ok(RowSeen::Refused),
+        tag => Err(DecodeError::Tag { what: "row seen", tag }),
     }
 }
 

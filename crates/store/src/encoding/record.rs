@@ -3,7 +3,7 @@
 use super::DecodeError;
 use super::branch::{
     answer, index, indexes, op, put_answer, put_index, put_indexes, put_op, put_resolution,
-    put_spec, put_stuck, resolution, spec, stuck,
+    put_row, put_spec, put_stuck, resolution, row, spec, stuck,
 };
 use super::bytes::{Reader, put_list, put_number, put_option, put_text};
 use crate::mutants::{self, Mutant};
@@ -19,6 +19,8 @@ const RETRIED: u8 = 6;
 const PARKED: u8 = 7;
 const RESOLVED: u8 = 8;
 const ENDED: u8 = 9;
+const RESTORED: u8 = 10;
+const INSPECTED: u8 = 11;
 
 const OPEN: u8 = 1;
 const PLAN: u8 = 2;
@@ -75,6 +77,12 @@ pub(crate) fn put_record(gid: &Gid, record: &Record, out: &mut Vec<u8>) {
             put_text(by.as_str(), out);
             put_text(reason.as_str(), out);
         }
+        Fact::Restored => out.push(RESTORED),
+        Fact::Inspected { branch, row } => {
+            out.push(INSPECTED);
+            put_index(*branch, out);
+            put_row(row, out);
+        }
         Fact::Ended { outcome } => {
             out.push(ENDED);
             out.push(outcome_tag(*outcome));
@@ -115,6 +123,8 @@ pub(crate) fn record(gid: &Gid, reader: &mut Reader<'_>) -> Result<Record, Decod
             by: reader.name(Principal::new)?,
             reason: reader.text()?,
         },
+        RESTORED => Fact::Restored,
+        INSPECTED => Fact::Inspected { branch: index(reader)?, row: row(reader)? },
         ENDED => Fact::Ended { outcome: outcome(reader.byte()?)? },
         tag => return Err(DecodeError::Tag { what: "fact", tag }),
     };

@@ -3,7 +3,8 @@
 use super::*;
 use crate::suite::drafts::{Chance, Writer};
 use wholly_core::branch::{
-    Answer, BranchSpec, Caller, Direction, Kept, Mode, Op, Refusal, Resolution, StuckReason,
+    Answer, BranchSpec, Caller, Direction, Kept, Mode, Op, Refusal, Resolution, RowSeen,
+    StuckReason,
 };
 use wholly_core::effect::Content;
 use wholly_core::ids::{
@@ -137,6 +138,22 @@ fn golden_operations() {
     check(Fact::Stuck { branch, reason: refused }, "05 01 01 02 04676f6e65 026e6f 01");
     let parked = StuckReason::Parked { reason: reason.clone() };
     check(Fact::Stuck { branch, reason: parked }, "05 01 02 0172");
+    let row = RowSeen::NotAsked;
+    check(Fact::Stuck { branch, reason: StuckReason::Restored { row } }, "05 01 03 01");
+    check(Fact::Restored, "0a");
+    let reply = || Body::new(b"7");
+    for (row, bytes) in [
+        (RowSeen::NotAsked, "01"),
+        (RowSeen::Absent, "02"),
+        (RowSeen::Stale, "03"),
+        (RowSeen::Tried { reply: reply() }, "04 0137"),
+        (RowSeen::Confirmed { reply: reply() }, "05 0137"),
+        (RowSeen::Cancelled { reply: reply() }, "06 0137"),
+        (RowSeen::NullCancelled, "07"),
+        (RowSeen::Refused, "08"),
+    ] {
+        check(Fact::Inspected { branch, row }, &format!("0b 01 {bytes}"));
+    }
     let (by_, reason_) = (by.clone(), reason.clone());
     let retried = Fact::Retried { branches: vec![branch], by: by_, reason: reason_ };
     check(retried, "06 0101 03616e6e 0172");

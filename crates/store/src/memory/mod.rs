@@ -239,6 +239,6 @@ impl Durable {
     fn loaded(&self) -> Loaded {
         let open = self.index.open_gids().into_iter();
         let open = open.map(|gid| (gid.clone(), self.records[&gid].clone())).collect();
-        Loaded { position: self.stats.durable, mark: self.mark, open }
+        Loaded { position: self.stats.durable, mark: self.mark, open, restored: None }
     }
 }

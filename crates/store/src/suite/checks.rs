@@ -59,7 +59,7 @@ impl Model {
         let open = self.records.iter();
         let open = open.filter(|(gid, _)| self.summaries[*gid].phase != PhaseName::Ended);
         let open = open.map(|(gid, records)| (gid.clone(), records.clone())).collect();
-        Loaded { position: self.position, mark: self.mark, open }
+        Loaded { position: self.position, mark: self.mark, open, restored: None }
     }
 
     /// Says that a store knows this and no more.

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use wholly_core::branch::{
-    Answer, BranchSpec, Caller, Direction, Kept, Mode, Op, Refusal, Resolution, StuckReason,
+    Answer, BranchSpec, Caller, Direction, Kept, Mode, Op, Refusal, Resolution, RowSeen,
+    StuckReason,
 };
 use wholly_core::effect::{Content, Draft};
 use wholly_core::ids::{
@@ -136,9 +137,23 @@ impl Chance {
     }
 
     fn stuck(&mut self) -> StuckReason {
-        match self.below(2) {
+        match self.below(3) {
             0 => StuckReason::Parked { reason: self.text() },
+            1 => StuckReason::Restored { row: self.row() },
             _ => StuckReason::Refused { op: self.op(), refusal: self.refusal() },
+        }
+    }
+
+    fn row(&mut self) -> RowSeen {
+        match self.below(8) {
+            0 => RowSeen::NotAsked,
+            1 => RowSeen::Absent,
+            2 => RowSeen::Stale,
+            3 => RowSeen::Tried { reply: self.body() },
+            4 => RowSeen::Confirmed { reply: self.body() },
+            5 => RowSeen::Cancelled { reply: self.body() },
+            6 => RowSeen::NullCancelled,
+            _ => RowSeen::Refused,
         }
     }
 
@@ -168,7 +183,7 @@ impl Chance {
         let causes =
             [Cause::Initiator, Cause::Refusal, Cause::Unknown, Cause::Deadline, Cause::Operator];
         let (branch, reason) = (self.index(), self.text());
-        match self.below(7) {
+        match self.below(9) {
             0 => Fact::Registered(self.spec()),
             1 => Fact::Answered {
                 branch,
@@ -187,6 +202,8 @@ impl Chance {
             3 => Fact::Stuck { branch, reason: self.stuck() },
             4 => Fact::Retried { branches: self.indexes(), by: self.principal(), reason },
             5 => Fact::Parked { by: self.principal(), reason },
+            6 => Fact::Restored,
+            7 => Fact::Inspected { branch, row: self.row() },
             _ => {
                 let all = [Resolution::Applied, Resolution::NotApplied, Resolution::Unknown];
                 let resolution = self.one_of(&all);

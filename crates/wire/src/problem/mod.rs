@@ -85,6 +85,7 @@ impl<'a> Problem<'a> {
                 | Rejection::NotStuck { .. }
                 | Rejection::AlreadyEnded { .. }
                 | Rejection::WrongPhase { .. }
+                | Rejection::Unaccounted { .. }
                 | Rejection::Unreadable { .. }
                 | Rejection::OpenFull
                 | Rejection::LogFull

@@ -228,6 +228,22 @@ pub const TABLE: &[Row] = &[
             advice: "Look at the transaction, and choose the action that fits.",
         },
     ),
+    code(
+        "unaccounted",
+        (409, FailedPrecondition, Later),
+        "What was decided is not known since a restore",
+        Page {
+            happened: "The coordinator's data folder was restored from an older copy, in which \
+                       this transaction was undecided. What was decided of it since is lost with \
+                       the rest of the log, so neither a request nor a deadline decides it: it \
+                       may have been committed already.",
+            data: "Nothing was changed by this request. The coordinator reads the participants' \
+                   barrier rows: where they prove the decision, it follows it; otherwise the \
+                   transaction stays parked until an operator decides.",
+            advice: "Ask again later. As an operator, look with `wholly tx show`: `wholly tx \
+                     retry` reads the rows again, `wholly tx commit` or `wholly tx abort` decides.",
+        },
+    ),
     // What is not there.
     code(
         "gid_unknown",
@@ -248,9 +264,10 @@ pub const TABLE: &[Row] = &[
         "The outcome may have been forgotten",
         Page {
             happened: "The transaction may have ended so long ago that the coordinator has \
-                       dropped it, by retention time or for want of room.",
-            data: "It was decided, and its branches followed; which way is not known here any \
-                 longer.",
+                       dropped it, by retention time or for want of room. Or the coordinator was \
+                       restored from an older copy, and it was begun after that copy was made.",
+            data: "Ended, it was decided, and its branches followed; which way is not known here \
+                 any longer. Begun after a copy, its branches stand as they were left.",
             advice: "Ask the participants' own data, or your records of that time. To keep \
                  outcomes longer, raise the retention time.",
         },

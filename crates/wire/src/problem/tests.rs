@@ -55,6 +55,7 @@ fn rejections() -> Vec<Rejection> {
         Rejection::Starting,
         Rejection::Draining,
         Rejection::Unreadable { gid: gid() },
+        Rejection::Unaccounted { gid: gid() },
     ];
     let mut places: Vec<usize> = all.iter().map(place).collect();
     places.sort_unstable();
@@ -85,6 +86,7 @@ fn place(rejection: &Rejection) -> usize {
         Rejection::Starting => 18,
         Rejection::Draining => 19,
         Rejection::Unreadable { .. } => 20,
+        Rejection::Unaccounted { .. } => 21,
     }
 }
 

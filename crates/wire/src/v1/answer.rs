@@ -203,7 +203,39 @@ pub struct Stuck<'a> {
     /// What the operator said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Cow<'a, str>>,
+    /// What the participant's barrier row said since a restore.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub row: Option<Word<RowWord>>,
 }
+
+/// What a barrier row said when it was inspected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RowWord {
+    /// There is none.
+    None,
+    /// It is too old to count.
+    Stale,
+    /// Try or action is done.
+    Tried,
+    /// Confirmed.
+    Confirmed,
+    /// Cancelled or compensated after its try or action.
+    Cancelled,
+    /// Cancelled or compensated before its try or action.
+    NullCancelled,
+    /// Refused by the business.
+    Refused,
+}
+
+words!(RowWord {
+    None => "none",
+    Stale => "stale",
+    Tried => "tried",
+    Confirmed => "confirmed",
+    Cancelled => "cancelled",
+    NullCancelled => "null_cancelled",
+    Refused => "refused",
+});
 
 /// The kinds of being stuck.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -212,9 +244,11 @@ pub enum StuckWord {
     Refused,
     /// An operator parked it.
     Parked,
+    /// The log was restored from an older copy, and what was decided since is not known.
+    Restored,
 }
 
-words!(StuckWord { Refused => "refused", Parked => "parked" });
+words!(StuckWord { Refused => "refused", Parked => "parked", Restored => "restored" });
 
 /// A row of a list.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -347,6 +381,9 @@ pub struct Record<'a> {
     /// Why, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Cow<'a, str>>,
+    /// What a participant's barrier row said since a restore.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub row: Option<Word<RowWord>>,
 }
 
 /// The kinds of records.
@@ -372,6 +409,10 @@ pub enum What {
     Parked,
     /// An operator said how a branch stands.
     Resolved,
+    /// It was found undecided in a log restored from an older copy.
+    Restored,
+    /// A participant said what its row of a branch says.
+    Inspected,
     /// Every branch is where it stays.
     Ended,
 }
@@ -387,6 +428,8 @@ words!(What {
     Retried => "retried",
     Parked => "parked",
     Resolved => "resolved",
+    Restored => "restored",
+    Inspected => "inspected",
     Ended => "ended",
 });
 

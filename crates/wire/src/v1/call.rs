@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use wholly_core::branch::{Answer, RowSeen};
+use wholly_core::ids::{Body, Text};
 
 /// The body of a call that brings replies along (`wholly-body: envelope`).
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -45,6 +47,35 @@ pub struct Inspected<'a> {
     /// The reply it keeps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reply: Option<Cow<'a, RawValue>>,
+}
+
+/// What the answer to an inspection says of the row. One that says nothing is left as it is, for
+/// a row is only believed when it is read.
+pub fn row_seen(answer: Answer) -> Result<RowSeen, Answer> {
+    let unread = |why: &str| Err(Answer::Unknown { detail: Text::cut(why) });
+    match answer {
+        Answer::Done { reply, .. } => match serde_json::from_slice(reply.as_bytes()) {
+            Ok(inspected) => seen(inspected).ok_or_else(|| Answer::Unknown {
+                detail: Text::cut("the inspection answered a state that is not known here"),
+            }),
+            Err(_) => unread("the inspection was answered without a state"),
+        },
+        Answer::Refused(refusal) if refusal.code.as_str() == "stale" => Ok(RowSeen::Stale),
+        Answer::Refused(refusal) => unread(&format!("inspection refused: {}", refusal.code)),
+        answer @ (Answer::Working | Answer::Unknown { .. }) => Err(answer),
+    }
+}
+
+fn seen(inspected: Inspected<'_>) -> Option<RowSeen> {
+    let reply = inspected.reply.map(|reply| Body::new(reply.get().as_bytes())).unwrap_or_default();
+    Some(match inspected.state.known()? {
+        RowState::None => RowSeen::Absent,
+        RowState::Tried => RowSeen::Tried { reply },
+        RowState::Confirmed => RowSeen::Confirmed { reply },
+        RowState::Cancelled => RowSeen::Cancelled { reply },
+        RowState::NullCancelled => RowSeen::NullCancelled,
+        RowState::Refused => RowSeen::Refused,
+    })
 }
 
 /// States of a barrier row.

@@ -1,13 +1,14 @@
 //! From the words of core to answer bodies.
 
 use super::answer::{
-    Branch, BranchState, Call, Refusal, Registered, Stuck, StuckWord, Summary, Transaction, TryWord,
+    Branch, BranchState, Call, Refusal, Registered, RowWord, Stuck, StuckWord, Summary,
+    Transaction, TryWord,
 };
 use super::json::raw;
 use super::time::Time;
 use crate::headers::print_mark;
 use wholly_core::branch::{
-    self, Direction, First, Kept, Mode, Second, Share, Standing, StuckReason,
+    self, Direction, First, Kept, Mode, RowSeen, Second, Share, Standing, StuckReason,
 };
 use wholly_core::document::{Attempts, Document, TryAnswer};
 use wholly_core::effect::Mark;
@@ -176,12 +177,35 @@ fn stuck(reason: &StuckReason) -> Stuck<'_> {
             op: Some((*op).into()),
             refusal: Some(refusal(refused)),
             reason: None,
+            row: None,
         },
         StuckReason::Parked { reason } => Stuck {
             why: StuckWord::Parked.into(),
             op: None,
             refusal: None,
             reason: Some(reason.as_str().into()),
+            row: None,
         },
+        StuckReason::Restored { row } => Stuck {
+            why: StuckWord::Restored.into(),
+            op: None,
+            refusal: None,
+            reason: None,
+            row: row_word(row).map(Into::into),
+        },
+    }
+}
+
+/// What an inspection of a row since a restore said, in a word.
+pub(super) fn row_word(row: &RowSeen) -> Option<RowWord> {
+    match row {
+        RowSeen::NotAsked => None,
+        RowSeen::Absent => Some(RowWord::None),
+        RowSeen::Stale => Some(RowWord::Stale),
+        RowSeen::Tried { .. } => Some(RowWord::Tried),
+        RowSeen::Confirmed { .. } => Some(RowWord::Confirmed),
+        RowSeen::Cancelled { .. } => Some(RowWord::Cancelled),
+        RowSeen::NullCancelled => Some(RowWord::NullCancelled),
+        RowSeen::Refused => Some(RowWord::Refused),
     }
 }

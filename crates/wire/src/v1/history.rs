@@ -1,7 +1,7 @@
 //! The records of a transaction as a timeline.
 
 use super::answer::{History, Record, What};
-use super::convert::{calls, refusal};
+use super::convert::{calls, refusal, row_word};
 use super::json::raw;
 use super::time::Time;
 use crate::headers::AnswerWord;
@@ -42,6 +42,7 @@ pub fn history<'a>(
             deadline: None,
             by: None,
             reason: None,
+            row: None,
         };
         timeline.push(told(empty, &record.fact, &names));
     }
@@ -64,6 +65,8 @@ fn remember<'a>(fact: &'a Fact, names: &mut Vec<&'a str>) {
         | Fact::Retried { .. }
         | Fact::Parked { .. }
         | Fact::Resolved { .. }
+        | Fact::Restored
+        | Fact::Inspected { .. }
         | Fact::Ended { .. } => {}
     }
 }
@@ -111,6 +114,13 @@ fn told<'a>(empty: Record<'a>, fact: &'a Fact, names: &[&'a str]) -> Record<'a> 
             resolution: Some((*resolution).into()),
             by: Some(by.as_str().into()),
             reason: said(reason),
+            ..empty
+        },
+        Fact::Restored => Record { what: What::Restored.into(), ..empty },
+        Fact::Inspected { branch, row } => Record {
+            what: What::Inspected.into(),
+            branch: name(*branch),
+            row: row_word(row).map(Into::into),
             ..empty
         },
         Fact::Ended { outcome } => {
@@ -168,6 +178,7 @@ fn told_stuck<'a>(empty: Record<'a>, reason: &'a StuckReason) -> Record<'a> {
             Record { op: Some((*op).into()), refusal: Some(refusal(refused)), ..empty }
         }
         StuckReason::Parked { reason } => Record { reason: said(reason), ..empty },
+        StuckReason::Restored { row } => Record { row: row_word(row).map(Into::into), ..empty },
     }
 }
 

@@ -24,6 +24,8 @@ pub enum Part {
     Resolve,
     /// An operator aborts what is not decided.
     OperatorAbort,
+    /// An operator commits what a restore left undecided.
+    OperatorCommit,
 }
 
 /// The path of a transaction.
@@ -42,6 +44,7 @@ pub fn part(gid: &Gid, part: Part) -> String {
         Part::Park => "park",
         Part::Resolve => "resolve",
         Part::OperatorAbort => "operator-abort",
+        Part::OperatorCommit => "operator-commit",
     };
     format!("{TRANSACTIONS}/{gid}/{name}")
 }

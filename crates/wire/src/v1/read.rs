@@ -69,6 +69,8 @@ pub enum Operation {
     Park,
     /// Say how a stuck branch stands.
     Resolve,
+    /// Commit what a restore left undecided.
+    Commit,
     /// Abort what is not decided.
     Abort,
 }
@@ -138,6 +140,7 @@ pub fn read_operation(operation: Operation, bytes: &[u8]) -> Result<(Action, Tex
             let resolution = Place::TOP.word::<Resolution>("resolution", &resolve.resolution)?;
             Ok((Action::Resolve { branch, resolution }, reason(&resolve.reason)?))
         }
+        Operation::Commit => Ok((Action::Commit, reason(&parse::<Reasoned<'_>>(bytes)?.reason)?)),
         Operation::Abort => Ok((Action::Abort, reason(&parse::<Reasoned<'_>>(bytes)?.reason)?)),
     }
 }

@@ -100,6 +100,11 @@ pub(super) const ROUTES: &[Route] = &[
     post("/v1/transactions/{gid}/park", operate(wholly_wire::v1::Operation::Park), &[]),
     post("/v1/transactions/{gid}/resolve", operate(wholly_wire::v1::Operation::Resolve), &[]),
     post("/v1/transactions/{gid}/operator-abort", operate(wholly_wire::v1::Operation::Abort), &[]),
+    post(
+        "/v1/transactions/{gid}/operator-commit",
+        operate(wholly_wire::v1::Operation::Commit),
+        &[],
+    ),
     get("/v1", Action::About, &[]),
     get("/healthz", Action::Health, &[]),
     get("/readyz", Action::Ready, &[]),
