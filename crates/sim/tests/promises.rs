@@ -78,3 +78,9 @@ fn the_budget_names_every_fault() {
 fn an_old_look_up_does_not_answer_those_who_ask_later() {
     check(7_004_303);
 }
+
+/// An operator said that a step had not been done, and a call of it arrived all the same.
+#[test]
+fn an_operator_vouches_for_what_was_resolved() {
+    check(20_001_363);
+}
