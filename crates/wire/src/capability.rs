@@ -1,5 +1,6 @@
 //! The capability: who shows it was given it at the begin of this very transaction.
 
+use crate::base64;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use std::fmt;
@@ -12,7 +13,6 @@ pub const KEY_BYTES: usize = 32;
 
 const CAPABILITY_LABEL: &[u8] = b"wholly-capability-1";
 const GID_LABEL: &[u8] = b"wholly-gid-1";
-const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 /// The secret that capabilities and derived gids are made with. It stays out of logs.
 #[derive(Clone)]
@@ -47,7 +47,7 @@ impl CapabilityKey {
         let tag = self.tag(gid, begun).finalize().into_bytes();
         let mut text = begun.0.to_string();
         text.push('.');
-        encode(&tag, &mut text);
+        base64::encode(base64::URL, &tag, &mut text);
         text
     }
 
@@ -59,7 +59,7 @@ impl CapabilityKey {
         if begun.to_string() != number {
             return Err(CapabilityWrong);
         }
-        let tag = decode(tag).ok_or(CapabilityWrong)?;
+        let tag = base64::decode(base64::URL, tag).ok_or(CapabilityWrong)?;
         let begun = Timestamp(begun);
         match self.tag(gid, begun).verify_slice(&tag) {
             Ok(()) => Ok(begun),
@@ -107,41 +107,6 @@ fn hex_gid(bytes: &[u8]) -> Gid {
 fn update_text(mac: &mut Hmac<Sha256>, text: &str) {
     mac.update(&(text.len() as u64).to_be_bytes());
     mac.update(text.as_bytes());
-}
-
-/// Base64 for URLs, without padding (RFC 4648, 5).
-fn encode(bytes: &[u8], text: &mut String) {
-    for chunk in bytes.chunks(3) {
-        let mut group = [0_u8; 4];
-        group[1..=chunk.len()].copy_from_slice(chunk);
-        let bits = u32::from_be_bytes(group);
-        for place in 0..=chunk.len() {
-            let index = (bits >> (18 - 6 * place)) & 63;
-            text.push(char::from(ALPHABET[index as usize]));
-        }
-    }
-}
-
-/// Reads a 32 byte tag; bits left over must be zero, so that each tag has one spelling.
-fn decode(text: &str) -> Option<[u8; 32]> {
-    if text.len() != 43 {
-        return None;
-    }
-    let mut tag = [0_u8; 32];
-    let mut filled = 0;
-    let (mut bits, mut count) = (0_u32, 0);
-    for byte in text.bytes() {
-        let value = ALPHABET.iter().position(|known| *known == byte)?;
-        bits = (bits << 6) | u32::try_from(value).expect("an index below 64");
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            tag[filled] = u8::try_from((bits >> count) & 0xff).expect("eight bits");
-            filled += 1;
-            bits &= (1 << count) - 1;
-        }
-    }
-    (bits == 0).then_some(tag)
 }
 
 #[cfg(test)]
@@ -200,16 +165,35 @@ mod tests {
         }
     }
 
+    /// A million guesses, each well-formed: another tag, a tag with one bit turned, the capability
+    /// of another transaction or of another begin.
     #[test]
-    fn bits_left_over_are_refused() {
-        let mut text = String::new();
-        encode(&[0xff; 32], &mut text);
-        assert_eq!(text.len(), 43);
-        assert_eq!(decode(&text), Some([0xff; 32]));
-        let last = text.pop().unwrap();
-        assert_eq!(last, '8');
-        text.push('9');
-        assert_eq!(decode(&text), None);
+    fn a_million_guesses_open_nothing() {
+        const GUESSES: u64 = 1_000_000;
+        let (key, gid, begun) = (key(), gid("order-1"), 1_700_000_000_000);
+        let made = key.capability(&gid, Timestamp(begun));
+        let (_, tag) = made.split_once('.').unwrap();
+        let tag: [u8; 32] = base64::decode(base64::URL, tag).unwrap().try_into().unwrap();
+        let mut opened = 0;
+        for guess in 0..GUESSES {
+            let chance = wholly_core::retry::mix(guess);
+            let mut guessed = (begun, tag);
+            match guess % 3 {
+                0 => {
+                    for (at, chunk) in guessed.1.chunks_mut(8).enumerate() {
+                        let word = wholly_core::retry::mix(chance ^ at as u64);
+                        chunk.copy_from_slice(&word.to_be_bytes());
+                    }
+                }
+                1 => guessed.1[(chance % 32) as usize] ^= 1 << (chance >> 8 & 7),
+                _ => guessed.0 += 1 + chance % 1_000_000,
+            }
+            let mut text = format!("{}.", guessed.0);
+            base64::encode(base64::URL, &guessed.1, &mut text);
+            opened += usize::from(key.verify(&gid, &text).is_ok());
+        }
+        assert_eq!(opened, 0);
+        assert!(key.verify(&gid, &made).is_ok());
     }
 
     #[test]

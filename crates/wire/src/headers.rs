@@ -27,6 +27,12 @@ pub const ANSWER: &str = "wholly-answer";
 pub const CAPABILITY: &str = "wholly-capability";
 /// Makes a begin repeatable.
 pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
+/// Which destination a call is for, by its name: what the signature binds it to.
+pub const AUDIENCE: &str = "wholly-audience";
+/// What the body of a call hashes to (RFC 9530).
+pub const CONTENT_DIGEST: &str = "content-digest";
+/// Who asks (RFC 7617).
+pub const AUTHORIZATION: &str = "authorization";
 /// Who vouches for a call (RFC 9421).
 pub const SIGNATURE: &str = "signature";
 /// What the signature covers (RFC 9421).
