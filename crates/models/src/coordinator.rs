@@ -284,6 +284,7 @@ impl Coordinator {
                 .filter(|one| one.ended.is_none())
                 .map(|one| (one.gid.clone(), one.records.into_iter().cloned().collect()))
                 .collect(),
+            restored: None,
         }
     }
 
@@ -344,6 +345,8 @@ impl History<'_> {
             | Fact::Retried { .. }
             | Fact::Parked { .. }
             | Fact::Resolved { .. }
+            | Fact::Restored
+            | Fact::Inspected { .. }
             | Fact::Ended { .. } => None,
         });
         let form = match &begun.start {
