@@ -120,6 +120,85 @@ fn submit(url: &str, gid: &str, destination: &str) -> String {
     line.split(' ').nth(1).unwrap().to_owned()
 }
 
+/// Sends one request and gives status and body.
+fn ask(url: &str, line: &str, capability: &str, body: &str) -> (u16, String) {
+    let address = url.trim_start_matches("http://");
+    let mut stream = TcpStream::connect(address).unwrap();
+    let request = format!(
+        "{line} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\nwholly-capability: \
+         {capability}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, answer.split_once("\r\n\r\n").unwrap().1.to_owned())
+}
+
+/// Begins a transaction and gives its capability.
+fn begin(url: &str, gid: &str) -> String {
+    let body = format!(r#"{{"gid":"{gid}","name":"n"}}"#);
+    let (status, answer) = ask(url, "POST /v1/transactions", "", &body);
+    assert_eq!(status, 201, "{answer}");
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    answer["capability"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_copy_put_back_decides_nothing_that_it_cannot_account_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, copy) = (folder.path().join("data"), folder.path().join("copy"));
+    let serve = || {
+        let mut command = wholly();
+        command.args(["serve", "--destination", "stock=http://127.0.0.1:1", "--data"]).arg(&data);
+        Serving::spawn(&mut command)
+    };
+    let code = |(status, body): (u16, String)| {
+        let body: Value = serde_json::from_str(&body).unwrap();
+        (status, body["code"].as_str().unwrap_or_default().to_owned())
+    };
+
+    let serving = serve();
+    let before = begin(&serving.url, "o-1");
+    assert_eq!(submit(&serving.url, "p-1", "stock"), "201");
+    assert_eq!(serving.stop(), Some(0));
+    assert!(Command::new("cp").arg("-r").args([&data, &copy]).status().unwrap().success());
+
+    let mut serving = serve();
+    let committed = ask(&serving.url, "POST /v1/transactions/o-1/commit", &before, "");
+    assert_eq!(committed.0, 200, "{committed:?}");
+    let after = begin(&serving.url, "o-2");
+    serving.child.kill().unwrap();
+    serving.child.wait().unwrap();
+
+    let (from, to) = (copy.to_str().unwrap(), data.to_str().unwrap());
+    check(&["restore", from, "--data", to], 1, "is not empty");
+    std::fs::remove_dir_all(&data).unwrap();
+    check(&["restore", from, "--data", to], 0, "is a copy of");
+    let serving = serve();
+    let url = serving.url.as_str();
+    let asked = |line: &str, capability: &str| code(ask(url, line, capability, ""));
+    let held = asked("POST /v1/transactions/o-1/abort", &before);
+    assert_eq!(held, (409, "unaccounted".to_owned()));
+    let gone = asked("POST /v1/transactions/o-2/abort", &after);
+    assert_eq!(gone, (410, "unknown".to_owned()));
+    check(&["tx", "show", "o-1", "--url", url], 0, "the log was restored from an older copy");
+    check(&["tx", "show", "p-1", "--url", url], 0, "stuck: restored");
+    check(&["tx", "commit", "o-1", "--reason", "told so", "--url", url], 0, "decided commit");
+    let told = ask(url, "POST /v1/transactions/o-1/commit", &before, "");
+    assert_eq!(told.0, 200, "{told:?}");
+    check(&["tx", "abort", "p-1", "--reason", "not done", "--url", url], 0, "decided abort");
+    begin(url, "o-3");
+    assert_eq!(serving.stop(), Some(0));
+
+    let serving = serve();
+    let shown = run(&["tx", "show", "o-3", "--url", &serving.url]);
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert!(!shown.contains("restored"), "what was begun since is not held: {shown}");
+    assert_eq!(serving.stop(), Some(0));
+}
+
 #[test]
 fn destinations_are_read_again_when_told() {
     let folder = tempfile::tempdir().unwrap();

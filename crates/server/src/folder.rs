@@ -18,6 +18,10 @@ pub const ORIGIN_FILE: &str = "origin";
 /// It goes once the log itself says so.
 pub const RESTORED_FILE: &str = "restored";
 
+/// How far the clock of a lost log is taken to have been ahead of the wall: each start puts it a
+/// second above its last mark, so that so many starts in quick succession are covered.
+const LEAD_MS: u64 = 60_000;
+
 /// Why the data folder cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
@@ -80,13 +84,14 @@ pub fn mark_restored(folder: &Path, at: Timestamp) -> Result<(), FolderError> {
     })
 }
 
-/// When a folder was put back as a copy, if it was and has not been started since. A log that is
+/// Where a folder was put back as a copy and has not been started since: up to when the lost log
+/// can have begun anything. A log that is
 /// lost beside a key and a name that are kept counts as an empty copy.
 pub fn restored(folder: &Path, now: Timestamp) -> Result<Option<Timestamp>, FolderError> {
     let path = folder.join(RESTORED_FILE);
     match std::fs::read_to_string(&path) {
         Ok(text) => match text.trim().parse() {
-            Ok(at) => Ok(Some(now.max(Timestamp(at)))),
+            Ok(at) => Ok(Some(now.max(Timestamp(at)).plus_ms(LEAD_MS))),
             Err(error) => {
                 let why = format!("it holds no number of milliseconds: {error}");
                 Err(FolderError::Damaged { path, why })
@@ -94,7 +99,7 @@ pub fn restored(folder: &Path, now: Timestamp) -> Result<Option<Timestamp>, Fold
         },
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let known = folder.join(KEY_FILE).exists() && folder.join(ORIGIN_FILE).exists();
-            Ok((known && !has_log(folder)).then_some(now))
+            Ok((known && !has_log(folder)).then_some(now.plus_ms(LEAD_MS)))
         }
         Err(source) => Err(FolderError::Disk { act: "read", path, source }),
     }
@@ -224,8 +229,8 @@ mod tests {
         let restored = |now| restored(folder.path(), Timestamp(now));
         assert_eq!(restored(5).unwrap(), None);
         mark_restored(folder.path(), Timestamp(7)).unwrap();
-        assert_eq!(restored(5).unwrap(), Some(Timestamp(7)));
-        assert_eq!(restored(9).unwrap(), Some(Timestamp(9)));
+        assert_eq!(restored(5).unwrap(), Some(Timestamp(60_007)));
+        assert_eq!(restored(9).unwrap(), Some(Timestamp(60_009)));
         forget_restored(folder.path()).unwrap();
         forget_restored(folder.path()).unwrap();
         assert_eq!(restored(5).unwrap(), None);
@@ -233,7 +238,7 @@ mod tests {
         assert!(restored(5).unwrap_err().to_string().contains("no number"));
         forget_restored(folder.path()).unwrap();
         identity(folder.path(), LogUse::Fresh).unwrap();
-        assert_eq!(restored(5).unwrap(), Some(Timestamp(5)), "a lost log is an empty copy");
+        assert_eq!(restored(5).unwrap(), Some(Timestamp(60_005)), "a lost log is an empty copy");
         std::fs::create_dir(folder.path().join(LOG_FOLDER)).unwrap();
         std::fs::write(folder.path().join(LOG_FOLDER).join("1"), "").unwrap();
         assert_eq!(restored(5).unwrap(), None);

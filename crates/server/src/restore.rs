@@ -159,7 +159,7 @@ mod tests {
         assert_eq!(fs::read(data.join(LOG_FOLDER).join("1.log")).unwrap(), b"records");
         let mode = fs::metadata(data.join(KEY_FILE)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        assert_eq!(folder::restored(&data, Timestamp(5)).unwrap(), Some(Timestamp(7)));
+        assert_eq!(folder::restored(&data, Timestamp(5)).unwrap(), Some(Timestamp(60_007)));
         assert_eq!(folder::restored(copy.path(), Timestamp(5)).unwrap(), None);
         assert!(!place.path().join("data.part").exists());
     }
