@@ -7,7 +7,9 @@ use crate::lifeline::Lifeline;
 use crate::reload::Reload;
 use crate::stop::Stop;
 use wholly_server::config::ConfigError;
-use wholly_server::{Config, Coordinator, Flags, FolderError, OpenError, Running, ServeError};
+use wholly_server::{
+    ArchiveError, Config, Coordinator, Flags, FolderError, OpenError, Running, ServeError,
+};
 
 /// Serves until SIGINT, SIGTERM or the end of its parent; then stops in good order. SIGHUP lets it
 /// read its destinations again.
@@ -138,6 +140,22 @@ fn log(error: &OpenError) -> (&'static str, &'static str) {
         OpenError::Read { .. } => (
             "nothing was changed; whether what cannot be read is lost is not known",
             "see to the disk; what it cannot give back, restore from a copy of the data folder",
+        ),
+        OpenError::Archive(ArchiveError::Newer { .. }) => (
+            "nothing was changed; what the archive holds is safe",
+            "start the release that wrote it, or a later one",
+        ),
+        OpenError::Archive(
+            ArchiveError::Disk { .. } | ArchiveError::Log(_) | ArchiveError::Thread,
+        ) => (UNCHANGED, "see that the archive can be read and written, then start it again"),
+        OpenError::Archive(ArchiveError::Damaged { .. }) => (
+            "nothing was changed; outcomes may be lost, what is open is in the log",
+            "keep the folder as it is for a look, and start on a whole copy of it",
+        ),
+        OpenError::ArchiveMissing { .. } | OpenError::ArchiveAhead { .. } => (
+            "nothing was changed; log and archive are not of the same time, so that either \
+             decisions or outcomes are missing",
+            "restore both together from one copy of the data folder",
         ),
         OpenError::Damaged { .. } | OpenError::Missing { .. } => (
             "nothing was changed, but decisions may be lost: participants may hold what nobody \

@@ -22,4 +22,5 @@ pub use config::{Config, Flags};
 pub use folder::FolderError;
 pub use restore::{PutBack, RestoreError, restore};
 pub use serve::{Coordinator, Running, ServeError};
+pub use wholly_store::archive::ArchiveError;
 pub use wholly_store::embedded::OpenError;

@@ -76,6 +76,9 @@ struct LogFigures {
     bytes: Gauge,
     segments: Gauge,
     ended: Gauge,
+    unarchived: Gauge,
+    archive_bytes: Gauge,
+    slices: Gauge,
     flushes: Counter,
     syncs: Counter,
     batch_bytes: Counter,
@@ -162,6 +165,11 @@ impl Metrics {
         registry.register("log_flush_seconds", help, self.flush_seconds.clone());
         registry.register("log_bytes", "Bytes the log takes", log.bytes.clone());
         registry.register("log_segments", "Files the log takes", log.segments.clone());
+        let help = "Ended transactions that are not archived yet";
+        registry.register("archive_lag", help, log.unarchived.clone());
+        let help = "Bytes the archive takes";
+        registry.register("archive_bytes", help, log.archive_bytes.clone());
+        registry.register("archive_slices", "Files the archive takes", log.slices.clone());
         let help = "Ended transactions that are remembered";
         registry.register("transactions_ended", help, log.ended.clone());
         registry.register("log_flushes", "Batches made durable", log.flushes.clone());
@@ -232,6 +240,9 @@ impl Metrics {
         self.log.bytes.set(number(stats.log_bytes));
         self.log.segments.set(number(stats.segments));
         self.log.ended.set(number(stats.ended));
+        self.log.unarchived.set(number(stats.unarchived));
+        self.log.archive_bytes.set(number(stats.archive_bytes));
+        self.log.slices.set(number(stats.slices));
         let counters = [
             (&self.log.flushes, stats.flushes),
             (&self.log.syncs, stats.syncs),

@@ -25,8 +25,9 @@ use wholly_core::input::{Loaded, Request};
 use wholly_core::limits::Limits;
 use wholly_core::record::Record;
 use wholly_core::time::Timestamp;
+use wholly_store::archive::ArchiveLimits;
 use wholly_store::contract::{Filter, Listing, OnCompletion, Page, ReadError, Store};
-use wholly_store::embedded::{Log, OpenError, Options};
+use wholly_store::embedded::{ArchiveUse, Log, OpenError, Options};
 use wholly_store::memory::{self, Memory};
 use wholly_wire::capability::{CapabilityKey, KEY_BYTES};
 use wholly_wire::edge::EdgeRejection;
@@ -217,6 +218,10 @@ struct Opened {
     place: String,
 }
 
+/// A slice of the archive spans so small a part of the retention time: nothing is kept for much
+/// longer than that.
+const SLICES_PER_RETENTION: u64 = 14;
+
 /// Reading back may take long, so it is done beside the runtime.
 async fn opened(open: Open, config: &Config, handler: OnCompletion) -> Result<Opened, ServeError> {
     let config = config.clone();
@@ -228,14 +233,21 @@ async fn opened(open: Open, config: &Config, handler: OnCompletion) -> Result<Op
 fn open_log(config: &Config, handler: OnCompletion) -> Result<Opened, ServeError> {
     let options = Options {
         restored: folder::restored(&config.data, now())?,
-        ended_max: config.log.ended_max,
         log_bytes_max: config.log.log_bytes_max,
         segment_bytes: config.log.segment_bytes,
+        log_per_open: config.log.log_per_open,
         salt: random()?,
         ..Options::default()
     };
+    let limits = ArchiveLimits {
+        archive_bytes_max: config.archive.archive_bytes_max,
+        slice_rows_max: config.archive.slice_rows_max,
+        slice_ms_max: config.limits.retention_ms / SLICES_PER_RETENTION,
+        bulk_rows_max: config.archive.bulk_rows_max,
+    };
     // The log first: it sees to it that no other process has this folder.
-    let (log, loaded) = Log::open(&config.data, options, handler)?;
+    let (log, loaded) =
+        Log::open(&config.data, options, Some(ArchiveUse::sqlite(limits)), handler)?;
     // The first record is written only after both files are.
     let log_use = match loaded.position {
         Position(0) => LogUse::Fresh,
@@ -408,7 +420,7 @@ impl Coordinates for Coordinator {
     }
 
     async fn list(&self, filter: Filter, page: Page) -> Result<Listing, Refused> {
-        self.read(move |store| Ok(store.list(&filter, &page))).await
+        self.read(move |store| store.list(&filter, &page)).await
     }
 
     fn capability_key(&self) -> &CapabilityKey {

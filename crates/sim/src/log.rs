@@ -53,7 +53,9 @@ fn options(space: Space, salt: u64, restored: Option<Timestamp>) -> Options {
         segment_bytes,
         prewrite_bytes: segment_bytes / 8,
         batch_bytes_max: 1 << 20,
+        log_per_open: 2,
         salt,
+        ..Options::default()
     }
 }
 

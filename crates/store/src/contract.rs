@@ -2,6 +2,7 @@
 
 use crate::encoding::DecodeError;
 use std::io;
+use wholly_core::branch::Mode;
 use wholly_core::effect::Draft;
 use wholly_core::ids::{Destination, Gid, Name, Position};
 use wholly_core::input::Room;
@@ -23,12 +24,13 @@ pub trait Store: Send + Sync {
     fn history(&self, gid: &Gid) -> Result<Vec<Record>, ReadError>;
 
     /// A page of transactions, newest begun first.
-    fn list(&self, filter: &Filter, page: &Page) -> Listing;
+    fn list(&self, filter: &Filter, page: &Page) -> Result<Listing, ReadError>;
 
     /// What is known of a gid, and the highest begun ever forgotten, as of one moment.
     fn lookup(&self, gid: &Gid) -> Result<Lookup, ReadError>;
 
-    /// The highest begun ever forgotten, if nothing is known of the gid; answered from memory.
+    /// The highest begun ever forgotten, if it is certain that nothing is known of the gid;
+    /// answered from memory. None says that it must be looked up.
     fn missing(&self, gid: &Gid) -> Option<Timestamp>;
 
     /// Figures for metrics.
@@ -102,6 +104,9 @@ pub enum ReadError {
         #[source]
         cause: DecodeError,
     },
+    /// The archive cannot be read.
+    #[error(transparent)]
+    Archive(crate::archive::ArchiveError),
 }
 
 /// What is known of a gid.
@@ -124,12 +129,57 @@ pub struct Filter {
     pub name: Option<Name>,
     /// A destination of an unfinished branch.
     pub waits_for: Option<Destination>,
+    /// The mode of one of their branches.
+    pub mode: Option<Mode>,
+    /// Begun then or later.
+    pub begun_from: Option<Timestamp>,
     /// Begun before this.
     pub begun_before: Option<Timestamp>,
     /// How they ended.
     pub outcome: Option<Outcome>,
     /// How their gid begins; empty for any.
     pub gid_prefix: String,
+}
+
+impl Filter {
+    /// Whether it means this one.
+    pub fn admits(&self, gid: &Gid, summary: &Summary) -> bool {
+        let stuck = match self.stuck {
+            Stuck::Any => true,
+            Stuck::Only => summary.stuck > 0,
+            Stuck::Without => summary.stuck == 0,
+        };
+        stuck
+            && self.state.is_none_or(|state| state == summary.phase)
+            && self.outcome.is_none_or(|outcome| summary.outcome == Some(outcome))
+            && self.name.as_ref().is_none_or(|name| *name == summary.name)
+            && self.mode.is_none_or(|mode| summary.modes.contains(&mode))
+            && self.waits_for.as_ref().is_none_or(|d| summary.waits_for.contains(d))
+            && self.begun_from.is_none_or(|from| summary.begun >= from)
+            && self.begun_before.is_none_or(|before| summary.begun < before)
+            && gid.as_str().starts_with(&self.gid_prefix)
+    }
+
+    /// An ended transaction has no stuck and no unfinished branch, so such filters skip them all.
+    pub(crate) fn asks_for_ended(&self) -> bool {
+        let state = matches!(self.state, None | Some(PhaseName::Ended));
+        state && self.stuck != Stuck::Only && self.waits_for.is_none()
+    }
+
+    pub(crate) fn asks_for_open(&self) -> bool {
+        self.state != Some(PhaseName::Ended) && self.outcome.is_none()
+    }
+
+    /// Everything in a page lies below this.
+    pub(crate) fn below(&self, page: &Page) -> Option<(Timestamp, Gid)> {
+        let least = || Gid::new("0").expect("a digit is a gid, and in order before every other");
+        let begun = self.begun_before.map(|begun| (begun, least()));
+        let after = page.after.as_ref().map(|cursor| (cursor.begun, cursor.gid.clone()));
+        match (begun, after) {
+            (Some(begun), Some(after)) => Some(begun.min(after)),
+            (begun, after) => begun.or(after),
+        }
+    }
 }
 
 /// Whether stuck branches matter to a filter.
@@ -189,8 +239,14 @@ pub struct Stats {
     pub durable: Position,
     /// Transactions that have not ended.
     pub open: u64,
-    /// Ended ones that are known.
+    /// Ended ones that are known, archived ones included.
     pub ended: u64,
+    /// Ended ones that are not archived yet.
+    pub unarchived: u64,
+    /// Bytes the archive takes.
+    pub archive_bytes: u64,
+    /// Files the archive takes.
+    pub slices: u64,
     /// Ended ones forgotten before their time, since the start.
     pub lost: u64,
     /// Bytes the log takes.

@@ -5,6 +5,7 @@ use crate::disk::Segment;
 use crate::gids::GidMap;
 use std::collections::{BTreeMap, BTreeSet};
 use std::iter::Peekable;
+use std::ops::Range;
 use wholly_core::branch::Mode;
 use wholly_core::ids::{Destination, Gid, Name, Version};
 use wholly_core::record::{Cause, Decision, Outcome, PhaseName, Summary};
@@ -83,6 +84,9 @@ pub struct Index {
     names: BTreeSet<Name>,
     destinations: BTreeSet<Destination>,
     forgotten: Timestamp,
+    /// Ends that the archive is to be asked for: those from the first on were not dropped, those
+    /// up to the last were handed over.
+    archived: Range<u64>,
 }
 
 impl Index {
@@ -101,12 +105,30 @@ impl Index {
         self.forgotten
     }
 
+    /// The numbers of the ends for which the archive stands.
+    pub fn ends(&self) -> Range<u64> {
+        self.archived.clone()
+    }
+
+    /// From here on the archive stands for the ends of these numbers; what was handed over with
+    /// them is to be forgotten before anybody else sees the index.
+    pub(crate) fn set_ends(&mut self, ends: Range<u64>) {
+        self.archived = ends;
+    }
+
+    /// The ended transaction that began then under a gid, and where its last draft lies.
+    pub(crate) fn ended_one(&self, begun: Timestamp, gid: &Gid) -> Option<(Summary, Known)> {
+        let entry = self.ended.get(&(begun, gid.clone()))?;
+        let known = Known { version: entry.version, last: entry.last };
+        Some((entry.summary(begun), known))
+    }
+
     /// A page of those that match, newest begun first.
     pub fn list(&self, filter: &Filter, page: &Page) -> Listing {
         let none = BTreeMap::new();
-        let open = if asks_for_open(filter) { &self.open } else { &none };
-        let ended = if asks_for_ended(filter) { &self.ended } else { &none };
-        let below = below(filter, page);
+        let open = if filter.asks_for_open() { &self.open } else { &none };
+        let ended = if filter.asks_for_ended() { &self.ended } else { &none };
+        let below = filter.below(page);
         let mut open = range(open, below.as_ref()).peekable();
         let mut ended = range(ended, below.as_ref()).peekable();
         let mut listing = Listing::default();
@@ -118,6 +140,9 @@ impl Index {
             let Some(((begun, gid), entry)) = newer(&mut open, &mut ended) else {
                 return listing;
             };
+            if filter.begun_from.is_some_and(|from| *begun < from) {
+                return listing;
+            }
             last = Some((begun, gid));
             if matches(filter, gid, entry) {
                 listing.items.push(Listed { gid: gid.clone(), summary: entry.summary(*begun) });
@@ -334,16 +359,6 @@ fn least_gid() -> Gid {
     Gid::new("0").expect("a digit is a gid")
 }
 
-/// Everything in the page lies below this key.
-fn below(filter: &Filter, page: &Page) -> Option<Key> {
-    let begun = filter.begun_before.map(|begun| (begun, least_gid()));
-    let after = page.after.as_ref().map(|cursor| (cursor.begun, cursor.gid.clone()));
-    match (begun, after) {
-        (Some(begun), Some(after)) => Some(begun.min(after)),
-        (begun, after) => begun.or(after),
-    }
-}
-
 fn range<'a>(
     entries: &'a BTreeMap<Key, Entry>,
     below: Option<&Key>,
@@ -367,16 +382,7 @@ where
     }
 }
 
-/// An ended transaction has no stuck and no unfinished branch, so such filters skip them all.
-fn asks_for_ended(filter: &Filter) -> bool {
-    let state = matches!(filter.state, None | Some(PhaseName::Ended));
-    state && filter.stuck != Stuck::Only && filter.waits_for.is_none()
-}
-
-fn asks_for_open(filter: &Filter) -> bool {
-    filter.state != Some(PhaseName::Ended) && filter.outcome.is_none()
-}
-
+/// What [`Filter::admits`] says of a summary, without unpacking it; the range sees to the times.
 fn matches(filter: &Filter, gid: &Gid, entry: &Entry) -> bool {
     let stuck = match filter.stuck {
         Stuck::Any => true,
@@ -388,5 +394,6 @@ fn matches(filter: &Filter, gid: &Gid, entry: &Entry) -> bool {
         && filter.name.as_ref().is_none_or(|name| *name == entry.name)
         && filter.waits_for.as_ref().is_none_or(|d| entry.waits_for.contains(d))
         && filter.outcome.is_none_or(|outcome| entry.outcome == Some(outcome))
+        && filter.mode.is_none_or(|mode| entry.modes & bit(mode) != 0)
         && gid.as_str().starts_with(&filter.gid_prefix)
 }

@@ -58,6 +58,22 @@ impl Retention {
         self.first
     }
 
+    /// The oldest end that is kept.
+    pub(crate) fn front(&self) -> Option<&EndedOne> {
+        self.ended.front()
+    }
+
+    /// The ends that are kept, oldest first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &EndedOne> {
+        self.ended.iter()
+    }
+
+    /// Takes out so many, the oldest ones: somebody else keeps them.
+    pub(crate) fn hand_over(&mut self, count: usize) -> impl Iterator<Item = EndedOne> {
+        self.first += count as u64;
+        self.ended.drain(..count)
+    }
+
     pub(crate) fn push(&mut self, one: EndedOne) {
         self.ended.push_back(one);
     }

@@ -3,10 +3,11 @@
 use std::fs;
 use std::sync::Arc;
 use tempfile::TempDir;
+use wholly_store::archive::{ArchiveLimits, sqlite};
 use wholly_store::contract::{Completion, Store};
-use wholly_store::embedded::{self, Log};
+use wholly_store::embedded::{self, ArchiveUse, Log};
 use wholly_store::memory::{self, Memory};
-use wholly_store::suite::{Bench, Opened, listener, run};
+use wholly_store::suite::{Bench, Opened, listener, run, run_with_slices};
 
 #[test]
 fn the_memory_store_passes() {
@@ -15,7 +16,7 @@ fn the_memory_store_passes() {
 
 #[test]
 fn the_embedded_log_passes() {
-    run(&mut OnDisk { folders: Vec::new(), options: embedded::Options::default() });
+    run(&mut OnDisk::new(embedded::Options::default(), Keeping::Log));
 }
 
 #[test]
@@ -27,7 +28,8 @@ fn the_embedded_log_passes_with_small_segments() {
         salt: 7,
         ..embedded::Options::default()
     };
-    run(&mut OnDisk { folders: Vec::new(), options });
+    run(&mut OnDisk::new(options.clone(), Keeping::Log));
+    run_with_slices(&mut OnDisk::new(options, Keeping::Archive));
 }
 
 struct InMemory {
@@ -48,15 +50,38 @@ impl Bench for InMemory {
     }
 }
 
+#[test]
+fn the_embedded_log_passes_with_an_archive() {
+    run_with_slices(&mut OnDisk::new(embedded::Options::default(), Keeping::Archive));
+}
+
 struct OnDisk {
     folders: Vec<TempDir>,
     options: embedded::Options,
+    keeping: Keeping,
+}
+
+/// Who keeps what has ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Keeping {
+    Log,
+    Archive,
 }
 
 impl OnDisk {
+    fn new(options: embedded::Options, keeping: Keeping) -> Self {
+        OnDisk { folders: Vec::new(), options, keeping }
+    }
+
+    /// So small that every check has many slices.
+    fn archive(&self) -> Option<ArchiveUse> {
+        let limits = ArchiveLimits { slice_rows_max: 5, bulk_rows_max: 1, ..Default::default() };
+        (self.keeping == Keeping::Archive).then(|| ArchiveUse::sqlite(limits))
+    }
+
     fn open(&mut self, folder: TempDir) -> Opened {
         let (on_completion, completions) = listener();
-        let log = Log::open(folder.path(), self.options.clone(), on_completion);
+        let log = Log::open(folder.path(), self.options.clone(), self.archive(), on_completion);
         let (log, loaded) = log.expect("the folder is sound");
         self.folders.push(folder);
         Opened { store: Arc::new(log), loaded, completions }
@@ -73,12 +98,16 @@ impl Bench for OnDisk {
     /// What a killed process leaves: the files as they are, with nothing flushed by a stop.
     fn crash(&mut self, before: Opened) -> Opened {
         let copy = TempDir::new().expect("a folder for the test");
-        fs::create_dir(copy.path().join("log")).expect("a folder");
-        let last = self.folders.last().expect("it was opened").path().join("log");
-        for entry in fs::read_dir(last).expect("the log's folder") {
-            let path = entry.expect("a file").path();
-            let name = path.file_name().expect("a file has a name");
-            fs::copy(&path, copy.path().join("log").join(name)).expect("a copy");
+        let last = self.folders.last().expect("it was opened").path();
+        // The archive first: the log keeps what was not handed over by then.
+        for folder in [sqlite::FOLDER, "log"] {
+            let Ok(entries) = fs::read_dir(last.join(folder)) else { continue };
+            fs::create_dir(copy.path().join(folder)).expect("a folder");
+            for entry in entries {
+                let path = entry.expect("a file").path();
+                let name = path.file_name().expect("a file has a name");
+                fs::copy(&path, copy.path().join(folder).join(name)).expect("a copy");
+            }
         }
         drop(before);
         self.open(copy)
@@ -90,7 +119,7 @@ fn a_folder_is_used_by_one_process() {
     let folder = TempDir::new().expect("a folder for the test");
     let open = || {
         let (on_completion, _) = listener();
-        Log::open(folder.path(), embedded::Options::default(), on_completion)
+        Log::open(folder.path(), embedded::Options::default(), None, on_completion)
     };
     let (first, _) = open().expect("nobody uses it");
     let error = open().err().expect("somebody uses it");
@@ -109,9 +138,9 @@ fn a_folder_of_a_later_release_is_refused() {
     header.extend_from_slice(b"and whatever else that release may put here");
     fs::write(folder.path().join("log/0000000001.log"), header).expect("a file");
     let (on_completion, _) = listener();
-    let error = Log::open(folder.path(), embedded::Options::default(), on_completion).err();
+    let error = Log::open(folder.path(), embedded::Options::default(), None, on_completion).err();
     let error = error.expect("it is refused").to_string();
-    assert!(error.contains("0000000001.log has format 2"), "{error}");
+    assert!(error.contains("0000000001.log has format 3"), "{error}");
 }
 
 #[test]
@@ -119,7 +148,7 @@ fn a_stop_makes_durable_what_has_arrived() {
     let folder = TempDir::new().expect("a folder for the test");
     let mut writer = wholly_store::suite::drafts::Writer::new(1);
     let (on_completion, completions) = listener();
-    let opened = Log::open(folder.path(), embedded::Options::default(), on_completion);
+    let opened = Log::open(folder.path(), embedded::Options::default(), None, on_completion);
     let (log, _) = opened.expect("an empty folder");
     log.append(writer.begin());
     log.stop();
@@ -127,7 +156,7 @@ fn a_stop_makes_durable_what_has_arrived() {
     assert!(matches!(durable, Some(Completion::Durable(position)) if position == writer.position));
     drop(log);
     let (on_completion, _) = listener();
-    let opened = Log::open(folder.path(), embedded::Options::default(), on_completion);
+    let opened = Log::open(folder.path(), embedded::Options::default(), None, on_completion);
     assert_eq!(opened.expect("a sound folder").1.position, writer.position);
 }
 
@@ -136,7 +165,7 @@ fn after_a_failed_operation_nothing_is_reported_durable() {
     let folder = TempDir::new().expect("a folder for the test");
     let options = embedded::Options { segment_bytes: 2_048, ..embedded::Options::default() };
     let (on_completion, completions) = listener();
-    let (log, _) = Log::open(folder.path(), options, on_completion).expect("an empty folder");
+    let (log, _) = Log::open(folder.path(), options, None, on_completion).expect("an empty folder");
     // The next segment cannot be created.
     fs::remove_dir_all(folder.path().join("log")).expect("it was there");
     let mut writer = wholly_store::suite::drafts::Writer::new(1);
@@ -161,7 +190,7 @@ fn nobody_else_may_read_a_segment() {
     use std::os::unix::fs::PermissionsExt;
     let folder = TempDir::new().expect("a folder for the test");
     let (on_completion, _) = listener();
-    let opened = Log::open(folder.path(), embedded::Options::default(), on_completion);
+    let opened = Log::open(folder.path(), embedded::Options::default(), None, on_completion);
     let _log = opened.expect("an empty folder");
     let segment = fs::metadata(folder.path().join("log/0000000001.log")).expect("a segment");
     assert_eq!(segment.permissions().mode() & 0o777, 0o600);

@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use wholly_core::limits::Limits;
+use wholly_store::archive::ArchiveLimits;
 
 /// The file that is read from the working folder when none is named.
 pub const FILE_DEFAULT: &str = "wholly.toml";
@@ -38,6 +39,8 @@ pub struct Config {
     pub limits: Limits,
     /// Limits of the log.
     pub log: LogLimits,
+    /// Limits of the archive.
+    pub archive: ArchiveConfig,
     /// Limits of a request.
     pub requests: RequestLimits,
     /// Who may be called.
@@ -53,8 +56,32 @@ pub struct LogLimits {
     pub log_bytes_max: u64,
     /// Bytes of one segment.
     pub segment_bytes: u64,
-    /// Ended transactions that are remembered.
+    /// Bytes of log for each byte of what is open before old segments are written anew.
+    pub log_per_open: u64,
+    /// Ended transactions that are remembered where there is no archive.
     pub ended_max: usize,
+}
+
+/// Limits of the archive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArchiveConfig {
+    /// Bytes on disk before the oldest outcomes are forgotten.
+    pub archive_bytes_max: u64,
+    /// Transactions of one slice.
+    pub slice_rows_max: u64,
+    /// Ended transactions that are archived at a time.
+    pub bulk_rows_max: usize,
+}
+
+impl Default for ArchiveConfig {
+    fn default() -> Self {
+        let limits = ArchiveLimits::default();
+        ArchiveConfig {
+            archive_bytes_max: limits.archive_bytes_max,
+            slice_rows_max: limits.slice_rows_max,
+            bulk_rows_max: limits.bulk_rows_max,
+        }
+    }
 }
 
 impl Default for Config {
@@ -69,8 +96,10 @@ impl Default for Config {
             log: LogLimits {
                 log_bytes_max: 4 * 1_024 * 1_024 * 1_024,
                 segment_bytes: 64 * 1_024 * 1_024,
+                log_per_open: 2,
                 ended_max: 1_000_000,
             },
+            archive: ArchiveConfig::default(),
             requests: RequestLimits::default(),
             destinations: BTreeMap::new(),
             trace_effects: None,

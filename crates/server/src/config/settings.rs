@@ -319,11 +319,35 @@ pub(super) const SETTINGS: &[Setting] = &[
         |config| &mut config.log.segment_bytes,
         "bytes of one file of the log; at most a quarter of the log",
     ),
+    number(
+        "log.log_per_open",
+        (1, 1_000),
+        |config| &mut config.log.log_per_open,
+        "bytes of log for each byte of open transactions before old ones are carried forward",
+    ),
     count(
         "log.ended_max",
         (1, 1_000_000_000),
         |config| &mut config.log.ended_max,
-        "ended transactions that are known",
+        "ended transactions that are known where there is no archive: in memory",
+    ),
+    number(
+        "archive.archive_bytes_max",
+        (1_024 * 1_024, u64::MAX),
+        |config| &mut config.archive.archive_bytes_max,
+        "bytes of the archive; beyond them the oldest outcomes are forgotten early",
+    ),
+    number(
+        "archive.slice_rows_max",
+        (100, 10_000_000),
+        |config| &mut config.archive.slice_rows_max,
+        "transactions in one file of the archive",
+    ),
+    count(
+        "archive.bulk_rows_max",
+        (1, 100_000),
+        |config| &mut config.archive.bulk_rows_max,
+        "ended transactions that are archived at a time",
     ),
     count(
         "requests.body_bytes_max",

@@ -64,7 +64,7 @@ pub(super) async fn collect(shell: Weak<Shell>, mailbox: Arc<Mailbox>) {
             tracing::warn!(
                 count = reports.lost,
                 "outcomes were forgotten before their retention time, for want of room; raise \
-                 log.ended_max or log.log_bytes_max, or lower transactions.retention_ms"
+                 archive.archive_bytes_max, or lower transactions.retention_ms"
             );
         }
         if let Some(failure) = reports.failed {

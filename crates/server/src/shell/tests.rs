@@ -32,7 +32,7 @@ impl World {
     ) -> Self {
         let mailbox = Arc::<Mailbox>::default();
         let options = Options { segment_bytes: 1 << 20, ..Options::default() };
-        let (log, loaded) = Log::open(folder, options, mailbox.handler()).unwrap();
+        let (log, loaded) = Log::open(folder, options, None, mailbox.handler()).unwrap();
         let store = Arc::new(store(log));
         let limits = Limits { backoff_ms: 1, ..Limits::default() };
         let driver = Driver::new(limits, Origin::new("o").unwrap(), 7, loaded);
@@ -298,7 +298,7 @@ impl Store for Broken {
         self.log.history(gid)
     }
 
-    fn list(&self, filter: &Filter, page: &Page) -> Listing {
+    fn list(&self, filter: &Filter, page: &Page) -> Result<Listing, ReadError> {
         self.log.list(filter, page)
     }
 

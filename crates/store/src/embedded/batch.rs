@@ -17,14 +17,15 @@ use wholly_core::ids::{Gid, Name, Position, Version};
 use wholly_core::record::{ClockMark, Record, Summary};
 use wholly_core::time::Timestamp;
 
-/// The format this release writes, and the highest it reads.
-pub const FORMAT_VERSION: u32 = 1;
+/// The format this release writes, and the highest it reads. Version 1 knew no archive: what was
+/// gone from the log was forgotten.
+pub const FORMAT_VERSION: u32 = 2;
 /// Bytes of a segment's header.
 pub(crate) const HEADER_BYTES: usize = 32;
 /// Bytes of a batch before its head.
 const FRAME_BYTES: usize = 16;
 /// Longest head of a batch.
-pub(crate) const HEAD_BYTES_MAX: usize = FRAME_BYTES + 8 * 10;
+pub(crate) const HEAD_BYTES_MAX: usize = FRAME_BYTES + 9 * 10;
 /// Longest addition to a draft's own bytes: length, checksum, kind, back pointer.
 pub(crate) const DRAFT_BYTES_MAX: usize = 10 + 4 + 1 + 20;
 
@@ -38,6 +39,7 @@ const CARRIED: u8 = 3;
 /// What binds checksums to one segment of one log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Seal {
+    pub(crate) version: u32,
     pub(crate) segment: Segment,
     pub(crate) salt: u64,
 }
@@ -52,10 +54,15 @@ pub(crate) enum HeaderError {
 }
 
 impl Seal {
+    /// The seal of a segment that this release writes.
+    pub(crate) fn fresh(segment: Segment, salt: u64) -> Seal {
+        Seal { version: FORMAT_VERSION, segment, salt }
+    }
+
     pub(crate) fn header(self) -> Vec<u8> {
         let mut out = Vec::with_capacity(HEADER_BYTES);
         out.extend_from_slice(&SEGMENT_MAGIC);
-        out.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
+        out.extend_from_slice(&self.version.to_le_bytes());
         out.extend_from_slice(&crc32fast::hash(&out).to_le_bytes());
         out.extend_from_slice(&self.segment.0.to_le_bytes());
         out.extend_from_slice(&self.salt.to_le_bytes());
@@ -74,7 +81,7 @@ impl Seal {
         if head.2 != crc32fast::hash(&bytes[..28]) || number != segment.0 {
             return Err(HeaderError::Bad);
         }
-        Ok(Seal { segment, salt })
+        Ok(Seal { version, segment, salt })
     }
 
     fn hasher(self) -> Hasher {
@@ -115,6 +122,8 @@ pub(crate) struct Head {
     pub(crate) forgotten: Timestamp,
     /// How many transactions had ended before it.
     pub(crate) ends: u64,
+    /// How many of these, the first ones, are not the log's to keep: archived, or forgotten.
+    pub(crate) ends_archived: u64,
     /// How many of these, the first ones, are forgotten as of this batch.
     pub(crate) ends_forgotten: u64,
     /// The oldest segment that is still needed, as of this batch.
@@ -141,8 +150,11 @@ impl BatchWriter {
         put_number(head.epoch, &mut bytes);
         put_number(head.forgotten.0, &mut bytes);
         put_number(head.ends, &mut bytes);
-        put_number(head.ends_forgotten, &mut bytes);
+        put_number(head.ends_archived, &mut bytes);
         put_number(u64::from(head.oldest.0), &mut bytes);
+        if seal.version >= 2 {
+            put_number(head.ends_archived - head.ends_forgotten, &mut bytes);
+        }
         BatchWriter { seal, offset, bytes }
     }
 
@@ -223,7 +235,7 @@ impl Batch {
             return None;
         }
         let mut reader = Reader::new(&sealed[8..]);
-        let head = head(chain, &mut reader).ok()?;
+        let head = head(chain, seal.version, &mut reader).ok()?;
         Some(Batch { head, checksum, drafts_at: end - reader.rest().len(), end })
     }
 
@@ -258,7 +270,7 @@ pub(crate) fn candidates(segment: &[u8], from: usize) -> impl Iterator<Item = us
     windows.enumerate().filter(|(_, w)| **w == BATCH_MAGIC).map(move |(at, _)| from + at)
 }
 
-fn head(chain: u32, reader: &mut Reader<'_>) -> Result<Head, DecodeError> {
+fn head(chain: u32, version: u32, reader: &mut Reader<'_>) -> Result<Head, DecodeError> {
     let first = Position(reader.number()?);
     let more = reader.number()?;
     let behind = reader.number()?;
@@ -266,16 +278,22 @@ fn head(chain: u32, reader: &mut Reader<'_>) -> Result<Head, DecodeError> {
     let last = first.0.checked_add(more).ok_or(DecodeError::Number { what })?;
     let before = first.0.checked_sub(1).ok_or(DecodeError::Number { what })?;
     let durable = before.checked_sub(behind).ok_or(DecodeError::Number { what })?;
+    let (epoch, forgotten, ends) = (reader.number()?, reader.time()?, reader.number()?);
+    let ends_archived = reader.number()?;
+    let oldest = Segment(reader.number_as("a segment")?);
+    let kept = if version >= 2 { reader.number()? } else { 0 };
+    let ends_forgotten = ends_archived.checked_sub(kept).ok_or(DecodeError::Number { what })?;
     Ok(Head {
         chain,
         first,
         last: Position(last),
         durable: Position(durable),
-        epoch: reader.number()?,
-        forgotten: reader.time()?,
-        ends: reader.number()?,
-        ends_forgotten: reader.number()?,
-        oldest: Segment(reader.number_as("a segment")?),
+        epoch,
+        forgotten,
+        ends,
+        ends_archived,
+        ends_forgotten,
+        oldest,
     })
 }
 

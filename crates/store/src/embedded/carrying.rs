@@ -14,6 +14,9 @@ const CREDIT_BYTES: u64 = 64 << 10;
 /// Bytes that may be carried at a time, however much was written besides.
 const CREDIT_BYTES_MAX: u64 = 1 << 20;
 
+/// Segments that a log may always have before anything is carried.
+const SEGMENTS_MIN: u64 = 4;
+
 /// What is being carried out of the oldest segment.
 #[derive(Debug)]
 pub(super) struct Carrying {
@@ -39,14 +42,19 @@ impl Carrying {
 
 impl Committer {
     /// An open transaction that keeps the oldest segment from being removed while the log is
-    /// three quarters full. Its records should be read and given to [`Committer::carry`] before
+    /// larger than it should be. Its records should be read and given to [`Committer::carry`] before
     /// anything else is asked of the committer.
     pub fn to_carry(&mut self) -> Option<Gid> {
-        if self.log.bytes() <= self.options.log_bytes_max / 4 * 3 || self.carrying.credit == 0 {
+        if self.log.bytes() <= self.carried_from() || self.carrying.credit == 0 {
             return None;
         }
         let oldest = *self.log.closed.keys().next()?;
         let index = self.index.read().expect("nobody panics while holding the index");
+        let ended = index.pins(oldest).is_some_and(|pins| pins.ended > 0);
+        if self.archive.is_some() && ended {
+            // What has ended there must be archived first.
+            return None;
+        }
         if self.carrying.segment != oldest {
             let open = index.open_in(oldest).into_iter().map(|(_, gid)| gid).collect();
             self.carrying.segment = oldest;
@@ -63,6 +71,17 @@ impl Committer {
                 None
             }
         }
+    }
+
+    /// From how many bytes of log on open transactions are carried. With an archive the log is as
+    /// large as what is open needs, so that a start reads little.
+    fn carried_from(&self) -> u64 {
+        let full = self.options.log_bytes_max / 4 * 3;
+        if self.archive.is_none() {
+            return full;
+        }
+        let open = self.open_bytes * self.options.log_per_open;
+        open.max(SEGMENTS_MIN * self.options.segment_bytes).min(full)
     }
 
     /// Writes all records of an open transaction once more, with the next batch.
@@ -87,7 +106,7 @@ impl Committer {
         records: &[u8],
     ) {
         let (name, phase) = (summary.name.clone(), summary.phase);
-        let tip = Tip { version, name, last: None, phase };
+        let tip = Tip { version, name, last: None, phase, bytes: 0 };
         if self.heads.find(gid).is_none() {
             self.heads.insert(gid.clone(), tip);
         }

@@ -9,6 +9,8 @@ use super::batch::{
     BatchWriter, DRAFT_BYTES_MAX, DraftBody, HEAD_BYTES_MAX, HEADER_BYTES, Head, Seal, mark_body,
 };
 use super::carrying::Carrying;
+use super::hand_over::HandOver;
+use super::removal::Removal;
 use crate::contract::{Completion, Failure, Stats};
 use crate::disk::{DiskOp, Segment};
 use crate::encoding::Naming;
@@ -43,8 +45,12 @@ pub struct Committer {
     in_flight: Option<InFlight>,
     batch: Option<PlannedBatch>,
     pub(super) carrying: Carrying,
+    /// Bytes of all open transactions in the log.
+    pub(super) open_bytes: u64,
+    /// None for a log that forgets by itself.
+    pub(super) archive: Option<HandOver>,
     room: Room,
-    condition: Condition,
+    pub(super) condition: Condition,
     stats: Stats,
 }
 
@@ -56,6 +62,8 @@ pub(super) struct Tip {
     /// Its last draft in the log; none before the first was given a place.
     pub(super) last: Option<Location>,
     pub(super) phase: PhaseName,
+    /// Bytes of its drafts in the log, or of those that it was carried with and since.
+    pub(super) bytes: u64,
 }
 
 /// What is known of the log as a whole.
@@ -75,6 +83,8 @@ pub(super) struct LogState {
     pub(super) forgotten: Timestamp,
     /// How many ends lie in batches.
     pub(super) ends: u64,
+    /// How many lie in durable ones.
+    pub(super) ends_durable: u64,
     /// The last durable mark and its segment, which must stay.
     pub(super) mark: Option<(ClockMark, Segment)>,
 }
@@ -116,13 +126,15 @@ enum Step {
 struct PlannedBatch {
     head: Head,
     updates: Vec<Update>,
-    doomed: Vec<Doomed>,
+    doomed: Removal,
+    /// How many have ended with it.
+    ends: u64,
     mark: Option<(ClockMark, Segment)>,
     bytes: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Condition {
+pub(super) enum Condition {
     Sound,
     Failed,
 }
@@ -135,8 +147,10 @@ impl Committer {
         heads: GidMap<Tip>,
         retention: Retention,
         log: LogState,
+        archive: Option<HandOver>,
     ) -> Self {
         let stats = Stats { durable: log.durable, ..Stats::default() };
+        let open_bytes = heads.iter().map(|(_, tip)| tip.bytes).sum();
         let mut committer = Committer {
             appended: log.durable,
             wanted: log.durable,
@@ -150,6 +164,8 @@ impl Committer {
             in_flight: None,
             batch: None,
             carrying: Carrying::default(),
+            open_bytes,
+            archive,
             room: Room::Free,
             condition: Condition::Sound,
             stats,
@@ -166,10 +182,14 @@ impl Committer {
     /// Figures for metrics.
     pub fn stats(&self) -> Stats {
         let index = self.index.read().expect("nobody panics while holding the index");
+        let archive = self.archive.as_ref();
         Stats {
             durable: self.log.durable,
             open: index.open_count() as u64,
-            ended: index.ended_count() as u64,
+            ended: index.ended_count() as u64 + archive.map_or(0, HandOver::rows),
+            unarchived: archive.map_or(0, |_| index.ended_count() as u64),
+            archive_bytes: archive.map_or(0, HandOver::bytes),
+            slices: archive.map_or(0, HandOver::slices),
             log_bytes: self.log.bytes(),
             segments: self.log.closed.len() as u64 + 1,
             ..self.stats
@@ -310,7 +330,7 @@ impl Committer {
         let Some(tip) = self.heads.find_mut(gid) else {
             assert_eq!(after, Version(0), "{gid} is not open, yet a draft follows its records");
             let (name, phase) = (summary.name.clone(), summary.phase);
-            self.heads.insert(gid.clone(), Tip { version, name, last: None, phase });
+            self.heads.insert(gid.clone(), Tip { version, name, last: None, phase, bytes: 0 });
             return Naming::Written;
         };
         assert_eq!(tip.version, after, "{gid} is at another version than its draft follows");
@@ -340,13 +360,16 @@ impl Committer {
         if end > self.options.segment_bytes && self.log.offset as usize > HEADER_BYTES {
             self.roll_over();
         }
-        let mut doomed = self.retention.doom(self.log.mark.map(|(mark, _)| mark));
-        let oldest = self.oldest(needed, &mut doomed);
+        let doomed = self.doom(needed);
         let replaced = self.replaced(&drafts);
-        for begun in doomed.iter().map(|doomed| doomed.one.begun).chain(replaced) {
+        for begun in doomed.begins().chain(replaced) {
             self.log.forgotten = self.log.forgotten.max(begun);
         }
         let last = drafts.last().expect("a batch is planned for what waits").position;
+        let archived = match &self.archive {
+            Some(archive) => doomed.slices.forgotten..archive.kept().end,
+            None => self.retention.forgotten()..self.retention.forgotten(),
+        };
         let head = Head {
             chain: self.log.chain,
             first: Position(self.log.durable.0 + 1),
@@ -355,8 +378,9 @@ impl Committer {
             epoch: self.log.epoch,
             forgotten: self.log.forgotten,
             ends,
-            ends_forgotten: self.retention.forgotten(),
-            oldest,
+            ends_archived: archived.end,
+            ends_forgotten: archived.start,
+            oldest: doomed.oldest,
         };
         self.plan_write(head, drafts, doomed);
     }
@@ -387,7 +411,7 @@ impl Committer {
         }
     }
 
-    fn plan_write(&mut self, head: Head, drafts: Vec<Queued>, doomed: Vec<Doomed>) {
+    fn plan_write(&mut self, head: Head, drafts: Vec<Queued>, doomed: Removal) {
         let segment = self.log.seal.segment;
         let offset = self.log.offset;
         let mut writer = BatchWriter::new(self.log.seal, offset, &head);
@@ -404,6 +428,8 @@ impl Committer {
                     let location = writer.carried(&body);
                     let tip = self.heads.find_mut(&gid).expect("a carried transaction is open");
                     tip.last = Some(location);
+                    let bytes = mem::replace(&mut tip.bytes, body.len() as u64);
+                    self.open_bytes = self.open_bytes + tip.bytes - bytes;
                     let after = Version(0);
                     updates.push(Update { gid, after, version, location, summary });
                 }
@@ -418,7 +444,8 @@ impl Committer {
         self.log.chain = checksum;
         self.log.offset += bytes.len() as u32;
         self.write_ahead(&mut bytes);
-        self.batch = Some(PlannedBatch { head, updates, doomed, mark, bytes: length });
+        let ends = self.log.ends;
+        self.batch = Some(PlannedBatch { head, updates, doomed, ends, mark, bytes: length });
         let write = DiskOp::Write { segment, offset: u64::from(offset), bytes };
         self.plan.push_back(Planned { op: write, step: Step::BatchWrite });
         self.plan.push_back(Planned { op: DiskOp::Sync { segment }, step: Step::BatchSync });
@@ -435,8 +462,12 @@ impl Committer {
         let tip = self.heads.find_mut(gid).expect("a queued draft's transaction is open");
         let location = writer.transaction(tip.last, body);
         tip.last = Some(location);
+        tip.bytes += body.len() as u64;
+        self.open_bytes += body.len() as u64;
+        let bytes = tip.bytes;
         if summary.phase == PhaseName::Ended {
             self.heads.remove(gid);
+            self.open_bytes -= bytes;
         }
         location
     }
@@ -487,6 +518,7 @@ impl Committer {
         self.log.durable = batch.head.last;
         self.log.mark = batch.mark.or(self.log.mark);
         self.stats.batch_bytes += batch.bytes;
+        self.log.ends_durable = batch.ends;
         let lost = self.publish(&batch.head, batch.updates, batch.doomed);
         completions.push(Completion::Durable(match mutants::is_on(Mutant::DurableBeyondBatch) {
             true => self.appended,
@@ -504,14 +536,18 @@ impl Committer {
     }
 
     /// Shows a durable batch to readers; says how many were forgotten before their time.
-    fn publish(&self, head: &Head, updates: Vec<Update>, doomed: Vec<Doomed>) -> u64 {
+    fn publish(&mut self, head: &Head, updates: Vec<Update>, doomed: Removal) -> u64 {
         let mut index = self.index.write().expect("nobody panics while holding the index");
         for update in updates {
             index.apply(update);
         }
         index.raise_forgotten(head.forgotten);
-        let mut lost = 0;
-        for Doomed { one, why } in doomed {
+        let mut lost = doomed.slices.lost;
+        if let Some(archive) = &mut self.archive {
+            archive.forget(&doomed.slices);
+            index.set_ends(archive.kept());
+        }
+        for Doomed { one, why } in doomed.ended {
             let known = index.forget(one.begun, &one.gid);
             lost += match why {
                 Why::Room if known => 1,

@@ -1,8 +1,10 @@
 //! Crashes of the log at every operation, on a simulated disk that loses what was not synced.
 
 use super::simulated_disk::SimulatedDisk;
-use super::{Options, Recovered, Recovery, lookup};
-use crate::contract::{Completion, Filter, Page};
+use super::{Committer, FoundArchive, Options, Recovered, Recovery, SharedIndex, lookup};
+use crate::archive::twin::Twin;
+use crate::archive::{self, ArchiveError, ArchiveLimits, ArchiveOp, ArchiveReader, carry_out};
+use crate::contract::{Completion, Filter, Listing, Lookup, Page};
 use crate::disk::DiskOp;
 use crate::suite::drafts::{Chance, Writer};
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,6 +30,7 @@ enum End {
 struct World {
     disk: SimulatedDisk,
     options: Options,
+    archive: Option<Archive>,
     chance: Chance,
     writer: Writer,
     /// Every draft that may be in the log, and the writer as it was after it.
@@ -39,6 +42,29 @@ struct World {
     /// Whether this life's fault has happened.
     burnt: bool,
     seen: Seen,
+}
+
+/// An archive that is used beside the log.
+struct Archive {
+    twin: Twin,
+    limits: ArchiveLimits,
+    under_way: Option<ArchiveOp>,
+}
+
+impl Archive {
+    fn new(chance: &mut Chance) -> Archive {
+        let limits = ArchiveLimits {
+            archive_bytes_max: chance.one_of(&[6_000, 40_000, 1_000_000]),
+            slice_rows_max: chance.one_of(&[2, 7, 1_000]),
+            slice_ms_max: chance.one_of(&[5, 100, 1_000_000]),
+            bulk_rows_max: chance.one_of(&[1, 3, 20]),
+        };
+        Archive { twin: Twin::default(), limits, under_way: None }
+    }
+
+    fn reader(&self) -> std::sync::Arc<dyn ArchiveReader> {
+        self.twin.copy().open().reader
+    }
 }
 
 /// What a run has met: a check that meets nothing shows nothing.
@@ -54,6 +80,14 @@ struct Seen {
     forgotten: u64,
     records_cut: u64,
     carried: u64,
+    archived: u64,
+    slices_removed: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Life {
+    GoesOn,
+    Over,
 }
 
 /// Marker of a life that has ended.
@@ -63,6 +97,7 @@ impl World {
     fn new(seed: u64) -> World {
         let mut chance = Chance::new(seed);
         let options = Options {
+            log_per_open: chance.one_of(&[1, 2, 4]),
             ended_max: chance.one_of(&[2, 10, 1_000]),
             log_bytes_max: chance.one_of(&[12_000, 40_000, 1_000_000]),
             segment_bytes: chance.one_of(&[1_500, 6_000, 100_000]),
@@ -72,7 +107,9 @@ impl World {
             ..Options::default()
         };
         let writer = Writer::new(seed);
+        let archive = chance.percent(70).then(|| Archive::new(&mut chance));
         World {
+            archive,
             disk: SimulatedDisk::default(),
             options,
             chance,
@@ -93,16 +130,7 @@ impl World {
             DiskOp::Unlink { .. } => self.seen.unlinks += 1,
             DiskOp::Write { .. } | DiskOp::Sync { .. } | DiskOp::SyncFolder => {}
         }
-        let due = match &mut self.fuse {
-            Some((0, end)) if !self.burnt => Some(*end),
-            Some((left, _)) => {
-                *left = left.saturating_sub(1);
-                None
-            }
-            None => None,
-        };
-        self.burnt |= due.is_some();
-        match due {
+        match self.due() {
             None => {
                 self.disk.carry_out(op);
                 Ok(Ok(()))
@@ -120,6 +148,69 @@ impl World {
         }
     }
 
+    /// What befalls the next operation.
+    fn due(&mut self) -> Option<End> {
+        let due = match &mut self.fuse {
+            Some((0, end)) if !self.burnt => Some(*end),
+            Some((left, _)) => {
+                *left = left.saturating_sub(1);
+                None
+            }
+            None => None,
+        };
+        self.burnt |= due.is_some();
+        due
+    }
+
+    /// Gives the archive some work, or lets it do some of what it has; dies before, in the middle
+    /// of, or after it.
+    fn go_on_archiving(&mut self, committer: &mut Committer) -> Result<Vec<Completion>, Dead> {
+        let Some(archive) = &mut self.archive else { return Ok(Vec::new()) };
+        if archive.under_way.is_none() {
+            archive.under_way = committer.next_archive();
+        }
+        if archive.under_way.is_none() || self.chance.percent(50) {
+            return Ok(Vec::new());
+        }
+        self.seen.ops += 1;
+        let due = self.due();
+        let archive = self.archive.as_mut().expect("it was there");
+        let op = archive.under_way.take().expect("it was there");
+        match (&op, due) {
+            (ArchiveOp::Commit { .. }, None) => self.seen.archived += 1,
+            (ArchiveOp::Remove { .. }, None) => self.seen.slices_removed += 1,
+            (ArchiveOp::Put { .. }, _) | (_, Some(_)) => {}
+        }
+        let happens = due.is_none() || self.chance.percent(50);
+        let mut writer = archive.twin.in_use();
+        let done = happens.then(|| carry_out(&op, &self.disk, &mut writer));
+        let done = done.map(|done| done.expect("the twin refuses nothing"));
+        match due {
+            None => Ok(committer.complete_archive(Ok(done.expect("it happened")))),
+            Some(End::Error) => Ok(committer.complete_archive(Err(ArchiveError::Thread))),
+            Some(End::Kill | End::Power) => Err(Dead),
+        }
+    }
+
+    fn find(&self, index: &SharedIndex, gid: &Gid) -> Lookup {
+        let found = match &self.archive {
+            Some(archive) => archive::find(&self.disk, index, &*archive.reader(), gid),
+            None => lookup(&self.disk, index, gid),
+        };
+        found.expect("everything can be read")
+    }
+
+    fn list(&self, index: &SharedIndex, page: &Page) -> Listing {
+        let filter = Filter::default();
+        match &self.archive {
+            Some(archive) => {
+                let found = archive::list(index, &*archive.reader(), &filter, page);
+                found.expect("everything can be read")
+            }
+            None => index.read().expect("nobody panics").list(&filter, page),
+        }
+    }
+
     /// What the end of a life does to the disk.
     fn bury(&mut self) {
         match self.fuse.take() {
@@ -134,7 +225,11 @@ impl World {
     /// Opens the log; none if it died over it.
     fn open(&mut self) -> Option<Recovered> {
         self.options.salt = self.chance.number();
-        let recovery = Recovery::read(&self.disk, self.options.clone());
+        let found = self.archive.as_mut().map(|archive| {
+            archive.under_way = None;
+            FoundArchive { limits: archive.limits, slices: archive.twin.open().slices }
+        });
+        let recovery = Recovery::read_beside(&self.disk, found, self.options.clone());
         let mut recovery = recovery.unwrap_or_else(|error| panic!("no damage was done: {error}"));
         while let Some(op) = recovery.next() {
             let result = self.carry_out(&op).ok()?;
@@ -160,28 +255,46 @@ impl World {
                 self.seen.carried += 1;
             }
             for _ in 0..self.chance.below(4) {
+                let Ok(completions) = self.go_on_archiving(&mut committer) else { return };
+                if self.hear(completions, &mut committer) == Life::Over {
+                    return;
+                }
                 let Some(op) = committer.next() else { break };
                 let Ok(result) = self.carry_out(&op) else { return };
-                for completion in committer.complete(result) {
-                    match completion {
-                        Completion::Durable(position) => {
-                            self.promised = position;
-                            self.seen.promises += 1;
-                        }
-                        Completion::Failed(_) => {
-                            self.seen.failures += 1;
-                            committer.flush(committer.appended());
-                            assert_eq!(committer.next(), None, "nothing follows a failure");
-                            return;
-                        }
-                        Completion::Room(_) => self.seen.rooms += 1,
-                        Completion::Lost { count } => self.seen.losses += count,
-                    }
+                let completions = committer.complete(result);
+                if self.hear(completions, &mut committer) == Life::Over {
+                    return;
                 }
+            }
+            if self.chance.percent(10) {
+                let index = committer.index();
+                self.check_known(committer.durable(), &index);
             }
         }
         let index = committer.index();
         self.check_known(committer.durable(), &index);
+    }
+
+    /// Takes down what the log reports.
+    fn hear(&mut self, completions: Vec<Completion>, committer: &mut Committer) -> Life {
+        for completion in completions {
+            match completion {
+                Completion::Durable(position) => {
+                    self.promised = position;
+                    self.seen.promises += 1;
+                }
+                Completion::Failed(_) => {
+                    self.seen.failures += 1;
+                    committer.flush(committer.appended());
+                    assert_eq!(committer.next(), None, "nothing follows a failure");
+                    assert_eq!(committer.next_archive(), None, "nothing follows a failure");
+                    return Life::Over;
+                }
+                Completion::Room(_) => self.seen.rooms += 1,
+                Completion::Lost { count } => self.seen.losses += count,
+            }
+        }
+        Life::GoesOn
     }
 
     fn next_draft(&mut self, durable: Position) -> Draft {
@@ -268,10 +381,14 @@ impl World {
     /// What the index knows is true; what it does not know is said to be forgotten.
     fn check_known(&mut self, durable: Position, index: &super::SharedIndex) {
         let known = self.known(durable);
+        let mut there = BTreeSet::new();
         for (gid, (begun, phase, records)) in &known {
-            let found = lookup(&self.disk, index, gid).expect("the disk can be read");
+            let found = self.find(index, gid);
             match found.records.is_empty() {
-                false => assert_eq!(found.records, *records, "{gid} is as it was written"),
+                false => {
+                    assert_eq!(found.records, *records, "{gid} is as it was written");
+                    there.insert(gid.clone());
+                }
                 true => {
                     self.seen.forgotten += 1;
                     assert_eq!(*phase, PhaseName::Ended, "{gid} is open and must be known");
@@ -279,11 +396,22 @@ impl World {
                 }
             }
         }
-        let all = Page { limit: known.len() + 1, after: None };
-        let listing = index.read().expect("nobody panics").list(&Filter::default(), &all);
-        for item in listing.items {
-            assert_eq!(item.summary.begun, known[&item.gid].0, "{} is listed once", item.gid);
+        let (mut listed, mut after) = (Vec::new(), None);
+        let limit = self.chance.one_of(&[1, 4, 1_000]);
+        loop {
+            let listing = self.list(index, &Page { limit, after });
+            for item in listing.items {
+                assert_eq!(item.summary.begun, known[&item.gid].0, "{} is listed", item.gid);
+                listed.push(item.gid);
+            }
+            after = listing.next;
+            if after.is_none() {
+                break;
+            }
         }
+        listed.sort();
+        let there: Vec<Gid> = there.into_iter().collect();
+        assert_eq!(listed, there, "whatever can be found is listed once, and nothing else");
     }
 
     /// One life and its end.
@@ -325,7 +453,7 @@ fn many_lives(world: &mut World) {
 
 #[test]
 fn what_was_promised_survives_many_lives() {
-    let mut met = [0; 9];
+    let mut met = [0; 11];
     for seed in 0..300 {
         let seen = run(seed, |world| {
             many_lives(world);
@@ -334,6 +462,7 @@ fn what_was_promised_survives_many_lives() {
         let Seen { unlinks, creates, promises, failures, losses, .. } = seen;
         let counts = [unlinks, creates, promises, failures, losses];
         let more = [seen.rooms, seen.forgotten, seen.records_cut, seen.carried];
+        let more = more.into_iter().chain([seen.archived, seen.slices_removed]);
         for (met, count) in met.iter_mut().zip(counts.into_iter().chain(more)) {
             *met += count;
         }
@@ -387,10 +516,15 @@ fn a_recovery_may_crash_at_every_operation_and_is_repeated() {
         run(seed, |world| {
             world.life(Some((20, End::Kill)), 30);
             // No draft is appended any more: what the first recovery finds stays.
+            let twin = |world: &World| world.archive.as_ref().map(|archive| archive.twin.copy());
             let before = (world.disk.clone(), world.drafts.clone(), world.promised);
+            let kept = twin(world);
             for end in ENDS {
                 for crash in 0..12 {
                     (world.disk, world.drafts, world.promised) = before.clone();
+                    if let (Some(archive), Some(kept)) = (&mut world.archive, &kept) {
+                        archive.twin = kept.copy();
+                    }
                     world.life(Some((crash, end)), 0);
                     world.life(Some((crash + 1, End::Power)), 0);
                     world.life(None, 0);

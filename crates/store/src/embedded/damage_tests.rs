@@ -1,6 +1,6 @@
 //! Damage: what was durable and cannot be read any more is refused, never taken for a shorter log.
 
-use super::batch::{BatchWriter, DraftBody, HEADER_BYTES, Head, Seal, mark_body};
+use super::batch::{Batch, BatchWriter, DraftBody, Head, Seal, mark_body};
 use super::simulated_disk::SimulatedDisk;
 use super::{OpenError, Options, Recovery};
 use crate::contract::Completion;
@@ -232,7 +232,7 @@ fn no_swapped_or_stale_segment_goes_unseen() {
 
 /// The bytes of a batch that says that the log was durable up to a high position.
 fn proof(salt: u64) -> Vec<u8> {
-    let seal = Seal { segment: Segment(1), salt };
+    let seal = Seal::fresh(Segment(1), salt);
     let (first, durable) = (Position(1_001), Position(1_000));
     let head = Head { first, last: first, durable, ..Head::default() };
     let mut writer = BatchWriter::new(seal, 0, &head);
@@ -292,7 +292,7 @@ fn a_draft_that_tells_another_begin_than_its_transaction_is_refused() {
     };
     summary.begun = summary.begun.plus_ms(1);
     // The committer would panic at it, so its batches are put together by hand.
-    let seal = Seal { segment: Segment(1), salt: SALT };
+    let seal = Seal::fresh(Segment(1), SALT);
     let mut bytes = seal.header();
     let mut head = Head { epoch: 1, oldest: Segment(1), ..Head::default() };
     for draft in &drafts {
@@ -324,11 +324,37 @@ fn a_draft_that_tells_another_begin_than_its_transaction_is_refused() {
 }
 
 #[test]
-fn golden_segment() {
-    let seal = Seal { segment: Segment(7), salt: 0x0102_0304_0506_0708 };
-    let header = seal.header();
-    assert_eq!(header.len(), HEADER_BYTES);
-    let head = Head {
+fn golden_segments() {
+    let check = |version, kept: u64, header: &str, batch: &str| {
+        let seal = Seal { version, segment: Segment(7), salt: 0x0102_0304_0506_0708 };
+        let golden: String = batch.split_whitespace().collect();
+        let hex = |bytes: &[u8]| -> String { bytes.iter().map(|b| format!("{b:02x}")).collect() };
+        let head = golden_head(kept);
+        let mut writer = BatchWriter::new(seal, 32, &head);
+        writer.mark(&mark_body(&ClockMark::default()));
+        let back = crate::index::Location { segment: Segment(5), offset: 300 };
+        let at = writer.transaction(Some(back), b"abc");
+        assert_eq!((at.segment, at.offset as usize), (Segment(7), 65 + version as usize));
+        writer.carried(b"d");
+        let (batch, _) = writer.finish();
+        assert_eq!((hex(&seal.header()).as_str(), hex(&batch)), (header, golden));
+        let read = Batch::read(&batch, 0, seal).expect("a whole batch");
+        assert_eq!(read.head, head, "version {version} is read");
+        let header = Seal::read(&seal.header(), Segment(7)).expect("a whole header");
+        assert_eq!(header, seal, "version {version} is read");
+    };
+    let (frame, head) = ("57684261 a577fd49 26000000 ddccbbaa", "ac02 01 00 03 05 06 02 04");
+    let drafts = "04 97174d8b 02 000000  07 a8843468 01 03ac02 616263  03 0ac2d8b7 03 00 64";
+    let header = "77686f6c6c790a00010000002b9038bc0700000008070605040302019690cd58";
+    check(1, 0, header, &format!("{frame} {head} {drafts}"));
+    let (frame, head) = ("57684261 f6685d99 27000000 ddccbbaa", "ac02 01 00 03 05 06 02 04 01");
+    let header = "77686f6c6c790a0002000000c53f8dae0700000008070605040302019690cd58";
+    check(2, 1, header, &format!("{frame} {head} {drafts}"));
+}
+
+/// Some head; the archive keeps so many of the ends that are gone from the log.
+fn golden_head(kept: u64) -> Head {
+    Head {
         chain: 0xaabb_ccdd,
         first: Position(300),
         last: Position(301),
@@ -336,21 +362,8 @@ fn golden_segment() {
         epoch: 3,
         forgotten: Timestamp(5),
         ends: 6,
-        ends_forgotten: 2,
+        ends_archived: 2,
+        ends_forgotten: 2 - kept,
         oldest: Segment(4),
-    };
-    let mut writer = BatchWriter::new(seal, 32, &head);
-    writer.mark(&mark_body(&ClockMark::default()));
-    let back = crate::index::Location { segment: Segment(5), offset: 300 };
-    let at = writer.transaction(Some(back), b"abc");
-    assert_eq!((at.segment, at.offset), (Segment(7), 66));
-    writer.carried(b"d");
-    let (batch, _) = writer.finish();
-    let hex = |bytes: &[u8]| -> String { bytes.iter().map(|b| format!("{b:02x}")).collect() };
-    assert_eq!(hex(&header), "77686f6c6c790a00010000002b9038bc0700000008070605040302019690cd58");
-    let frame = "57684261 a577fd49 26000000 ddccbbaa";
-    let head = "ac02 01 00 03 05 06 02 04";
-    let drafts = "04 97174d8b 02 000000  07 a8843468 01 03ac02 616263  03 0ac2d8b7 03 00 64";
-    let golden: String = format!("{frame}{head}{drafts}").split_whitespace().collect();
-    assert_eq!(hex(&batch), golden);
+    }
 }

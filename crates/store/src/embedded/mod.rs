@@ -1,5 +1,6 @@
 //! The embedded log: committer and recovery, which do no I/O, and the thread that does it.
 
+mod archiving;
 mod batch;
 mod carrying;
 mod committer;
@@ -8,6 +9,7 @@ mod crash_tests;
 #[cfg(test)]
 mod damage_tests;
 mod files;
+mod hand_over;
 #[cfg(test)]
 mod limit_tests;
 mod reading;
@@ -17,22 +19,27 @@ mod removal;
 mod simulated_disk;
 mod steady;
 
+pub use archiving::{ArchiveUse, Opener};
 pub use batch::FORMAT_VERSION;
 pub use committer::{Committer, SharedIndex};
 pub use files::{LOCK_FILE, LOG_FOLDER};
+pub(crate) use reading::history_bytes;
 pub use reading::lookup;
 pub use recovery::{Recovered, Recovery};
 
+use crate::archive::{self, ArchiveDone, ArchiveError, ArchiveLimits, ArchiveReader, SliceFacts};
 use crate::contract::{
     Completion, Failure, Filter, Listing, Lookup, OnCompletion, Page, ReadError, Stats, Store,
 };
 use crate::disk::Segment;
+use crate::index::Index;
+use archiving::Archiver;
 use files::Files;
 use std::io;
 use std::mem;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Sender};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, RwLockReadGuard};
 use std::thread::{self, JoinHandle};
 use wholly_core::effect::Draft;
 use wholly_core::ids::{Gid, Position};
@@ -46,10 +53,13 @@ pub const THREAD_NAME: &str = "wholly-log";
 /// What bounds a log.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Ended transactions that are known, at most.
+    /// Ended transactions that are known, at most; for a log without an archive.
     pub ended_max: usize,
     /// From here on, there is no room for new transactions.
     pub log_bytes_max: u64,
+    /// With an archive, open transactions are carried out of old segments once the log takes so
+    /// many times the bytes of all open ones; without, once it is three quarters full.
+    pub log_per_open: u64,
     /// Length of a segment; at most a quarter of the log.
     pub segment_bytes: u64,
     /// How far ahead of its batches a segment is filled with zeros.
@@ -68,6 +78,7 @@ impl Default for Options {
         Options {
             ended_max: 1_000_000,
             log_bytes_max: 4 << 30,
+            log_per_open: 2,
             segment_bytes: 64 << 20,
             prewrite_bytes: 1 << 20,
             batch_bytes_max: 8 << 20,
@@ -84,6 +95,15 @@ impl Options {
         let prewrite_bytes = self.prewrite_bytes.clamp(1, segment_bytes);
         Options { segment_bytes, prewrite_bytes, ..self }
     }
+}
+
+/// What was found of an archive when it was taken into use.
+#[derive(Clone, Debug)]
+pub struct FoundArchive {
+    /// What bounds it.
+    pub limits: ArchiveLimits,
+    /// Its slices, oldest first.
+    pub slices: Vec<SliceFacts>,
 }
 
 /// Why a log cannot be used.
@@ -157,6 +177,33 @@ pub enum OpenError {
         /// Which.
         segment: Segment,
     },
+    /// The archive cannot be used.
+    #[error("the archive cannot be used")]
+    Archive(#[source] ArchiveError),
+    /// The archive lacks what the log has handed over.
+    #[error(
+        "the archive does not hold the ended transactions {from} to {through}, which the log has \
+         handed over to it; outcomes are missing, so nothing was started or changed: restore the \
+         data folder, log and archive together, from a copy"
+    )]
+    ArchiveMissing {
+        /// The number of the first end that is missing.
+        from: u64,
+        /// The number of the first end behind.
+        through: u64,
+    },
+    /// The archive holds what the log does not know.
+    #[error(
+        "the archive holds {archived} ended transactions, the log knows of {ended} only: it is \
+         older than its archive, so decisions are missing and nothing was started or changed; \
+         restore the data folder, log and archive together, from a copy"
+    )]
+    ArchiveAhead {
+        /// How many ends the archive has counted.
+        archived: u64,
+        /// How many the log has.
+        ended: u64,
+    },
     /// The log could not be made ready.
     #[error("making the log ready failed")]
     Failed(#[source] Failure),
@@ -174,6 +221,7 @@ pub struct Log {
     shared: Arc<Shared>,
     files: Arc<Files>,
     index: SharedIndex,
+    archive: Option<Arc<dyn ArchiveReader>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -189,6 +237,8 @@ struct Shared {
 struct Inbox {
     drafts: Vec<Draft>,
     flush: Position,
+    /// What the archive's operation under way has come to.
+    archived: Option<Result<ArchiveDone, ArchiveError>>,
     going: Going,
     thread: Thread,
 }
@@ -213,28 +263,36 @@ enum Going {
 struct Opened {
     files: Arc<Files>,
     index: SharedIndex,
+    archive: Option<Arc<dyn ArchiveReader>>,
     loaded: Loaded,
 }
 
 impl Log {
     /// Takes a data folder into use and reads it back. What is loaded is durable; completions
-    /// come from the log's own thread.
+    /// come from the log's own thread. Without an archive, the log itself keeps what has ended,
+    /// as far as its bounds allow.
     pub fn open(
         path: &Path,
         options: Options,
+        archive: Option<ArchiveUse>,
         on_completion: OnCompletion,
     ) -> Result<(Log, Loaded), OpenError> {
         let shared = Arc::new(Shared::default());
         let (opened, result) = mpsc::channel();
         let thread = thread::Builder::new().name(THREAD_NAME.to_owned()).spawn({
             let (path, shared) = (path.to_owned(), Arc::clone(&shared));
-            move || run(&path, options, &shared, on_completion, &opened)
+            let settings = Settings { path, options, archive };
+            move || run(settings, &shared, on_completion, &opened)
         });
         let thread = thread.map_err(|cause| OpenError::Thread { cause })?;
-        let Opened { files, index, loaded } =
+        let Opened { files, index, archive, loaded } =
             result.recv().expect("the log's thread says how opening went")?;
         let thread = Mutex::new(Some(thread));
-        Ok((Log { shared, files, index, thread }, loaded))
+        Ok((Log { shared, files, index, archive, thread }, loaded))
+    }
+
+    fn index(&self) -> RwLockReadGuard<'_, Index> {
+        self.index.read().expect("nobody panics while holding the index")
     }
 }
 
@@ -264,20 +322,28 @@ impl Store for Log {
         Ok(self.lookup(gid)?.records)
     }
 
-    fn list(&self, filter: &Filter, page: &Page) -> Listing {
-        self.index.read().expect("nobody panics while holding the index").list(filter, page)
+    fn list(&self, filter: &Filter, page: &Page) -> Result<Listing, ReadError> {
+        match &self.archive {
+            Some(archive) => archive::list(&self.index, &**archive, filter, page),
+            None => Ok(self.index().list(filter, page)),
+        }
     }
 
     fn lookup(&self, gid: &Gid) -> Result<Lookup, ReadError> {
-        lookup(&*self.files, &self.index, gid)
+        match &self.archive {
+            Some(archive) => archive::find(&*self.files, &self.index, &**archive, gid),
+            None => lookup(&*self.files, &self.index, gid),
+        }
     }
 
     fn missing(&self, gid: &Gid) -> Option<Timestamp> {
-        let index = self.index.read().expect("nobody panics while holding the index");
-        match index.find(gid) {
-            Some(_) => None,
-            None => Some(index.forgotten()),
+        let may_know = |archive: &Arc<dyn ArchiveReader>| archive.may_know(gid);
+        // In this order: what leaves the index is in the archive by then, and when a slice goes,
+        // the index has said so before.
+        if self.index().find(gid).is_some() || self.archive.as_ref().is_some_and(may_know) {
+            return None;
         }
+        Some(self.index().forgotten())
     }
 
     fn stats(&self) -> Stats {
@@ -307,19 +373,32 @@ impl Shared {
     /// Waits for something to do, and takes what has arrived.
     fn wait(&self, durable: Position) -> Inbox {
         let mut inbox = self.inbox();
-        while inbox.flush <= durable && inbox.going == Going::On {
+        while inbox.flush <= durable && inbox.going == Going::On && inbox.archived.is_none() {
             inbox.thread = Thread::Asleep;
             let woken = self.bell.wait(inbox);
             inbox = woken.expect("nobody panics while holding the inbox");
             inbox.thread = Thread::Awake;
         }
-        take(&mut inbox)
+        inbox.take()
+    }
+
+    /// Tells the log's thread what the archive's operation has come to.
+    fn put_archived(&self, result: Result<ArchiveDone, ArchiveError>) {
+        self.inbox().archived = Some(result);
+        self.bell.notify_one();
     }
 }
 
-fn take(inbox: &mut Inbox) -> Inbox {
-    let drafts = mem::take(&mut inbox.drafts);
-    Inbox { drafts, flush: inbox.flush, going: inbox.going, thread: inbox.thread }
+impl Inbox {
+    fn take(&mut self) -> Inbox {
+        Inbox {
+            drafts: mem::take(&mut self.drafts),
+            flush: self.flush,
+            archived: self.archived.take(),
+            going: self.going,
+            thread: self.thread,
+        }
+    }
 }
 
 /// Reports; and if the thread panics, reports that as a failure, so that the process stops.
@@ -335,15 +414,29 @@ impl Drop for Reporter {
     }
 }
 
-fn run(
-    path: &Path,
+/// What a log is opened with.
+struct Settings {
+    path: PathBuf,
     options: Options,
-    shared: &Shared,
+    archive: Option<ArchiveUse>,
+}
+
+/// A log that has been read back, and everything its thread works with.
+struct Ready {
+    files: Arc<Files>,
+    recovered: Recovered,
+    reader: Option<Arc<dyn ArchiveReader>>,
+    archiver: Option<Archiver>,
+}
+
+fn run(
+    settings: Settings,
+    shared: &Arc<Shared>,
     on_completion: OnCompletion,
     opened: &Sender<Result<Opened, OpenError>>,
 ) {
     let mut reporter = Reporter(on_completion);
-    let (files, recovered) = match make_ready(path, options) {
+    let Ready { files, recovered, reader, archiver } = match make_ready(settings, shared) {
         Ok(ready) => ready,
         Err(error) => {
             // Whoever opens waits for this.
@@ -354,68 +447,120 @@ fn run(
     let Recovered { committer, loaded, reports } = recovered;
     *shared.stats() = committer.stats();
     let index = committer.index();
-    let _ = opened.send(Ok(Opened { files: Arc::clone(&files), index, loaded }));
+    let found = Opened { files: Arc::clone(&files), index, archive: reader, loaded };
+    let _ = opened.send(Ok(found));
     for report in reports {
         (reporter.0)(report);
     }
-    commit(committer, &files, shared, &mut reporter);
+    let mut desk = Desk { committer, files, archiver };
+    desk.commit(shared, &mut reporter);
 }
 
-fn make_ready(path: &Path, options: Options) -> Result<(Arc<Files>, Recovered), OpenError> {
-    let files = Arc::new(Files::open(path)?);
-    let mut recovery = Recovery::read(&*files, options)?;
+fn make_ready(settings: Settings, shared: &Arc<Shared>) -> Result<Ready, OpenError> {
+    let Settings { path, options, archive } = settings;
+    // The folder first: nobody else uses what is in it from here on.
+    let files = Arc::new(Files::open(&path)?);
+    let archive = archive.map(|archive| archive.open(&path)).transpose()?;
+    let found = archive.as_ref().map(|archive| archive.found.clone());
+    let mut recovery = Recovery::read_beside(&*files, found, options)?;
     while let Some(op) = recovery.next() {
         recovery.complete(files.carry_out(&op)).map_err(OpenError::Failed)?;
     }
-    Ok((files, recovery.finish()))
+    let recovered = recovery.finish();
+    let Some(archive) = archive else {
+        return Ok(Ready { files, recovered, reader: None, archiver: None });
+    };
+    let archiver = Archiver::start(archive.writer, Arc::clone(&files), Arc::clone(shared))?;
+    Ok(Ready { files, recovered, reader: Some(archive.reader), archiver: Some(archiver) })
 }
 
-/// Commits until told to stop, or until something failed.
-fn commit(mut committer: Committer, files: &Files, shared: &Shared, reporter: &mut Reporter) {
-    loop {
-        let Inbox { drafts, flush, going, .. } = shared.wait(committer.durable());
-        hand_over(&mut committer, drafts, flush);
-        if going == Going::Out {
-            committer.flush(committer.appended());
-        }
-        carry(&mut committer, files);
-        while let Some(op) = committer.next() {
-            let completions = committer.complete(files.carry_out(&op));
-            let inbox = take(&mut shared.inbox());
-            hand_over(&mut committer, inbox.drafts, inbox.flush);
-            carry(&mut committer, files);
-            if completions.is_empty() {
-                continue;
+/// What the log's thread works with.
+struct Desk {
+    committer: Committer,
+    files: Arc<Files>,
+    archiver: Option<Archiver>,
+}
+
+/// Whether the thread goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Condition {
+    Sound,
+    Failed,
+}
+
+impl Desk {
+    /// Commits until told to stop, or until something failed.
+    fn commit(&mut self, shared: &Shared, reporter: &mut Reporter) {
+        loop {
+            let inbox = shared.wait(self.committer.durable());
+            let going = inbox.going;
+            let completions = self.take_in(inbox, shared);
+            if self.report(completions, shared, reporter) == Condition::Failed {
+                return;
             }
-            *shared.stats() = committer.stats();
-            for completion in completions {
-                let failed = matches!(completion, Completion::Failed(_));
-                (reporter.0)(completion);
-                if failed {
+            if going == Going::Out {
+                self.committer.flush(self.committer.appended());
+            }
+            while let Some(op) = self.committer.next() {
+                let mut completions = self.committer.complete(self.files.carry_out(&op));
+                let inbox = shared.inbox().take();
+                completions.extend(self.take_in(inbox, shared));
+                if self.report(completions, shared, reporter) == Condition::Failed {
                     return;
                 }
             }
-        }
-        if going == Going::Out {
-            return;
+            if going == Going::Out {
+                return;
+            }
         }
     }
-}
 
-/// Carries open transactions out of the oldest segment, as far as the committer wants it.
-fn carry(committer: &mut Committer, files: &Files) {
-    let index = committer.index();
-    while let Some(gid) = committer.to_carry() {
-        // One that cannot be read keeps its segment; the next start refuses the log for it.
-        if let Ok(found) = lookup(files, &index, &gid) {
-            committer.carry(&gid, &found.records);
+    /// Hands over what has arrived, and gives the archive its next work.
+    fn take_in(&mut self, inbox: Inbox, shared: &Shared) -> Vec<Completion> {
+        for draft in inbox.drafts {
+            self.committer.append(draft);
+        }
+        self.committer.flush(inbox.flush);
+        let archived = inbox.archived.map(|result| self.committer.complete_archive(result));
+        self.carry();
+        if let Some(archiver) = &self.archiver
+            && let Some(op) = self.committer.next_archive()
+        {
+            archiver.put(op);
+        }
+        let Some(completions) = archived else { return Vec::new() };
+        *shared.stats() = self.committer.stats();
+        completions
+    }
+
+    /// Carries open transactions out of the oldest segment, as far as the committer wants it.
+    fn carry(&mut self) {
+        let index = self.committer.index();
+        while let Some(gid) = self.committer.to_carry() {
+            // One that cannot be read keeps its segment; the next start refuses the log for it.
+            if let Ok(found) = lookup(&*self.files, &index, &gid) {
+                self.committer.carry(&gid, &found.records);
+            }
         }
     }
-}
 
-fn hand_over(committer: &mut Committer, drafts: Vec<Draft>, flush: Position) {
-    for draft in drafts {
-        committer.append(draft);
+    fn report(
+        &self,
+        completions: Vec<Completion>,
+        shared: &Shared,
+        reporter: &mut Reporter,
+    ) -> Condition {
+        if completions.is_empty() {
+            return Condition::Sound;
+        }
+        *shared.stats() = self.committer.stats();
+        for completion in completions {
+            let failed = matches!(completion, Completion::Failed(_));
+            (reporter.0)(completion);
+            if failed {
+                return Condition::Failed;
+            }
+        }
+        Condition::Sound
     }
-    committer.flush(flush);
 }

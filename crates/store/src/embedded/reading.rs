@@ -45,6 +45,17 @@ fn history(
     last: Location,
     version: Version,
 ) -> Result<Vec<Record>, ReadError> {
+    let bytes = history_bytes(disk, gid, last, version)?;
+    decode_records(gid, version.0, &bytes).map_err(|cause| damaged(gid, last, cause))
+}
+
+/// The same, encoded.
+pub(crate) fn history_bytes(
+    disk: &dyn Disk,
+    gid: &Gid,
+    last: Location,
+    version: Version,
+) -> Result<Vec<u8>, ReadError> {
     let mut drafts = Vec::new();
     let mut place = Some(last);
     let mut expected = version;
@@ -54,7 +65,9 @@ fn history(
         let draft = read_draft(&bytes, gid, at, expected).map_err(damaged)?;
         place = draft.back;
         expected = draft.after;
-        drafts.push(records(draft, gid).map_err(damaged)?);
+        let any = Name::new("any").expect("a word is a name");
+        let (_, records) = draft.open(&any).map_err(damaged)?;
+        drafts.push(records.to_vec());
     }
     match expected {
         Version(0) => Ok(drafts.into_iter().rev().flatten().collect()),
@@ -76,13 +89,6 @@ fn read_draft<'a>(
         }
         Stored::Transaction(_) | Stored::Carried(_) | Stored::Mark(_) => Err(DecodeError::Stranger),
     }
-}
-
-fn records(draft: StoredDraft<'_>, gid: &Gid) -> Result<Vec<Record>, DecodeError> {
-    let count = draft.count;
-    let any = Name::new("any").expect("a word is a name");
-    let (_, bytes) = draft.open(&any)?;
-    decode_records(gid, count, bytes)
 }
 
 fn draft_bytes(disk: &dyn Disk, gid: &Gid, at: Location) -> Result<Vec<u8>, ReadError> {

@@ -9,8 +9,9 @@
 
 use super::batch::{Batch, HEADER_BYTES, Seal, Stored, StoredDraft, candidates};
 use super::committer::{Committer, LogState, Tip};
+use super::hand_over::{HandOver, kept_ends};
 use super::steady::{Whole, damaged};
-use super::{OpenError, Options};
+use super::{FoundArchive, OpenError, Options};
 use crate::contract::{Completion, Failure};
 use crate::disk::{Disk, DiskOp, Segment};
 use crate::encoding::{DecodeError, decode_records};
@@ -47,8 +48,17 @@ pub struct Recovered {
 }
 
 impl Recovery {
-    /// Reads a log back; an empty disk is a log without records.
+    /// Reads a log back that has no archive; an empty disk is a log without records.
     pub fn read(disk: &dyn Disk, options: Options) -> Result<Recovery, OpenError> {
+        Recovery::read_beside(disk, None, options)
+    }
+
+    /// Reads a log back beside what was found of its archive.
+    pub fn read_beside(
+        disk: &dyn Disk,
+        archive: Option<FoundArchive>,
+        options: Options,
+    ) -> Result<Recovery, OpenError> {
         let options = options.sensible();
         let segments = disk.list().map_err(|cause| OpenError::List { cause })?;
         let oldest = oldest(disk, &segments)?;
@@ -65,7 +75,7 @@ impl Recovery {
         }
         scan.refuse_if_more_was_durable()?;
         let last = segments.last().map_or(0, |(segment, _)| segment.0);
-        scan.into_recovery(options, Segment(last + 1))
+        scan.into_recovery(archive, options, Segment(last + 1))
     }
 
     /// The next operation to carry out.
@@ -96,6 +106,7 @@ impl Recovery {
     pub fn finish(mut self) -> Recovered {
         assert!(self.committer.is_idle(), "a log is used once all its operations are done");
         assert!(self.useless.is_empty(), "a log is used once all its operations are done");
+        self.committer.settle_archive();
         self.committer.report_room(&mut self.reports);
         Recovered { committer: self.committer, loaded: self.loaded, reports: self.reports }
     }
@@ -149,6 +160,7 @@ struct Held {
 struct Latest {
     epoch: u64,
     forgotten: Timestamp,
+    ends_archived: u64,
     ends_forgotten: u64,
 }
 
@@ -178,6 +190,7 @@ impl Scan {
             self.end = (segment, batch.end);
             self.latest.epoch = self.latest.epoch.max(batch.head.epoch);
             self.latest.forgotten = self.latest.forgotten.max(batch.head.forgotten);
+            self.latest.ends_archived = self.latest.ends_archived.max(batch.head.ends_archived);
             self.latest.ends_forgotten = self.latest.ends_forgotten.max(batch.head.ends_forgotten);
             self.confirm(batch.head.durable)?;
             self.held.push(Held { batch, segment, bytes: Rc::clone(&bytes) });
@@ -247,18 +260,28 @@ impl Scan {
         Err(damaged(self.end.0, self.end.1, &what))
     }
 
-    fn into_recovery(mut self, options: Options, fresh: Segment) -> Result<Recovery, OpenError> {
+    fn into_recovery(
+        mut self,
+        archive: Option<FoundArchive>,
+        options: Options,
+        fresh: Segment,
+    ) -> Result<Recovery, OpenError> {
         if mutants::is_on(Mutant::TailTrusted) {
             self.confirm(self.last())?;
         }
-        self.replay.forget(&self.latest)?;
+        if options.restored.is_some() && self.last() == Position(0) {
+            self.count_on_from(archive.as_ref());
+        }
+        let relied = self.latest.ends_forgotten..self.latest.ends_archived;
+        let kept = kept_ends(relied, archive.as_ref())?;
+        self.replay.forget(&self.latest, kept.end)?;
         self.replay.add_open();
         let durable = self.replay.position(self.applied);
         let forgotten = self.latest.forgotten.max(options.restored.unwrap_or_default());
         self.replay.index.raise_forgotten(forgotten);
         let restored = options.restored;
         let log = LogState {
-            seal: Seal { segment: fresh, salt: options.salt },
+            seal: Seal::fresh(fresh, options.salt),
             offset: 0,
             written: 0,
             closed: self.kept,
@@ -267,22 +290,40 @@ impl Scan {
             epoch: self.latest.epoch + 1,
             forgotten,
             ends: self.replay.ends,
+            ends_durable: self.replay.ends,
             mark: self.replay.mark,
         };
         let heads = self.replay.heads();
-        let index = std::mem::take(&mut self.replay.index);
+        let mut index = std::mem::take(&mut self.replay.index);
+        index.set_ends(kept.clone());
         let ended = std::mem::take(&mut self.replay.ended);
         let first_end = self.replay.ends - ended.len() as u64;
         let retention = Retention::restored(first_end, ended, options.ended_max);
         let index = Arc::new(RwLock::new(index));
-        let mut committer = Committer::new(options, index, heads, retention, log);
+        let hand_over =
+            archive.map(|found| HandOver::restored(found.limits, found.slices, kept.clone()));
+        let mut committer = Committer::new(options, index, heads, retention, log, hand_over);
         for held in &self.held {
             self.replay.append_again(held, &mut committer)?;
+        }
+        if kept.end > self.replay.ends {
+            let (archived, ended) = (kept.end, self.replay.ends);
+            return Err(OpenError::ArchiveAhead { archived, ended });
         }
         committer.flush(committer.appended());
         let loaded = self.replay.loaded(committer.appended())?;
         let loaded = Loaded { restored, ..loaded };
         Ok(Recovery { committer, loaded, useless: self.useless, reports: Vec::new() })
+    }
+}
+
+impl Scan {
+    /// The log was lost, and its archive was not: the next end is numbered behind those there.
+    fn count_on_from(&mut self, archive: Option<&FoundArchive>) {
+        let slices = archive.map_or(&[][..], |archive| &archive.slices);
+        self.latest.ends_forgotten = slices.first().map_or(0, |facts| facts.from);
+        self.latest.ends_archived = slices.last().map_or(0, |facts| facts.through);
+        self.replay.ends = self.latest.ends_archived;
     }
 }
 
@@ -299,7 +340,8 @@ struct Replay {
     /// Transactions whose first draft lay in a segment that is gone: their end, or where they
     /// are carried to, is still to come.
     strangers: BTreeMap<Gid, Location>,
-    stranger_begun_max: Timestamp,
+    /// Those of them that ended: the number of the end, and the begin.
+    strangers_ended: Vec<(u64, Timestamp)>,
     placeholder: Placeholder,
 }
 
@@ -371,7 +413,7 @@ impl Replay {
             Folded::Stranger { summary } => match summary.phase {
                 PhaseName::Ended => {
                     self.strangers.remove(&gid);
-                    self.stranger_begun_max = self.stranger_begun_max.max(summary.begun);
+                    self.strangers_ended.push((self.ends - 1, summary.begun));
                 }
                 PhaseName::Open | PhaseName::Forward | PhaseName::Finishing => {
                     self.strangers.insert(gid, at);
@@ -393,7 +435,8 @@ impl Replay {
         }
         self.strangers.remove(&gid);
         let (name, phase) = (summary.name.clone(), summary.phase);
-        let tip = Tip { version, name, last: Some(at), phase };
+        let bytes = records.len() as u64;
+        let tip = Tip { version, name, last: Some(at), phase, bytes };
         let records = records.to_vec();
         let one = OpenOne { tip, first: at, summary: summary.clone(), count, records };
         self.open.insert(gid.clone(), one);
@@ -422,7 +465,8 @@ impl Replay {
             return Ok(Folded::Known { first, after, version, summary });
         }
         let (name, phase, last) = (summary.name.clone(), summary.phase, Some(at));
-        let tip = Tip { version, name, last, phase };
+        let bytes = open.map_or(0, |one| one.tip.bytes) + records.len() as u64;
+        let tip = Tip { version, name, last, phase, bytes };
         match self.open.find_mut(&gid) {
             Some(one) => {
                 one.tip = tip;
@@ -440,20 +484,23 @@ impl Replay {
         }
     }
 
-    /// Forgets what the log says is forgotten, and makes sure that nothing else is missing.
-    fn forget(&mut self, latest: &Latest) -> Result<(), OpenError> {
+    /// Forgets what the log says is forgotten and what is archived, which are so many ends, and
+    /// makes sure that nothing else is missing.
+    fn forget(&mut self, latest: &Latest, archived: u64) -> Result<(), OpenError> {
         if let Some(at) = self.strangers.values().next() {
             return Err(contradiction(*at));
         }
-        if self.stranger_begun_max > latest.forgotten {
+        let missing =
+            |(number, begun): &(u64, Timestamp)| *number >= archived && *begun > latest.forgotten;
+        if self.strangers_ended.iter().any(missing) {
             let what = "the first records of a transaction are not there";
             let segment = self.mark.map_or(Segment(0), |(_, segment)| segment);
             return Err(damaged(segment, 0, what));
         }
         self.index.raise_forgotten(latest.forgotten);
         let first_end = self.ends - self.ended.len() as u64;
-        let forgotten = latest.ends_forgotten.saturating_sub(first_end) as usize;
-        for one in self.ended.drain(..forgotten.min(self.ended.len())) {
+        let gone = archived.saturating_sub(first_end) as usize;
+        for one in self.ended.drain(..gone.min(self.ended.len())) {
             self.index.forget(one.begun, &one.gid);
         }
         Ok(())
@@ -502,6 +549,7 @@ impl Replay {
             let known = self.open.find(&gid).map(|one| one.tip.name.clone());
             match self.fold(at, draft)? {
                 Folded::Known { after, summary, .. } => {
+                    self.ends += u64::from(summary.phase == PhaseName::Ended);
                     let known = known.unwrap_or_else(|| self.placeholder.0.clone());
                     let (_, records) = copy.open(&known).map_err(|c| undecodable(at, c))?;
                     committer.append_again(gid, after, count, summary, records);

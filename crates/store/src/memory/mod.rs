@@ -114,8 +114,8 @@ impl Store for Memory {
         Ok(self.state().durable.records.get(gid).cloned().unwrap_or_default())
     }
 
-    fn list(&self, filter: &Filter, page: &Page) -> Listing {
-        self.state().durable.index.list(filter, page)
+    fn list(&self, filter: &Filter, page: &Page) -> Result<Listing, ReadError> {
+        Ok(self.state().durable.index.list(filter, page))
     }
 
     fn lookup(&self, gid: &Gid) -> Result<Lookup, ReadError> {

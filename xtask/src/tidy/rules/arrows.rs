@@ -35,7 +35,7 @@ const ROOMS: &[Room] = &[
         name: "wholly-store",
         ours: &["wholly-core"],
         in_tests: &[],
-        others: Others::Only(&["crc32fast", "thiserror", "tempfile"]),
+        others: Others::Only(&["crc32fast", "rusqlite", "thiserror", "tempfile"]),
     },
     Room {
         name: "wholly-macros",

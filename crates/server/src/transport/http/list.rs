@@ -90,6 +90,8 @@ fn read_filter(query: &Query<'_>, now: Timestamp) -> Result<Filter, EdgeRejectio
         },
         name: query.parsed("name")?,
         waits_for: query.parsed("waits_for")?,
+        mode: None,
+        begun_from: None,
         begun_before: older_than_ms.map(|ms| now.minus_ms(ms)),
         outcome: query.word::<Outcome>("outcome")?,
         gid_prefix: match query.text("gid_prefix") {

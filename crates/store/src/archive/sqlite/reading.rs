@@ -1,0 +1,332 @@
+//! Reading the archive: what is in memory of each slice, and a few connections for the rest.
+
+use super::super::filter::{GidFilter, hash};
+use super::super::{ArchiveError, ArchiveReader, Slice, SliceFacts};
+use super::failed;
+use super::slice::{checksum, connect, refused, signed, unsigned};
+use crate::contract::{Cursor, Filter, Listed, Listing, Page, ReadError};
+use crate::encoding::{Reader, decode_records, summary};
+use rusqlite::{Connection, OptionalExtension, params};
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use wholly_core::ids::{Gid, Name};
+use wholly_core::record::Record;
+use wholly_core::time::Timestamp;
+
+/// Rows of a slice looked at for one page: a filter that matches little must not take long. For
+/// most pages a single slice is looked at.
+const LOOKED_AT_MAX: usize = 20_000;
+/// Connections that are kept.
+const CONNECTIONS_MAX: usize = 8;
+
+/// What writer and readers share.
+pub(super) struct Shared {
+    pub(super) folder: PathBuf,
+    known: RwLock<BTreeMap<Slice, Known>>,
+    connections: Mutex<Vec<(Slice, Connection)>>,
+}
+
+/// What is in memory of a slice.
+pub(super) struct Known {
+    pub(super) facts: SliceFacts,
+    pub(super) filter: GidFilter,
+}
+
+impl Shared {
+    pub(super) fn new(folder: PathBuf) -> Self {
+        Shared { folder, known: RwLock::default(), connections: Mutex::default() }
+    }
+
+    pub(super) fn path(&self, slice: Slice) -> PathBuf {
+        self.folder.join(slice.to_string())
+    }
+
+    pub(super) fn publish(&self, slice: Slice, known: Known) {
+        self.writing().insert(slice, known);
+    }
+
+    /// Takes in what a commit brought.
+    pub(super) fn grow(&self, facts: SliceFacts, gids: &[Gid], fresh: impl Fn() -> GidFilter) {
+        let mut slices = self.writing();
+        let known = slices.entry(facts.slice);
+        let known = known.or_insert_with(|| Known { facts, filter: fresh() });
+        known.facts = facts;
+        gids.iter().for_each(|gid| known.filter.insert(gid));
+    }
+
+    pub(super) fn forget(&self, slice: Slice) {
+        self.writing().remove(&slice);
+        self.connections().retain(|(of, _)| *of != slice);
+    }
+
+    pub(super) fn remove_files(&self, slice: Slice) -> Result<(), ArchiveError> {
+        let path = self.path(slice);
+        for suffix in ["-wal", "-shm", ""] {
+            let mut name = path.clone().into_os_string();
+            name.push(suffix);
+            match fs::remove_file(&name) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                removed => removed.map_err(|cause| failed("removal", &path, cause))?,
+            }
+        }
+        Ok(())
+    }
+
+    fn reading(&self) -> RwLockReadGuard<'_, BTreeMap<Slice, Known>> {
+        self.known.read().expect("nobody panics while holding what is known")
+    }
+
+    fn writing(&self) -> RwLockWriteGuard<'_, BTreeMap<Slice, Known>> {
+        self.known.write().expect("nobody panics while holding what is known")
+    }
+
+    fn connections(&self) -> std::sync::MutexGuard<'_, Vec<(Slice, Connection)>> {
+        self.connections.lock().expect("nobody panics while holding the connections")
+    }
+
+    /// Reads from a slice; none if it has been removed.
+    fn read<T>(
+        &self,
+        slice: Slice,
+        read: impl FnOnce(&Connection) -> Result<T, ReadError>,
+    ) -> Result<Option<T>, ReadError> {
+        let mut connections = self.connections();
+        let kept = connections.iter().position(|(of, _)| *of == slice);
+        let kept = kept.map(|at| connections.swap_remove(at).1);
+        drop(connections);
+        let connection = match kept.map_or_else(|| self.connect(slice), Ok) {
+            Ok(connection) => connection,
+            Err(_) if !self.reading().contains_key(&slice) => return Ok(None),
+            Err(cause) => return Err(ReadError::Archive(cause)),
+        };
+        let found = read(&connection);
+        if self.reading().contains_key(&slice) {
+            let mut connections = self.connections();
+            if connections.len() >= CONNECTIONS_MAX {
+                connections.remove(0);
+            }
+            connections.push((slice, connection));
+        }
+        found.map(Some)
+    }
+
+    fn connect(&self, slice: Slice) -> Result<Connection, ArchiveError> {
+        let path = self.path(slice);
+        let connection = connect(&path)?;
+        let pragmas = "PRAGMA query_only = 1; PRAGMA cache_size = -512;";
+        connection.execute_batch(pragmas).map_err(|error| refused("opening", &path, error))?;
+        Ok(connection)
+    }
+
+    fn failed(&self, slice: Slice, error: rusqlite::Error) -> ReadError {
+        ReadError::Archive(refused("reading", &self.path(slice), error))
+    }
+
+    fn damaged(&self, slice: Slice, what: String) -> ReadError {
+        ReadError::Archive(ArchiveError::Damaged { path: self.path(slice), what })
+    }
+}
+
+/// Reads the archive of one data folder.
+pub struct SqliteReader {
+    shared: Arc<Shared>,
+}
+
+/// A page in the making.
+struct Paging<'a> {
+    filter: &'a Filter,
+    below: Option<(Timestamp, Gid)>,
+    limit: usize,
+    ends: Range<u64>,
+    items: Vec<Listed>,
+    /// Behind it nothing is known.
+    horizon: Option<Cursor>,
+}
+
+impl SqliteReader {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        SqliteReader { shared }
+    }
+
+    /// The slices that may know a gid, the latest first.
+    fn candidates(&self, gid: &Gid, forgotten: u64) -> Vec<Slice> {
+        let hash = hash(gid);
+        let known = self.shared.reading();
+        let kept = known.iter().rev().filter(|(_, known)| known.facts.through > forgotten);
+        let slices = kept.filter(|(_, known)| known.filter.may_contain(hash));
+        slices.map(|(slice, _)| *slice).collect()
+    }
+
+    fn find_in(&self, slice: Slice, gid: &Gid) -> Result<Option<Vec<Record>>, ReadError> {
+        let found = self.shared.read(slice, |connection| {
+            let query = "SELECT number, summary, count, checksum, records \
+                         FROM ended JOIN history USING (number) WHERE gid = ?";
+            let run = || {
+                let mut query = connection.prepare_cached(query)?;
+                let row = query.query_row([gid.as_str()], |row| {
+                    let number = |at| row.get::<_, i64>(at).map(unsigned);
+                    let bytes = |at| row.get::<_, Vec<u8>>(at);
+                    Ok((number(0)?, bytes(1)?, number(2)?, row.get::<_, u32>(3)?, bytes(4)?))
+                });
+                row.optional()
+            };
+            run().map_err(|error| self.shared.failed(slice, error))
+        })?;
+        let Some((end, summary, count, stored, records)) = found.flatten() else {
+            return Ok(None);
+        };
+        if stored != checksum(gid.as_str(), end, count, &summary, &records) {
+            let what = format!("the checksum of {gid} does not match");
+            return Err(self.shared.damaged(slice, what));
+        }
+        let records = decode_records(gid, count, &records);
+        let damaged = |cause| self.shared.damaged(slice, format!("the records of {gid}: {cause}"));
+        records.map(Some).map_err(damaged)
+    }
+
+    /// Whether a later slice than this one has the gid again.
+    fn is_used_again(&self, slice: Slice, gid: &Gid) -> Result<bool, ReadError> {
+        for later in self.candidates(gid, 0).into_iter().take_while(|later| *later > slice) {
+            let found = self.shared.read(later, |connection| {
+                let found = connection.prepare_cached("SELECT 1 FROM ended WHERE gid = ?");
+                let found = found.and_then(|mut query| query.exists([gid.as_str()]));
+                found.map_err(|error| self.shared.failed(later, error))
+            })?;
+            if found == Some(true) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Adds to a page what a slice has for it.
+    fn page(&self, slice: Slice, paging: &mut Paging<'_>) -> Result<(), ReadError> {
+        let before = paging.items.len();
+        let read = self.shared.read(slice, |connection| {
+            let query = "SELECT begun, gid, number, summary FROM ended \
+                         WHERE (begun, gid) < (?, ?) AND begun >= ? ORDER BY begun DESC, gid DESC";
+            let (begun, gid) = match &paging.below {
+                Some((begun, gid)) => (signed(begun.0), gid.as_str()),
+                None => (i64::MAX, ""),
+            };
+            let from = signed(paging.filter.begun_from.unwrap_or_default().0);
+            let failed = |error| self.shared.failed(slice, error);
+            let mut query = connection.prepare_cached(query).map_err(failed)?;
+            let below = params![begun, gid, from];
+            let mut rows = query.query(below).map_err(failed)?;
+            let (mut found, mut looked_at, mut last) = (Vec::new(), 0, None);
+            while let Some(row) = rows.next().map_err(failed)? {
+                if found.len() >= paging.limit || looked_at >= LOOKED_AT_MAX {
+                    return Ok((found, last));
+                }
+                looked_at += 1;
+                let (end, listed) = self.row(slice, row)?;
+                let cursor = listed.cursor();
+                if paging.horizon.as_ref().is_some_and(|horizon| cursor < *horizon) {
+                    break;
+                }
+                last = Some(cursor);
+                let meant = paging.filter.admits(&listed.gid, &listed.summary);
+                if paging.ends.contains(&end) && meant {
+                    found.push(listed);
+                }
+            }
+            Ok((found, None))
+        })?;
+        let Some((found, cut)) = read else { return Ok(()) };
+        paging.horizon = paging.horizon.take().max(cut);
+        for listed in found {
+            if !self.is_used_again(slice, &listed.gid)? {
+                paging.items.push(listed);
+            }
+        }
+        if before > 0 {
+            paging.items.sort_unstable_by_key(|item| std::cmp::Reverse(item.cursor()));
+        }
+        Ok(())
+    }
+
+    fn row(&self, slice: Slice, row: &rusqlite::Row<'_>) -> Result<(u64, Listed), ReadError> {
+        let failed = |error| self.shared.failed(slice, error);
+        let text = row.get_ref(1).and_then(|gid| gid.as_str().map_err(Into::into));
+        let text = text.map_err(failed)?;
+        let damaged =
+            |what: String| self.shared.damaged(slice, format!("the row of {text}: {what}"));
+        let gid: Gid = text.parse().map_err(|error| damaged(format!("{error}")))?;
+        let end = unsigned(row.get(2).map_err(failed)?);
+        let bytes = row.get_ref(3).and_then(|bytes| bytes.as_blob().map_err(Into::into));
+        let mut reader = Reader::new(bytes.map_err(failed)?);
+        let none = Name::new("unknown").expect("a word is a name");
+        let summary = summary(&mut reader, &none).map_err(|error| damaged(error.to_string()))?;
+        Ok((end, Listed { gid, summary }))
+    }
+}
+
+impl ArchiveReader for SqliteReader {
+    fn may_know(&self, gid: &Gid) -> bool {
+        let hash = hash(gid);
+        self.shared.reading().values().any(|known| known.filter.may_contain(hash))
+    }
+
+    fn find(&self, gid: &Gid, forgotten: u64) -> Result<Option<Vec<Record>>, ReadError> {
+        for slice in self.candidates(gid, forgotten) {
+            if let Some(records) = self.find_in(slice, gid)? {
+                return Ok(Some(records));
+            }
+        }
+        Ok(None)
+    }
+
+    fn list(&self, filter: &Filter, page: &Page, ends: Range<u64>) -> Result<Listing, ReadError> {
+        let below = filter.below(page);
+        let mut slices: Vec<SliceFacts> = {
+            let known = self.shared.reading();
+            let facts = known.values().map(|known| known.facts);
+            let from = filter.begun_from.unwrap_or_default();
+            let meant = |facts: &SliceFacts| {
+                facts.from < ends.end && facts.through > ends.start && facts.begun_max >= from
+            };
+            facts.filter(meant).collect()
+        };
+        slices.sort_unstable_by_key(|facts| std::cmp::Reverse(facts.begun_max));
+        let (limit, items) = (page.limit, Vec::new());
+        let mut paging = Paging { filter, below, limit, ends, items, horizon: None };
+        for facts in slices {
+            let behind = |cursor: &Cursor| cursor.begun > facts.begun_max;
+            // Whatever is in this slice comes after what the page can show.
+            if paging.horizon.as_ref().is_some_and(behind) {
+                break;
+            }
+            if paging
+                .items
+                .get(limit.saturating_sub(1))
+                .map(Listed::cursor)
+                .is_some_and(|c| behind(&c))
+            {
+                let after = paging.items.last().map(Listed::cursor);
+                paging.horizon = paging.horizon.max(after);
+                break;
+            }
+            self.page(facts.slice, &mut paging)?;
+        }
+        Ok(paging.finish())
+    }
+}
+
+impl Paging<'_> {
+    fn finish(self) -> Listing {
+        let Paging { mut items, horizon, limit, .. } = self;
+        if let Some(horizon) = &horizon {
+            let known = items.partition_point(|item| item.cursor() >= *horizon);
+            items.truncate(known);
+        }
+        let cut = items.len() > limit;
+        items.truncate(limit);
+        let last = items.last().map(Listed::cursor);
+        Listing { items, next: if cut { last } else { horizon } }
+    }
+}
