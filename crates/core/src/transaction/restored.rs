@@ -23,7 +23,8 @@ impl Transaction {
     pub(super) fn standing_retried(&self, index: BranchIndex) -> Standing {
         let branch = &self.branches[index.at()];
         match (self.past, branch.spec.direction, branch.restored()) {
-            (Past::Known, Direction::ForwardOnly, Some(_)) => branch.standing.clone(),
+            (Past::Known, Direction::ForwardOnly, Some(_))
+            | (Past::Known, Direction::Reversible, Some(RowSeen::Stale)) => branch.standing.clone(),
             (Past::Known, Direction::Reversible | Direction::ForwardOnly, _) => Standing::Free,
             (Past::Lost, _, _) => Standing::Stuck(StuckReason::Restored { row: RowSeen::NotAsked }),
         }
@@ -38,7 +39,10 @@ impl Transaction {
             let Some(row) = branch.restored().cloned() else { continue };
             let doubtful = match (decision, is_plan) {
                 (Decision::Abort, true) => may_stand_for_good(branch, &row),
-                (Decision::Abort, false) | (Decision::Commit, true) => false,
+                (Decision::Abort, false) => false,
+                (Decision::Commit, true) => {
+                    row == RowSeen::Stale && !matches!(branch.first, First::Done { .. })
+                }
                 (Decision::Commit, false) => {
                     cause != Cause::Operator
                         && branch.share == Share::In
@@ -172,7 +176,8 @@ impl Transaction {
     fn first_missing(&self) -> Option<BranchIndex> {
         let missing = |branch: &Branch| {
             let done = matches!(branch.first, First::Done { .. });
-            let tried = matches!(branch.restored(), Some(RowSeen::Tried { .. }));
+            // Of a stale one nobody can tell any more: it stays stuck after the decision.
+            let tried = matches!(branch.restored(), Some(RowSeen::Tried { .. } | RowSeen::Stale));
             branch.spec.direction == Direction::Reversible && !done && !tried
         };
         match self.form {
