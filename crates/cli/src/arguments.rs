@@ -159,6 +159,8 @@ pub(crate) struct List {
     pub(crate) reading: Reading,
     #[command(flatten)]
     pub(crate) filter: Filter,
+    #[command(flatten)]
+    pub(crate) narrowing: Narrowing,
     /// At most so many
     #[arg(long, value_name = "N", default_value_t = 50)]
     pub(crate) limit: u32,
@@ -185,6 +187,26 @@ pub(crate) struct Filter {
     /// Only those begun at least so long ago, as 10m
     #[arg(long, value_name = "TIME")]
     pub(crate) older_than: Option<Span>,
+}
+
+/// Which transactions, of those that have ended as well.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Narrowing {
+    /// Only those that ended so: as_decided, mixed, hazard
+    #[arg(long)]
+    pub(crate) outcome: Option<String>,
+    /// Only those with a branch of this mode, as saga
+    #[arg(long)]
+    pub(crate) mode: Option<String>,
+    /// Only those whose gid begins so
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) gid_prefix: Option<String>,
+    /// Only those begun then or later, as 2026-01-31T12:00:00Z
+    #[arg(long, value_name = "TIME")]
+    pub(crate) begun_from: Option<String>,
+    /// Only those begun before then
+    #[arg(long, value_name = "TIME")]
+    pub(crate) begun_until: Option<String>,
 }
 
 /// Where a transaction stands.

@@ -1,6 +1,6 @@
 //! `wholly tx list`: a row per transaction, and what it waits for.
 
-use crate::arguments::{Filter, List, State};
+use crate::arguments::{Filter, List, Narrowing, State};
 use crate::complaint::Complaint;
 use crate::coordinator::{Coordinator, parse};
 use crate::http_client::escape;
@@ -10,18 +10,50 @@ use wholly_core::time::Timestamp;
 use wholly_wire::v1::answer::{self, Call, Summary};
 use wholly_wire::v1::path;
 
-/// Prints one page.
+/// Short pages that are followed before a list is printed: a filter that matches little makes
+/// many, for the coordinator looks at so many rows a page.
+const PAGES_MAX: usize = 1_000;
+
+/// Prints one page; for people as many as it takes to have the rows that were asked for.
 pub(super) async fn run(list: List) -> Result<(), Complaint> {
     let coordinator = Coordinator::at(&list.reading.url);
-    let query = query(&list.filter, list.limit, list.cursor.as_deref());
-    let body = coordinator.read(&query).await?;
+    let asked = |limit, cursor: Option<&str>| {
+        let query = query(&list.filter, limit, cursor);
+        narrowed(query, &list.narrowing)
+    };
+    let body = coordinator.read(&asked(list.limit, list.cursor.as_deref())).await?;
     if list.reading.json {
         say!("{body}");
         return Ok(());
     }
-    let page: answer::List<'static> = parse(body)?;
+    let mut page: answer::List<'static> = parse(body)?;
+    for _ in 1..PAGES_MAX {
+        let left = list.limit.saturating_sub(u32::try_from(page.items.len()).unwrap_or(u32::MAX));
+        let Some(next) = page.next.clone().filter(|_| left > 0) else { break };
+        let more = coordinator.read(&asked(left, Some(&next))).await?;
+        let more: answer::List<'static> = parse(more)?;
+        page.items.extend(more.items);
+        page.next = more.next;
+    }
     say!("{}", render(&page, super::clock()));
     Ok(())
+}
+
+/// The path of a page, narrowed.
+fn narrowed(mut query: String, narrowing: &Narrowing) -> String {
+    let Narrowing { outcome, mode, gid_prefix, begun_from, begun_until } = narrowing;
+    for (key, value) in [
+        ("outcome", outcome),
+        ("mode", mode),
+        ("gid_prefix", gid_prefix),
+        ("begun_from", begun_from),
+        ("begun_until", begun_until),
+    ] {
+        if let Some(value) = value {
+            query.push_str(&format!("&{key}={}", escape(value)));
+        }
+    }
+    query
 }
 
 /// The path of a page.
@@ -177,5 +209,16 @@ mod tests {
              &waits_for=http%3A%2F%2F127.0.0.1%3A1&older_than_ms=600000&cursor=a%2Fb"
         );
         assert_eq!(query(&Filter::default(), 50, None), "/v1/transactions?limit=50");
+        let narrowing = Narrowing {
+            outcome: Some("mixed".to_owned()),
+            mode: Some("saga".to_owned()),
+            gid_prefix: Some("order-".to_owned()),
+            begun_from: Some("2026-01-31T12:00:00Z".to_owned()),
+            begun_until: None,
+        };
+        assert_eq!(
+            narrowed("?limit=1".to_owned(), &narrowing),
+            "?limit=1&outcome=mixed&mode=saga&gid_prefix=order-&begun_from=2026-01-31T12%3A00%3A00Z"
+        );
     }
 }

@@ -203,6 +203,17 @@ async fn lists_are_filtered_and_paged() {
     assert_eq!(gids(&waiting), ["m-1"]);
     let call = &waiting.json()["items"][0]["calls"][0];
     assert_eq!((&call["branch"], &call["op"]), (&json!("s0"), &json!("action")));
+    let saga = world.get("/v1/transactions?mode=saga&state=ended").await;
+    assert_eq!(gids(&saga), ["l-3", "l-2", "l-1"]);
+    assert_eq!(gids(&world.get("/v1/transactions?mode=tcc").await), Vec::<String>::new());
+    let begun = |item: usize| ended.json()["items"][item]["begun"].as_str().unwrap().to_string();
+    // Two may have been begun in the same millisecond, none before the first.
+    let from = format!("/v1/transactions?gid_prefix=l-&begun_from={}", begun(2));
+    assert_eq!(gids(&world.get(&from).await), ["l-3", "l-2", "l-1"]);
+    let until = format!("/v1/transactions?gid_prefix=l-&begun_until={}", begun(2));
+    assert_eq!(gids(&world.get(&until).await), Vec::<String>::new());
+    let wrong = world.get("/v1/transactions?begun_from=yesterday").await;
+    assert_eq!((wrong.status, wrong.code()), (400, "field_invalid".to_owned()));
     assert_eq!(gids(&world.get("/v1/transactions?name=other").await), Vec::<String>::new());
     assert_eq!(gids(&world.get("/v1/transactions?older_than_ms=3600000").await).len(), 0);
     assert_eq!(gids(&world.get("/v1/transactions?stuck=true").await).len(), 0);

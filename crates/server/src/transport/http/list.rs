@@ -6,6 +6,7 @@ use super::answer::{Answer, json};
 use super::query::Query;
 use http::StatusCode;
 use std::collections::BTreeMap;
+use wholly_core::branch::Mode;
 use wholly_core::document::{Attempts, Response};
 use wholly_core::ids::Gid;
 use wholly_core::input::Request;
@@ -15,6 +16,7 @@ use wholly_store::contract::{Cursor, Filter, Listing, Page, Stuck};
 use wholly_wire::edge::EdgeRejection;
 use wholly_wire::v1::answer::List;
 use wholly_wire::v1::summary;
+use wholly_wire::v1::time::Time;
 
 /// Names of the query parameters.
 pub(super) const PARAMETERS: &[&str] = &[
@@ -23,6 +25,9 @@ pub(super) const PARAMETERS: &[&str] = &[
     "name",
     "waits_for",
     "outcome",
+    "mode",
+    "begun_from",
+    "begun_until",
     "older_than_ms",
     "gid_prefix",
     "limit",
@@ -79,7 +84,8 @@ fn page<'a>(listing: &'a Listing, calls: &'a BTreeMap<Gid, Vec<Attempts>>) -> Li
 }
 
 fn read_filter(query: &Query<'_>, now: Timestamp) -> Result<Filter, EdgeRejection> {
-    let older_than_ms = query.number("older_than_ms")?;
+    let older_than = query.number("older_than_ms")?.map(|ms| now.minus_ms(ms));
+    let until = query.parsed::<Time>("begun_until")?.map(|Time(until)| until);
     Ok(Filter {
         state: query.word::<PhaseName>("state")?,
         stuck: match query.text("stuck") {
@@ -90,9 +96,12 @@ fn read_filter(query: &Query<'_>, now: Timestamp) -> Result<Filter, EdgeRejectio
         },
         name: query.parsed("name")?,
         waits_for: query.parsed("waits_for")?,
-        mode: None,
-        begun_from: None,
-        begun_before: older_than_ms.map(|ms| now.minus_ms(ms)),
+        mode: query.word::<Mode>("mode")?,
+        begun_from: query.parsed::<Time>("begun_from")?.map(|Time(from)| from),
+        begun_before: match (older_than, until) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        },
         outcome: query.word::<Outcome>("outcome")?,
         gid_prefix: match query.text("gid_prefix") {
             None | Some("") => String::new(),
