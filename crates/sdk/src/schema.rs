@@ -207,6 +207,6 @@ mod tests {
             }
         }
         let error = "oracle".parse::<Dialect>().unwrap_err();
-        assert!(error.to_string().contains("one for sqlite and one for postgres"));
+        assert!(error.to_string().contains("one for mysql"));
     }
 }
