@@ -39,18 +39,19 @@ pub(crate) async fn run(serve: Serve) -> Result<(), Complaint> {
     }
 }
 
-/// Reads the configuration again and calls the destinations in it from here on; those of before
-/// stay where it is wrong.
+/// Reads the configuration again; calls the destinations and knows the credentials in it from here
+/// on. Those of before stay where it is wrong.
 fn load_destinations(running: &Running, flags: &Flags) {
-    const KEPT: &str = "the configuration is wrong; the destinations of before stay";
+    const KEPT: &str =
+        "the configuration is wrong; the destinations of before stay, and the credentials";
     let config = match Config::load(flags, variables()) {
         Ok(config) => config,
         Err(error) => return tracing::error!(error = %chain(&error), "{KEPT}"),
     };
-    match running.replace_destinations(&config.destinations) {
+    match running.reload(&config) {
         Ok(()) => {
-            let count = config.destinations.len();
-            tracing::info!(count, "the destinations were read again");
+            let (destinations, credentials) = (config.destinations.len(), config.credentials.len());
+            tracing::info!(destinations, credentials, "the destinations were read again");
         }
         Err(error) => tracing::error!(error = %chain(&error), "{KEPT}"),
     }
@@ -89,6 +90,7 @@ fn not_started(error: &ServeError) -> Complaint {
         ServeError::Folder(error) => folder(error),
         ServeError::Log(error) => log(error),
         ServeError::Destination(_) => ("no file was touched", "correct the destination"),
+        ServeError::NobodyKnown => ("nothing was changed", "name a credential"),
         ServeError::Descriptors(_) => {
             ("no file was touched", "raise the limit of open files, then start it again")
         }

@@ -1,14 +1,26 @@
-//! Who may ask: by host and origin; until there are credentials, everybody is anonymous.
+//! Who may ask: by host and origin, and by credential where the configuration names any.
 
+use crate::keyring::Keyring;
 use http::HeaderMap;
-use http::header::{HOST, ORIGIN};
+use http::header::{AUTHORIZATION, HOST, ORIGIN};
 use http::uri::Authority;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, RwLock};
 use wholly_core::ids::Principal;
+use wholly_wire::credential::{Role, Shown};
 use wholly_wire::edge::EdgeRejection;
 
-/// Who everybody is until there are credentials.
+/// Who everybody is where nobody is known.
 pub const ANONYMOUS: &str = "anonymous";
+
+/// Who asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asker {
+    /// By what name.
+    pub principal: Principal,
+    /// What it may ask; everything where nobody is known.
+    pub role: Option<Role>,
+}
 
 /// Which hosts a listener answers for. A web page can make a browser on this machine send requests
 /// to a loopback address, under the page's own name (DNS rebinding) or from the page's origin;
@@ -18,21 +30,50 @@ pub struct Access {
     listen: IpAddr,
     hosts: Vec<String>,
     anonymous: Principal,
+    keyring: Arc<RwLock<Arc<Keyring>>>,
 }
 
 impl Access {
-    /// A listener at this address, known under these names besides.
-    pub fn new(listen: SocketAddr, hosts: &[String]) -> Access {
+    /// A listener at this address, known under these names besides, for whoever is on the ring.
+    pub fn new(listen: SocketAddr, hosts: &[String], keyring: Keyring) -> Access {
         Access {
             listen: listen.ip(),
             hosts: hosts.to_vec(),
             anonymous: Principal::new(ANONYMOUS).expect("a valid name"),
+            keyring: Arc::new(RwLock::new(Arc::new(keyring))),
         }
     }
 
-    /// Who asks.
-    pub fn principal(&self) -> Principal {
+    /// Knows others from here on.
+    pub fn replace(&self, keyring: Keyring) {
+        *self.keyring.write().expect("nothing panics under this lock") = Arc::new(keyring);
+    }
+
+    /// Who is known.
+    pub fn keyring(&self) -> Keyring {
+        let keyring = self.keyring.read().expect("nothing panics under this lock");
+        Keyring::clone(&keyring)
+    }
+
+    /// Who asks where nobody needs to be known.
+    pub fn nobody(&self) -> Principal {
         self.anonymous.clone()
+    }
+
+    /// Who asks, by what it shows. Of two headers none is believed.
+    pub fn identify(&self, headers: &HeaderMap) -> Result<Asker, EdgeRejection> {
+        let keyring = Arc::clone(&self.keyring.read().expect("nothing panics under this lock"));
+        if keyring.is_empty() {
+            return Ok(Asker { principal: self.nobody(), role: None });
+        }
+        let mut shown = headers.get_all(AUTHORIZATION).iter();
+        let shown = match (shown.next(), shown.next()) {
+            (None, _) => return Err(EdgeRejection::CredentialMissing),
+            (Some(shown), None) => shown.to_str().ok().and_then(Shown::parse),
+            (Some(_), Some(_)) => None,
+        };
+        let shown = shown.ok_or(EdgeRejection::CredentialWrong)?;
+        keyring.find(&shown).ok_or(EdgeRejection::CredentialWrong)
     }
 
     /// Refuses requests to other hosts, and those of web pages of other hosts. The authority is
@@ -118,7 +159,11 @@ mod tests {
     use super::*;
 
     fn heard(listen: &str, authority: Option<&str>, headers: &[(&str, &str)]) -> String {
-        let access = Access::new(listen.parse().unwrap(), &["wholly.internal".to_string()]);
+        let access = Access::new(
+            listen.parse().unwrap(),
+            &["wholly.internal".to_string()],
+            Keyring::default(),
+        );
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.append(http::HeaderName::try_from(*name).unwrap(), value.parse().unwrap());

@@ -12,6 +12,7 @@ pub mod folder;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod keyring;
 pub mod observe;
 pub mod restore;
 pub mod serve;

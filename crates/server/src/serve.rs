@@ -5,6 +5,7 @@ use crate::config::Config;
 use crate::descriptors::{self, TooFew};
 use crate::egress::{Destinations, Egress, Rule, RuleError};
 use crate::folder::{self, FolderError, Identity, LogUse};
+use crate::keyring::Keyring;
 use crate::observe::Metrics;
 use crate::shell::{EffectTrace, Mailbox, Parts, Shell, Standing, Stopped};
 use crate::transport::http::{self, Api};
@@ -47,6 +48,12 @@ pub enum ServeError {
     /// A destination cannot stand.
     #[error("a destination cannot stand")]
     Destination(#[source] RuleError),
+    /// The configuration that was read again knows nobody, where the one before knew somebody.
+    #[error(
+        "it names no credential, and this coordinator was started with some; stop it and start it \
+         again to let everybody in"
+    )]
+    NobodyKnown,
     /// The trace of effects cannot be written.
     #[error("create {} failed", path.display())]
     Trace {
@@ -93,6 +100,7 @@ pub struct Running {
     /// Where it listens.
     pub addr: SocketAddr,
     coordinator: Arc<Coordinator>,
+    access: Access,
     config: Config,
     /// Where its records are, for people.
     place: String,
@@ -176,14 +184,14 @@ impl Coordinator {
         (listener, addr): (TcpListener, SocketAddr),
     ) -> Running {
         let coordinator = Arc::new(self);
-        let access = Access::new(addr, &config.hosts);
-        let api = Api::new(Arc::clone(&coordinator), access, config.requests.clone());
+        let access = Access::new(addr, &config.hosts, config.keyring());
+        let api = Api::new(Arc::clone(&coordinator), access.clone(), config.requests.clone());
         let (stop, stopped) = oneshot::channel::<()>();
         let serving = tokio::spawn(http::serve(listener, Arc::new(api), async move {
             // A handle that was dropped stops the listener as one that says so.
             let _ = stopped.await;
         }));
-        Running { addr, coordinator, config, place, stop, serving }
+        Running { addr, coordinator, access, config, place, stop, serving }
     }
 }
 
@@ -201,10 +209,29 @@ fn trace(path: &Path) -> Result<EffectTrace, ServeError> {
 }
 
 fn egress(config: &Config, metrics: &Arc<Metrics>) -> Result<Arc<Egress>, ServeError> {
-    let idle_max = config.limits.destination_calls_max;
-    let destinations = Destinations::new(&config.destinations, config.urls(), idle_max)
-        .map_err(ServeError::Destination)?;
+    let destinations = destinations(config, &config.destinations, config.keyring())?;
     Ok(Egress::new(destinations, config.limits.reply_bytes_max, Arc::clone(metrics)))
+}
+
+/// These destinations, calls to them signed with the credentials of this ring.
+fn destinations(
+    config: &Config,
+    rules: &BTreeMap<String, Rule>,
+    keyring: Keyring,
+) -> Result<Destinations, ServeError> {
+    let idle_max = config.limits.destination_calls_max;
+    let destinations = Destinations::new(rules, config.urls(), idle_max);
+    let known = !keyring.is_empty();
+    let destinations = destinations.map_err(ServeError::Destination)?.signed(keyring);
+    let unsigned: Vec<&str> = destinations.unsigned().collect();
+    if known && !unsigned.is_empty() {
+        tracing::warn!(
+            destinations = unsigned.join(" "),
+            "calls to these destinations are not signed; name a credential after each, or say \
+             credential = \"NAME\""
+        );
+    }
+    Ok(destinations)
 }
 
 /// How a store is opened.
@@ -294,11 +321,16 @@ impl Running {
                  developer's machine only",
             );
         }
-        if !self.addr.ip().is_loopback() {
-            text.push_str(
+        match (self.addr.ip().is_loopback(), self.access.keyring().is_empty()) {
+            (true, _) => {}
+            (false, true) => text.push_str(
                 "; --insecure: clients are not authenticated, whoever reaches this address can \
                  decide transactions",
-            );
+            ),
+            (false, false) => text.push_str(
+                "; --insecure: clients are authenticated, but whoever is on the way can read \
+                 their secrets; let something in front of it speak TLS",
+            ),
         }
         text
     }
@@ -326,12 +358,30 @@ impl Running {
 
     /// Calls these destinations from here on, as the configuration of the start otherwise says.
     pub fn replace_destinations(&self, rules: &BTreeMap<String, Rule>) -> Result<(), ServeError> {
-        let idle_max = self.config.limits.destination_calls_max;
-        let destinations = Destinations::new(rules, self.config.urls(), idle_max)
-            .map_err(ServeError::Destination)?;
+        self.call(destinations(&self.config, rules, self.access.keyring())?);
+        Ok(())
+    }
+
+    /// Calls the destinations and knows the credentials of this configuration from here on; all
+    /// else stays as the start was told. Where clients are known they stay so: a configuration
+    /// that lost its credentials opens nothing.
+    pub fn reload(&self, config: &Config) -> Result<(), ServeError> {
+        let keyring = match self.config.dev {
+            true => Keyring::default(),
+            false => Keyring::new(config.credentials.values()),
+        };
+        if keyring.is_empty() && !self.access.keyring().is_empty() {
+            return Err(ServeError::NobodyKnown);
+        }
+        let destinations = destinations(&self.config, &config.destinations, keyring.clone())?;
+        self.access.replace(keyring);
+        self.call(destinations);
+        Ok(())
+    }
+
+    fn call(&self, destinations: Destinations) {
         self.coordinator.shell.egress().replace(destinations);
         self.coordinator.shell.limit_destinations();
-        Ok(())
     }
 
     /// Stops in good order: takes no new transactions, lets the requests at hand end within

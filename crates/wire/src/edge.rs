@@ -1,6 +1,8 @@
 //! What the edge refuses before the rules are asked: a closed set, as `core::rejection` is.
 
+use crate::credential::Role;
 use crate::nearest::nearest;
+use crate::words::Spelled;
 use std::fmt;
 use wholly_core::ids::{Destination, Gid};
 
@@ -69,6 +71,17 @@ pub enum EdgeRejection {
         /// Which.
         origin: String,
     },
+    /// The request does not say who asks.
+    CredentialMissing,
+    /// Who asks is not known, or has shown something else than its secret.
+    CredentialWrong,
+    /// Who asks may not ask this.
+    RoleForbidden {
+        /// What its credential is for.
+        role: Role,
+        /// What this is for, as a sentence goes on.
+        needs: String,
+    },
     /// No capability was shown.
     CapabilityMissing {
         /// For which transaction.
@@ -128,6 +141,9 @@ impl EdgeRejection {
             EdgeRejection::RouteUnknown => "route_unknown",
             EdgeRejection::HostForbidden { .. } => "host_forbidden",
             EdgeRejection::OriginForbidden { .. } => "origin_forbidden",
+            EdgeRejection::CredentialMissing => "credential_missing",
+            EdgeRejection::CredentialWrong => "credential_wrong",
+            EdgeRejection::RoleForbidden { .. } => "role_forbidden",
             EdgeRejection::CapabilityMissing { .. } => "capability_missing",
             EdgeRejection::CapabilityWrong { .. } => "capability_wrong",
             EdgeRejection::DestinationUnknown { .. } => "destination_unknown",
@@ -153,6 +169,9 @@ impl EdgeRejection {
             | EdgeRejection::RouteUnknown
             | EdgeRejection::HostForbidden { .. }
             | EdgeRejection::OriginForbidden { .. }
+            | EdgeRejection::CredentialMissing
+            | EdgeRejection::CredentialWrong
+            | EdgeRejection::RoleForbidden { .. }
             | EdgeRejection::CapabilityMissing { .. }
             | EdgeRejection::CapabilityWrong { .. }
             | EdgeRejection::IdempotencyKeyInvalid { .. }
@@ -217,6 +236,19 @@ impl fmt::Display for EdgeRejection {
                 f,
                 "requests of web pages are refused, and this one comes from {origin:?}; send it \
                  from a program"
+            ),
+            EdgeRejection::CredentialMissing => f.write_str(
+                "the request does not say who asks; send id and secret of a credential, as `curl \
+                 -u ID:SECRET` does",
+            ),
+            EdgeRejection::CredentialWrong => f.write_str(
+                "no credential of this coordinator has that id and secret; send those of one that \
+                 its configuration names",
+            ),
+            EdgeRejection::RoleForbidden { role, needs } => write!(
+                f,
+                "this is for {needs}, and the credential is a {}'s; send another credential",
+                role.spell()
             ),
             EdgeRejection::CapabilityMissing { gid } => write!(
                 f,

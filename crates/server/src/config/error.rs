@@ -39,8 +39,10 @@ pub enum ConfigError {
     Syntax {
         /// Which.
         path: PathBuf,
-        /// Where and why.
-        cause: toml::de::Error,
+        /// In which line.
+        line: usize,
+        /// What is wrong there.
+        why: String,
     },
     /// No such key.
     Unknown {
@@ -71,6 +73,29 @@ pub enum ConfigError {
         /// Its value.
         max: u64,
     },
+    /// The file that holds a secret cannot be read.
+    Secret {
+        /// Whose.
+        credential: String,
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        cause: std::io::Error,
+    },
+    /// A destination names a credential that is none of a service.
+    Signer {
+        /// Which destination.
+        destination: String,
+        /// What it names.
+        credential: String,
+        /// The known one that is most like it, if any is.
+        nearest: Option<String>,
+    },
+    /// A listener beyond loopback that shows secrets to whoever is on the way.
+    WithoutTls {
+        /// Where it would listen.
+        listen: SocketAddr,
+    },
     /// A listener beyond loopback without saying so.
     BeyondLoopback {
         /// Where it would listen.
@@ -89,7 +114,9 @@ impl fmt::Display for ConfigError {
             ConfigError::Read { path, .. } => {
                 write!(f, "read configuration {} failed", path.display())
             }
-            ConfigError::Syntax { path, .. } => write!(f, "{} is no TOML", path.display()),
+            ConfigError::Syntax { path, line, why } => {
+                write!(f, "{} is no TOML: line {line}: {why}", path.display())
+            }
             ConfigError::Unknown { source, key, nearest: Some(nearest) } => {
                 write!(f, "{source}: {key} is not a known key; did you mean {nearest}?")
             }
@@ -105,8 +132,30 @@ impl fmt::Display for ConfigError {
             ConfigError::BeyondLoopback { listen } => write!(
                 f,
                 "listening on {listen} would let every machine that reaches it decide \
-                 transactions, since clients are not authenticated; listen on 127.0.0.1, or say \
-                 --insecure if the network keeps strangers out"
+                 transactions, since no [credentials] are configured; listen on 127.0.0.1, configure \
+                 credentials, or say --insecure if the network keeps strangers out"
+            ),
+            ConfigError::Secret { credential, path, .. } => write!(
+                f,
+                "read the secret of credential {credential} from {} failed",
+                path.display()
+            ),
+            ConfigError::Signer { destination, credential, nearest } => {
+                let nearest = match nearest {
+                    Some(nearest) => format!("did you mean {nearest}?"),
+                    None => "add it under [credentials]".to_owned(),
+                };
+                write!(
+                    f,
+                    "destination {destination} is to be signed for credential {credential}, which \
+                     is not named as one of a service; {nearest}"
+                )
+            }
+            ConfigError::WithoutTls { listen } => write!(
+                f,
+                "listening on {listen} without TLS would show the secrets of all clients to \
+                 whoever is on the way; listen on 127.0.0.1 behind something that speaks TLS, or \
+                 say --insecure if the network keeps strangers out"
             ),
             ConfigError::DevBeyondLoopback { listen } => write!(
                 f,
@@ -121,11 +170,14 @@ impl std::error::Error for ConfigError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             ConfigError::Read { cause, .. } => Some(cause),
-            ConfigError::Syntax { cause, .. } => Some(cause),
-            ConfigError::Unknown { .. }
+            ConfigError::Secret { cause, .. } => Some(cause),
+            ConfigError::Syntax { .. }
+            | ConfigError::Unknown { .. }
             | ConfigError::Value { .. }
             | ConfigError::Order { .. }
             | ConfigError::BeyondLoopback { .. }
+            | ConfigError::WithoutTls { .. }
+            | ConfigError::Signer { .. }
             | ConfigError::DevBeyondLoopback { .. } => None,
         }
     }

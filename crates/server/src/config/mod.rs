@@ -1,12 +1,14 @@
 //! Configuration: file, then environment, then flags; every error says where, which key, and what
 //! to do.
 
+mod credentials;
 mod error;
 mod settings;
 
 pub use error::{ConfigError, Source};
 
 use crate::egress::{Answers, BodyForm, Replies, Rule, RuleError, Urls, check_rule};
+use crate::keyring::{Grant, Keyring};
 use crate::transport::http::RequestLimits;
 use settings::{SETTINGS, Value};
 use std::collections::BTreeMap;
@@ -14,6 +16,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use wholly_core::limits::Limits;
 use wholly_store::archive::ArchiveLimits;
+use wholly_wire::credential::Role;
 
 /// The file that is read from the working folder when none is named.
 pub const FILE_DEFAULT: &str = "wholly.toml";
@@ -45,6 +48,8 @@ pub struct Config {
     pub requests: RequestLimits,
     /// Who may be called.
     pub destinations: BTreeMap<String, Rule>,
+    /// Who may ask, and who signs calls to whom; with `dev` they are not looked at.
+    pub credentials: BTreeMap<String, Grant>,
     /// A file that every effect is written to as it leaves, a line of JSON each.
     pub trace_effects: Option<PathBuf>,
 }
@@ -102,6 +107,7 @@ impl Default for Config {
             archive: ArchiveConfig::default(),
             requests: RequestLimits::default(),
             destinations: BTreeMap::new(),
+            credentials: BTreeMap::new(),
             trace_effects: None,
         }
     }
@@ -173,16 +179,29 @@ impl Config {
         }
     }
 
+    /// Who is known: nobody with `dev`, else those whom the configuration names.
+    pub fn keyring(&self) -> Keyring {
+        match self.dev {
+            true => Keyring::default(),
+            false => Keyring::new(self.credentials.values()),
+        }
+    }
+
     fn apply_file(&mut self, path: &Path, text: &str) -> Result<(), ConfigError> {
         let source = Source::File(path.to_owned());
-        let table: toml::Table =
-            text.parse().map_err(|cause| ConfigError::Syntax { path: path.to_owned(), cause })?;
+        let table: toml::Table = text.parse().map_err(|cause| syntax(path, text, &cause))?;
         for (key, value) in &table {
             match (key.as_str(), value) {
                 ("destinations", toml::Value::Table(destinations)) => {
                     for (name, value) in destinations {
                         let rule = rule_from_toml(&source, name, value)?;
                         self.destinations.insert(name.clone(), rule);
+                    }
+                }
+                ("credentials", toml::Value::Table(credentials)) => {
+                    for (name, value) in credentials {
+                        let grant = credentials::grant(&source, name, value)?;
+                        self.credentials.insert(name.clone(), grant);
                     }
                 }
                 (section, toml::Value::Table(inner)) => {
@@ -278,14 +297,33 @@ impl Config {
         Ok(())
     }
 
+    /// A credential that a destination names is there, and a service's.
+    fn check_signers(&self) -> Result<(), ConfigError> {
+        for (destination, rule) in &self.destinations {
+            let Some(name) = &rule.credential else { continue };
+            let is_service = |grant: &Grant| grant.role == Role::Service;
+            if !self.credentials.get(name).is_some_and(is_service) {
+                let services = self.credentials.iter().filter(|(_, grant)| is_service(grant));
+                let nearest = settings::nearest(name, services.map(|(name, _)| name.as_str()));
+                let (destination, credential) = (destination.clone(), name.clone());
+                return Err(ConfigError::Signer { destination, credential, nearest });
+            }
+        }
+        Ok(())
+    }
+
     fn check(&self) -> Result<(), ConfigError> {
         let loopback = self.listen.ip().is_loopback();
         if self.dev && !loopback {
             return Err(ConfigError::DevBeyondLoopback { listen: self.listen });
         }
         if !loopback && !self.insecure {
-            return Err(ConfigError::BeyondLoopback { listen: self.listen });
+            return Err(match self.credentials.is_empty() {
+                true => ConfigError::BeyondLoopback { listen: self.listen },
+                false => ConfigError::WithoutTls { listen: self.listen },
+            });
         }
+        self.check_signers()?;
         let limits = &self.limits;
         let ordered = [
             ("calls.backoff_ms", limits.backoff_ms, "calls.backoff_ms_max", limits.backoff_ms_max),
@@ -327,6 +365,13 @@ impl Config {
         }
         Ok(())
     }
+}
+
+/// Where the text is wrong, without the text: it may hold a secret.
+fn syntax(path: &Path, text: &str, cause: &toml::de::Error) -> ConfigError {
+    let start = cause.span().map_or(0, |span| span.start);
+    let line = 1 + text.bytes().take(start).filter(|byte| *byte == b'\n').count();
+    ConfigError::Syntax { path: path.to_owned(), line, why: cause.message().to_owned() }
 }
 
 fn read_file(
@@ -371,7 +416,8 @@ fn set_rule(
     key: &str,
     value: Value,
 ) -> Result<(), ConfigError> {
-    const KEYS: [&str; 6] = ["url", "answers", "replies", "body", "slots", "timeout_ms"];
+    const KEYS: [&str; 7] =
+        ["url", "answers", "replies", "body", "slots", "timeout_ms", "credential"];
     let full = format!("destinations.{name}.{key}");
     let failed =
         |why: String| ConfigError::Value { source: source.clone(), key: full.clone(), why };
@@ -394,6 +440,7 @@ fn set_rule(
             rule.slots = Some(usize::try_from(slots).unwrap_or(usize::MAX));
         }
         "timeout_ms" => rule.timeout_ms = Some(value.number().map_err(failed)?),
+        "credential" => rule.credential = Some(value.text().map_err(failed)?),
         _unknown_text => {
             let nearest = settings::nearest(key, KEYS.iter().copied());
             return Err(ConfigError::Unknown { source: source.clone(), key: full, nearest });

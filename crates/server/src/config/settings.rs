@@ -58,7 +58,7 @@ impl Value {
         }
     }
 
-    fn list(self) -> Result<Vec<String>, String> {
+    pub(super) fn list(self) -> Result<Vec<String>, String> {
         match self {
             Value::List(list) => Ok(list),
             Value::Text(text) => {
@@ -175,12 +175,12 @@ pub(super) const SETTINGS: &[Setting] = &[
     other(
         "dev",
         Slot::Switch(|config| &mut config.dev),
-        "loopback only; every loopback URL may be called",
+        "loopback only; every loopback URL may be called; no credential is looked at",
     ),
     other(
         "insecure",
         Slot::Switch(|config| &mut config.insecure),
-        "may listen beyond loopback though clients are not authenticated",
+        "may listen beyond loopback though clients are not authenticated, or not by TLS",
     ),
     other(
         "trace_effects",
@@ -473,7 +473,8 @@ mod tests {
             assert!(PAGE.lines().any(|line| line == row), "configuration.md lacks the row\n{row}");
         }
         let rows = PAGE.lines().filter(|line| line.starts_with("| `"));
-        let destinations = 6;
-        assert_eq!(rows.count(), SETTINGS.len() + destinations, "a row too many");
+        let (destinations, credentials) = (7, 3);
+        let expected = SETTINGS.len() + destinations + credentials;
+        assert_eq!(rows.count(), expected, "a row too many");
     }
 }

@@ -2,6 +2,9 @@
 
 use super::*;
 
+const SECRET: &str = "0123456789abcdef0123456789abcdef";
+const NEXT: &str = "fedcba9876543210fedcba9876543210";
+
 fn load(file: &str, environment: &[(&str, &str)], flags: Flags) -> Result<Config, ConfigError> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("wholly.toml");
@@ -133,4 +136,66 @@ fn no_listener_beyond_loopback_by_accident() {
     assert!(load("", &[], Flags { insecure: true, ..listen("0.0.0.0:1") }).is_ok());
     assert!(load("", &[], listen("[::1]:1")).is_ok());
     assert!(load("", &[], listen("127.0.0.2:1")).is_ok());
+    let known = format!("[credentials]\nstock = {{ secret = \"{SECRET}\" }}");
+    refused(&known, &[], listen("0.0.0.0:7700"), &["without TLS", "--insecure"]);
+    assert!(load(&known, &[], Flags { insecure: true, ..listen("0.0.0.0:1") }).is_ok());
+    assert!(load(&known, &[], listen("[::1]:1")).is_ok());
+}
+
+#[test]
+fn credentials_come_from_the_file_or_from_files_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("anna.secret");
+    std::fs::write(&path, format!("{NEXT}\n{SECRET}\n")).unwrap();
+    let file = format!(
+        "[destinations]\nstock = \"http://stock\"\n\"svc-*\" = {{ url = \"http://*.internal\", \
+         credential = \"stock\" }}\n[credentials.stock]\nsecret = \"{SECRET}\"\n\
+         [credentials.points]\nsecret = [\"{NEXT}\", \"{SECRET}\"]\n\
+         [credentials.anna]\nrole = \"operator\"\nsecret_file = {path:?}\n\
+         [credentials.prometheus]\nrole = \"metrics\"\nsecret = \"{NEXT}\"\n"
+    );
+    let config = load(&file, &[], Flags::default()).unwrap();
+    let seen = |name: &str| {
+        let grant = &config.credentials[name];
+        (grant.role, grant.credential.secrets().iter().count())
+    };
+    assert_eq!(seen("stock"), (Role::Service, 1));
+    assert_eq!(seen("points"), (Role::Service, 2));
+    assert_eq!(seen("anna"), (Role::Operator, 2));
+    assert_eq!(seen("prometheus"), (Role::Metrics, 1));
+    let keyring = config.keyring();
+    let signs = |name: &str| config.destinations[name].signer(name, &keyring).is_some();
+    assert!(signs("stock") && signs("svc-*"));
+    assert!(Config { dev: true, ..config }.keyring().is_empty());
+}
+
+#[test]
+fn a_bad_credential_is_named_and_its_secret_is_not() {
+    let check = |lines: &str, words: &[&str]| {
+        let file = format!("[credentials.stock]\n{lines}");
+        refused(&file, &[], Flags::default(), words);
+        let said = load(&file, &[], Flags::default()).unwrap_err();
+        let said = format!("{said} {said:?}");
+        assert!(!said.contains(&SECRET[..20]), "{said}");
+    };
+    let short = &SECRET[1..];
+    check("", &["credentials.stock", "has no secret"]);
+    check(&format!("secret = \"{short}\""), &["stock.secret", "31 characters", "at least 32"]);
+    check(&format!("secret = \"{SECRET}é\""), &["credentials.stock.secret", "visible ASCII"]);
+    check(&format!("secret = [\"{SECRET}\",\"{NEXT}\",\"{NEXT}\"]"), &["more than two"]);
+    check(&format!("secret = \"{SECRET}"), &["is no TOML", "line 2"]);
+    check(&format!("secret = \"{SECRET}\"\nsecert = 1"), &["stock.secert", "mean secret?"]);
+    check(&format!("secret = \"{SECRET}\"\nrole = \"boss\""), &["service, operator, metrics"]);
+    check("secret = 7", &["credentials.stock.secret", "list of texts"]);
+    check("secret_file = \"/nowhere/s\"", &["credential stock", "/nowhere/s", "No such file"]);
+    check(&format!("secret_file = \"/dev/null\"\nsecret = \"{SECRET}\""), &["is empty"]);
+    let none = Flags::default;
+    let named = format!("[credentials]\n\"a:b\" = {{ secret = \"{SECRET}\" }}");
+    refused(&named, &[], none(), &["credentials.a:b", "no name for a credential"]);
+    refused("[credentials]\nstock = 1", &[], none(), &["credentials.stock", "must be a table"]);
+    let signer = format!(
+        "[credentials]\nstock = {{ secret = \"{SECRET}\" }}\n\
+         [destinations]\npoints = {{ url = \"http://p\", credential = \"stok\" }}"
+    );
+    refused(&signer, &[], none(), &["destination points", "stok", "did you mean stock?"]);
 }

@@ -3,6 +3,7 @@
 use super::address::{Address, AddressError, Reach};
 use super::connection::Pool;
 use super::names::Names;
+use crate::keyring::{Keyring, Signer};
 use crate::observe::CallFigures;
 use http::HeaderValue;
 use std::collections::{BTreeMap, HashMap};
@@ -31,6 +32,8 @@ pub struct Rule {
     pub slots: Option<usize>,
     /// Longest a call may take; the limit `call_timeout_ms` if not said.
     pub timeout_ms: Option<u64>,
+    /// The credential that calls to it are signed for; that of the destination's name if not said.
+    pub credential: Option<String>,
 }
 
 impl Rule {
@@ -43,7 +46,13 @@ impl Rule {
             body: BodyForm::Payload,
             slots: None,
             timeout_ms: None,
+            credential: None,
         }
+    }
+
+    /// Who signs calls to a destination of this name; nobody where no credential is known for it.
+    pub fn signer(&self, name: &str, keyring: &Keyring) -> Option<Arc<Signer>> {
+        keyring.signer(self.credential.as_deref().unwrap_or(name))
     }
 }
 
@@ -162,6 +171,8 @@ pub(super) struct Place {
     /// Slots of a destination named by pattern; one named exactly has them in the driver.
     pub(super) slots: Option<Semaphore>,
     pub(super) pool: Pool,
+    /// Who vouches for calls to it.
+    pub(super) signer: Option<Arc<Signer>>,
 }
 
 impl Place {
@@ -171,7 +182,7 @@ impl Place {
         let host = HeaderValue::from_str(&address.authority);
         let host = host.expect("an address that was parsed is printable ASCII");
         let (names, pool) = (Names::default(), Pool::new(idle_max));
-        Place { figures, address, names, host, reach, rule, slots: None, pool }
+        Place { figures, address, names, host, reach, rule, slots: None, pool, signer: None }
     }
 }
 
@@ -182,6 +193,7 @@ pub struct Destinations {
     idle_max: usize,
     places: RwLock<HashMap<Destination, Arc<Place>>>,
     exact: HashMap<String, Arc<Place>>,
+    keyring: Keyring,
 }
 
 struct Pattern {
@@ -245,7 +257,24 @@ impl Destinations {
             }
         }
         patterns.sort_by_key(|pattern| std::cmp::Reverse(pattern.name.len()));
-        Ok(Destinations { patterns, urls, idle_max, places: RwLock::default(), exact })
+        let (places, keyring) = (RwLock::default(), Keyring::default());
+        Ok(Destinations { patterns, urls, idle_max, places, exact, keyring })
+    }
+
+    /// The same, calls being signed with the credentials of this ring.
+    pub fn signed(mut self, keyring: Keyring) -> Self {
+        for (name, place) in &mut self.exact {
+            let place = Arc::get_mut(place).expect("nobody else has a place of a table being made");
+            place.signer = place.rule.signer(name, &keyring);
+        }
+        self.keyring = keyring;
+        self
+    }
+
+    /// Destinations named exactly to which calls go unsigned.
+    pub fn unsigned(&self) -> impl Iterator<Item = &str> {
+        let unsigned = self.exact.iter().filter(|(_, place)| place.signer.is_none());
+        unsigned.map(|(name, _)| name.as_str())
     }
 
     /// The slots of destinations that are named exactly and say so.
@@ -289,10 +318,11 @@ impl Destinations {
                 let address = Address::parse(&url)
                     .map_err(|why| NotNamed::Url { destination: destination.clone(), why })?;
                 let rule = pattern.rule.clone();
+                let signer = rule.signer(name, &self.keyring);
                 let slots = rule.slots.map(|slots| Semaphore::new(slots.min(SLOTS_MAX)));
                 let reach = Reach::Configured;
                 let place = Place::new(&pattern.name, address, reach, rule, self.idle_max);
-                return Ok(Place { slots, ..place });
+                return Ok(Place { slots, signer, ..place });
             }
         }
         if !name.contains("//") {

@@ -1,6 +1,7 @@
 //! A call as a request: path, headers, body.
 
 use super::destinations::{BodyForm, Place};
+use crate::keyring::Signer;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
@@ -8,12 +9,15 @@ use http::{Method, Request, Uri};
 use http_body_util::Full;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::time::{SystemTime, UNIX_EPOCH};
 use wholly_core::effect::Call;
 use wholly_core::ids::{Body, Gid};
 use wholly_core::retry::mix;
 use wholly_wire::headers::{self, BodyKind};
+use wholly_wire::signature::{self, Validity};
 use wholly_wire::words::Spelled;
 
 const GID: HeaderName = HeaderName::from_static(headers::GID);
@@ -25,8 +29,13 @@ const MARK: HeaderName = HeaderName::from_static(headers::MARK);
 const BODY: HeaderName = HeaderName::from_static(headers::BODY);
 const TRACEPARENT: HeaderName = HeaderName::from_static(headers::TRACEPARENT);
 
+const AUDIENCE: HeaderName = HeaderName::from_static(headers::AUDIENCE);
+const CONTENT_DIGEST: HeaderName = HeaderName::from_static(headers::CONTENT_DIGEST);
+const SIGNATURE: HeaderName = HeaderName::from_static(headers::SIGNATURE);
+const SIGNATURE_INPUT: HeaderName = HeaderName::from_static(headers::SIGNATURE_INPUT);
+
 /// Headers of a request, the length of its body among them.
-const HEADERS: usize = 11;
+const HEADERS: usize = 15;
 
 /// The body of a call and how it is laid out.
 pub(super) struct CallBody {
@@ -104,7 +113,48 @@ pub(super) fn request(
             map.insert(BODY, HeaderValue::from_static(body.kind.spell()));
         }
     }
+    if let Some(signer) = &place.signer {
+        sign(&mut request, signer, call, &body.bytes, timeout_ms);
+    }
     request
+}
+
+/// Says for whom the call is and what its body is, and vouches for all of it. The audience is the
+/// destination's name, whatever its address: a call that is led elsewhere is not believed there.
+fn sign(
+    request: &mut Request<Full<Bytes>>,
+    signer: &Signer,
+    call: &Call,
+    body: &[u8],
+    timeout_ms: u64,
+) {
+    let mut values = Values::default();
+    let audience = values.add(call.destination.as_str());
+    let digest = values.add(&signature::content_digest(body));
+    let values = values.freeze();
+    let (audience, digest) = (value(&values, audience), value(&values, digest));
+    request.headers_mut().insert(AUDIENCE, audience);
+    request.headers_mut().insert(CONTENT_DIGEST, digest);
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let validity = Validity::of_call(since_1970.as_secs(), timeout_ms);
+    let signed = signer.key.sign(&signer.keyid, validity, |name| {
+        let text = match name {
+            signature::METHOD => Some(request.method().as_str()),
+            signature::PATH => Some(request.uri().path()),
+            header => request.headers().get(header).map(text),
+        };
+        text.map(Cow::from)
+    });
+    let mut values = Values::default();
+    let input = values.add(&signed.input);
+    let tag = values.add(&signed.signature);
+    let values = values.freeze();
+    request.headers_mut().insert(SIGNATURE_INPUT, value(&values, input));
+    request.headers_mut().insert(SIGNATURE, value(&values, tag));
+}
+
+fn text(header: &HeaderValue) -> &str {
+    header.to_str().expect("names are printable ASCII")
 }
 
 /// The values of a request's headers, one after another in one piece of memory.

@@ -4,6 +4,7 @@
 mod bounds;
 mod client;
 mod described;
+mod identity;
 mod lifecycle;
 mod operators;
 mod pages;

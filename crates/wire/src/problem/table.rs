@@ -55,6 +55,8 @@ pub enum Grpc {
     NotFound,
     /// What it would make is there already.
     AlreadyExists,
+    /// The asker is not known.
+    Unauthenticated,
     /// The asker may not.
     PermissionDenied,
     /// A limit is reached.
@@ -76,6 +78,7 @@ words!(Grpc {
     DeadlineExceeded => "DEADLINE_EXCEEDED",
     NotFound => "NOT_FOUND",
     AlreadyExists => "ALREADY_EXISTS",
+    Unauthenticated => "UNAUTHENTICATED",
     PermissionDenied => "PERMISSION_DENIED",
     ResourceExhausted => "RESOURCE_EXHAUSTED",
     FailedPrecondition => "FAILED_PRECONDITION",
@@ -120,7 +123,7 @@ const NOTHING: &str = "Nothing was changed by this request.";
 
 use Grpc::{
     AlreadyExists, DataLoss, DeadlineExceeded, FailedPrecondition, Internal, InvalidArgument,
-    NotFound, PermissionDenied, ResourceExhausted, Unavailable, Unimplemented,
+    NotFound, PermissionDenied, ResourceExhausted, Unauthenticated, Unavailable, Unimplemented,
 };
 use Retry::{Later, Never, Now};
 
@@ -446,7 +449,41 @@ pub const TABLE: &[Row] = &[
             advice: "Send it again; if it happens often, look at the network between.",
         },
     ),
-    // What the asker may not.
+    // Who asks, and what it may not.
+    code(
+        "credential_missing",
+        (401, Unauthenticated, Never),
+        "Nobody says who asks",
+        Page {
+            happened: "This coordinator knows who may ask, and the request carries no header \
+                       authorization with id and secret.",
+            data: NOTHING,
+            advice: "Send the credential: WHOLLY_ID and WHOLLY_SECRET for the SDK and the command \
+                     line, `curl -u ID:SECRET` by hand.",
+        },
+    ),
+    code(
+        "credential_wrong",
+        (401, Unauthenticated, Never),
+        "Not a credential of this coordinator",
+        Page {
+            happened: "The configuration names no credential of that id, or it has another secret.",
+            data: NOTHING,
+            advice: "Send a credential that the configuration names under [credentials]. While a \
+                     secret is changed, let the coordinator know both.",
+        },
+    ),
+    code(
+        "role_forbidden",
+        (403, PermissionDenied, Never),
+        "The credential is for something else",
+        Page {
+            happened: "The asker is known, but its credential has another role than this asks for.",
+            data: NOTHING,
+            advice: "Use a credential of the role that the detail names; the page on identity lists \
+                     who may ask what.",
+        },
+    ),
     code(
         "capability_missing",
         (403, PermissionDenied, Never),

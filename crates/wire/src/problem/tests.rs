@@ -1,6 +1,7 @@
 //! Walks the table: every rejection has a row, every row a page, every code stands once.
 
 use super::*;
+use crate::credential::Role;
 use wholly_core::document::Document;
 use wholly_core::ids::{Name, Text};
 use wholly_core::plan::PlanError;
@@ -104,6 +105,9 @@ fn edge_rejections() -> Vec<EdgeRejection> {
         EdgeRejection::RouteUnknown,
         EdgeRejection::HostForbidden { host: "evil".into() },
         EdgeRejection::OriginForbidden { origin: "http://evil".into() },
+        EdgeRejection::CredentialMissing,
+        EdgeRejection::CredentialWrong,
+        EdgeRejection::RoleForbidden { role: Role::Metrics, needs: "services".into() },
         EdgeRejection::CapabilityMissing { gid: gid() },
         EdgeRejection::CapabilityWrong { gid: gid() },
         EdgeRejection::DestinationUnknown {
@@ -140,6 +144,9 @@ fn edge_place(rejection: &EdgeRejection) -> usize {
         EdgeRejection::IdempotencyKeyInvalid { .. } => 15,
         EdgeRejection::Unavailable => 16,
         EdgeRejection::Internal => 17,
+        EdgeRejection::CredentialMissing => 18,
+        EdgeRejection::CredentialWrong => 19,
+        EdgeRejection::RoleForbidden { .. } => 20,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::super::Refused;
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 use serde::Serialize;
@@ -20,6 +20,9 @@ pub(super) type Answer = Response<Full<Bytes>>;
 
 /// When to ask again, in seconds, where a code says later.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
+
+/// How to say who asks.
+const CHALLENGE: HeaderValue = HeaderValue::from_static("Basic realm=\"wholly\"");
 
 /// Most documents fit without growing.
 const ANSWER_BYTES: usize = 1_024;
@@ -114,6 +117,9 @@ pub(super) fn problem(refused: &Refused, asked: Option<&Gid>) -> Answer {
     let mut answer = with(status, PROBLEM_TYPE, bytes.into());
     if problem.retry.is(Retry::Later) {
         answer.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
+    }
+    if status == StatusCode::UNAUTHORIZED {
+        answer.headers_mut().insert(WWW_AUTHENTICATE, CHALLENGE);
     }
     if let Refused::AtEdge(EdgeRejection::MethodNotAllowed { allowed }) = refused {
         let allowed = HeaderValue::try_from(allowed).expect("methods are ASCII");

@@ -10,7 +10,7 @@ use http::{HeaderMap, StatusCode};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use wholly_core::branch::{BranchSpec, Mode};
-use wholly_core::ids::{Destination, Gid, IdempotencyKey};
+use wholly_core::ids::{Destination, Gid, IdempotencyKey, Principal};
 use wholly_core::input::{
     Abort, Begin, Commit, GidSource, Operate, Register, Request, Submit, Wait,
 };
@@ -34,6 +34,8 @@ pub(super) struct Parts<'a> {
     pub(super) headers: &'a HeaderMap,
     /// Its body.
     pub(super) bytes: &'a Bytes,
+    /// Who asks.
+    pub(super) principal: Principal,
 }
 
 impl Parts<'_> {
@@ -80,7 +82,7 @@ impl<C: Coordinator> Api<C> {
         for (at, spec) in opening.branches.iter().enumerate() {
             self.check_destination(&spec.destination, || format!("branches[{at}].to"))?;
         }
-        let principal = self.access.principal();
+        let principal = parts.principal.clone();
         let (gid, source) = match (opening.gid, &key) {
             (Some(gid), _) => (gid, GidSource::Client),
             (None, Some(key)) => {
@@ -112,7 +114,7 @@ impl<C: Coordinator> Api<C> {
             timeout_ms: plan.timeout_ms,
             steps: plan.steps,
             digest: plan.digest,
-            principal: self.access.principal(),
+            principal: parts.principal.clone(),
             wait: self.wait(query, WaitDefault::No)?,
         }))
     }
@@ -126,7 +128,7 @@ impl<C: Coordinator> Api<C> {
             begun,
             spec,
             wait_ms: query.wait_ms(self.coordinator.limits().wait_ms_max)?,
-            principal: self.access.principal(),
+            principal: parts.principal.clone(),
         }))
     }
 
@@ -139,7 +141,7 @@ impl<C: Coordinator> Api<C> {
             tried: votes.tried,
             refused: votes.refused,
             wait: self.wait(query, WaitDefault::Decided)?,
-            principal: self.access.principal(),
+            principal: parts.principal.clone(),
         }))
     }
 
@@ -152,13 +154,13 @@ impl<C: Coordinator> Api<C> {
             reason: wish.reason,
             branch: wish.branch,
             wait: self.wait(query, WaitDefault::Decided)?,
-            principal: self.access.principal(),
+            principal: parts.principal.clone(),
         }))
     }
 
     fn operate(&self, parts: &Parts<'_>, operation: Operation) -> Result<Request, Refused> {
         let (action, reason) = v1::read_operation(operation, parts.bytes)?;
-        let by = self.access.principal();
+        let by = parts.principal.clone();
         Ok(Request::Operate(Operate { gid: parts.gid(), action, reason, by }))
     }
 

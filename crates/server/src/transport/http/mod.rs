@@ -18,9 +18,10 @@ use crate::access::Access;
 use ::http::{HeaderMap, Request};
 use answer::Answer;
 use hyper::body::Incoming;
-use routes::{Matched, UNKNOWN_ROUTE};
+use routes::{Admitted, Matched, UNKNOWN_ROUTE};
 use std::sync::Arc;
-use wholly_core::ids::Gid;
+use wholly_core::ids::{Gid, Principal};
+use wholly_wire::credential::Role;
 use wholly_wire::edge::EdgeRejection;
 
 /// The API description that `GET /v1/openapi.json` gives.
@@ -82,6 +83,27 @@ impl<C: Coordinator> Api<C> {
         answer
     }
 
+    /// Who asks, if it may ask this. Strangers are not told whether a path exists.
+    fn admit(
+        &self,
+        matched: Option<&Matched<'_>>,
+        headers: &HeaderMap,
+    ) -> Result<Principal, EdgeRejection> {
+        match matched.map(|matched| matched.route.action.admitted()) {
+            Some(Admitted::Anyone) => Ok(self.access.nobody()),
+            None => self.access.identify(headers).map(|asker| asker.principal),
+            Some(Admitted::Roles(roles)) => {
+                let asker = self.access.identify(headers)?;
+                match asker.role {
+                    Some(role) if !roles.contains(&role) => {
+                        Err(EdgeRejection::RoleForbidden { role, needs: in_words(roles) })
+                    }
+                    Some(_) | None => Ok(asker.principal),
+                }
+            }
+        }
+    }
+
     async fn handle(
         &self,
         request: Request<Incoming>,
@@ -91,7 +113,9 @@ impl<C: Coordinator> Api<C> {
         let line = head.method.as_str().len() + head.uri.path().len();
         check_size(line, &head.uri, &head.headers, self.limits.header_bytes_max)?;
         self.access.check(head.uri.authority(), &head.headers)?;
-        let matched = routes::find(&head.method, head.uri.path())?;
+        let found = routes::find(&head.method, head.uri.path());
+        let principal = self.admit(found.as_ref().ok(), &head.headers)?;
+        let matched = found?;
         asked.route = matched.route.path;
         let Matched { route, segment } = matched;
         let query = query::Query::parse(head.uri.query(), route.parameters)?;
@@ -106,9 +130,20 @@ impl<C: Coordinator> Api<C> {
             routes::Body::Json => body::read_json(&head.headers, body, &self.limits).await?,
             routes::Body::None => bytes::Bytes::new(),
         };
-        let parts = handlers::Parts { gid, segment, headers: &head.headers, bytes: &bytes };
+        let parts =
+            handlers::Parts { gid, segment, headers: &head.headers, bytes: &bytes, principal };
         handlers::handle(self, route.action, parts, &query).await
     }
+}
+
+/// Roles in words: `services and operators`.
+fn in_words(roles: &[Role]) -> String {
+    let names = roles.iter().map(|role| match role {
+        Role::Service => "services",
+        Role::Operator => "operators",
+        Role::Metrics => "scrapers of metrics",
+    });
+    names.collect::<Vec<_>>().join(" and ")
 }
 
 /// What is known of a request, for its answer and its count.

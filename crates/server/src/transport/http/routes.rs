@@ -2,6 +2,7 @@
 
 use http::Method;
 use std::borrow::Cow;
+use wholly_wire::credential::Role;
 use wholly_wire::edge::EdgeRejection;
 
 /// What can be asked.
@@ -22,6 +23,35 @@ pub(super) enum Action {
     Metrics,
     OpenApi,
     Problem,
+}
+
+/// Who may ask, where the coordinator knows who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Admitted {
+    /// Whoever reaches the address: nothing of any transaction is told.
+    Anyone,
+    /// Whoever has a credential of one of these roles.
+    Roles(&'static [Role]),
+}
+
+impl Action {
+    /// Who may ask for it. What is not listed here does not compile; what is no route is denied to
+    /// strangers before they hear that it is none.
+    pub(super) fn admitted(self) -> Admitted {
+        use Role::{Metrics, Operator, Service};
+        match self {
+            Action::Health | Action::Ready => Admitted::Anyone,
+            Action::About | Action::OpenApi | Action::Problem => {
+                Admitted::Roles(&[Service, Operator, Metrics])
+            }
+            Action::Begin | Action::Submit | Action::Register | Action::Commit | Action::Abort => {
+                Admitted::Roles(&[Service])
+            }
+            Action::Get => Admitted::Roles(&[Service, Operator]),
+            Action::History | Action::List | Action::Operate(_) => Admitted::Roles(&[Operator]),
+            Action::Metrics => Admitted::Roles(&[Operator, Metrics]),
+        }
+    }
 }
 
 /// Whether a request has a body.

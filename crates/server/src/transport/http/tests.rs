@@ -1,7 +1,7 @@
 //! The table of routes, the query, and the description against both.
 
 use super::query::{Query, WaitDefault};
-use super::routes::{Body, ROUTES, find};
+use super::routes::{Admitted, Body, ROUTES, find};
 use super::{OPENAPI, RequestLimits};
 use http::Method;
 use serde_json::Value;
@@ -222,6 +222,28 @@ fn every_reference_leads_somewhere_and_every_schema_is_used() {
             assert!(used.contains(&reference), "nobody uses {reference}");
         }
     }
+}
+
+/// The page of who may ask what; written again when it should say something else.
+const IDENTITY: &str = include_str!("../../../../../docs/operate/identity.md");
+
+#[test]
+fn the_page_of_roles_says_what_is_so() {
+    let mut expected = Vec::new();
+    for route in ROUTES {
+        let who = match route.action.admitted() {
+            Admitted::Anyone => "anyone".to_owned(),
+            Admitted::Roles(roles) => {
+                assert!(!roles.is_empty(), "{} is for nobody", route.path);
+                roles.iter().map(|role| role.spell()).collect::<Vec<_>>().join(", ")
+            }
+        };
+        expected.push(format!("| `{} {}` | {who} |", route.method, route.path));
+    }
+    let methods = ["| `GET ", "| `POST ", "| `PUT "];
+    let is_row = |line: &&str| methods.iter().any(|method| line.starts_with(method));
+    let seen: Vec<&str> = IDENTITY.lines().filter(is_row).collect();
+    assert_eq!(seen, expected);
 }
 
 fn check_request(name: &str, fields: &[Field]) {

@@ -1,0 +1,167 @@
+//! Who may ask what: every route against every role, and strangers; changed secrets.
+
+use crate::world::{Heard, World};
+use serde_json::json;
+use wholly_server::Config;
+use wholly_server::keyring::Grant;
+use wholly_wire::base64;
+use wholly_wire::credential::{Credential, Role, Secrets};
+use wholly_wire::words::Spelled;
+
+const SECRET: &str = "0123456789abcdef0123456789abcdef";
+const NEXT: &str = "fedcba9876543210fedcba9876543210";
+
+fn grant(id: &str, secrets: &str, role: Role) -> (String, Grant) {
+    let credential = Credential::new(id, Secrets::parse(secrets).unwrap()).unwrap();
+    (id.to_owned(), Grant { credential, role })
+}
+
+fn known(config: &mut Config) {
+    config.dev = false;
+    config.credentials = [
+        grant("orders", SECRET, Role::Service),
+        grant("stock", SECRET, Role::Service),
+        grant("anna", SECRET, Role::Operator),
+        grant("prometheus", SECRET, Role::Metrics),
+    ]
+    .into();
+}
+
+fn basic(id: &str, secret: &str) -> String {
+    format!("Basic {}", base64::padded(format!("{id}:{secret}").as_bytes()))
+}
+
+async fn ask_as(world: &World, id: &str, secret: &str, line: &str, body: &str) -> Heard {
+    world.ask(line, &[("authorization", &basic(id, secret))], body).await
+}
+
+/// The table that people read; a test of the routes holds it to the code.
+fn rows() -> Vec<(String, Vec<Role>)> {
+    let page = include_str!("../../../../docs/operate/identity.md");
+    let rows = page.lines().filter_map(|line| {
+        let (request, roles) = line.strip_prefix("| `")?.split_once("` | ")?;
+        let is_request = ["GET ", "POST ", "PUT "].iter().any(|method| request.starts_with(method));
+        let line = request.replace("{gid}", "g-1").replace("{code}", "gid_taken");
+        let roles = roles.trim_end_matches(" |").split(", ").filter_map(Role::parse).collect();
+        is_request.then_some((line, roles))
+    });
+    rows.collect()
+}
+
+fn code(heard: &Heard) -> String {
+    match heard.status {
+        401 | 403 => heard.code(),
+        _ => "asked".to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn every_route_is_for_its_roles_and_for_nobody_else() {
+    let world = World::start_with(known).await;
+    let callers =
+        [("orders", Role::Service), ("anna", Role::Operator), ("prometheus", Role::Metrics)];
+    let rows = rows();
+    assert!(rows.len() >= 19);
+    for (line, roles) in rows {
+        let body = match line.starts_with("GET") {
+            true => "",
+            false => "{}",
+        };
+        for (id, role) in callers {
+            let heard = ask_as(&world, id, SECRET, &line, body).await;
+            // A service is admitted, and hears that it has shown no capability.
+            let heard = match code(&heard).as_str() {
+                "capability_missing" => "asked".to_owned(),
+                other => other.to_owned(),
+            };
+            let expected = match roles.is_empty() || roles.contains(&role) {
+                true => "asked",
+                false => "role_forbidden",
+            };
+            assert_eq!(heard, expected, "{line} as {id}");
+        }
+        let strangers = [
+            (None, "credential_missing"),
+            (Some(basic("orders", NEXT)), "credential_wrong"),
+            (Some(basic("nobody", SECRET)), "credential_wrong"),
+            (Some(basic("", SECRET)), "credential_wrong"),
+            (Some(basic("Orders", SECRET)), "credential_wrong"),
+            (Some(format!("Bearer {SECRET}")), "credential_wrong"),
+            (Some(String::new()), "credential_wrong"),
+        ];
+        for (shown, expected) in strangers {
+            let headers: Vec<(&str, &str)> =
+                shown.iter().map(|shown| ("authorization", shown.as_str())).collect();
+            let heard = world.ask(&line, &headers, body).await;
+            let expected = if roles.is_empty() { "asked" } else { expected };
+            assert_eq!(code(&heard), expected, "{line} {shown:?}");
+            if heard.status == 401 {
+                assert_eq!(heard.header("www-authenticate"), Some("Basic realm=\"wholly\""));
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn strangers_do_not_hear_what_exists() {
+    let world = World::start_with(known).await;
+    for line in ["GET /v1/nothing", "GET /", "DELETE /v1/transactions/g", "GET /metrics/"] {
+        assert_eq!(code(&world.ask(line, &[], "").await), "credential_missing", "{line}");
+        let heard = ask_as(&world, "anna", SECRET, line, "").await;
+        assert!([404, 405].contains(&heard.status), "{line}: {heard:?}");
+    }
+    let two = basic("orders", SECRET);
+    let two = [("authorization", two.as_str()), ("authorization", two.as_str())];
+    assert_eq!(code(&world.ask("GET /v1", &two, "").await), "credential_wrong");
+}
+
+#[tokio::test]
+async fn a_principal_is_the_credentials_name() {
+    let world = World::start_with(known).await;
+    let begin = async |id: &str| {
+        let shown = basic(id, SECRET);
+        let headers = [("authorization", shown.as_str()), ("idempotency-key", "k-1")];
+        let heard = world.ask("POST /v1/transactions", &headers, r#"{"name":"test"}"#).await;
+        assert_eq!(heard.status, 201, "{heard:?}");
+        heard.json()["gid"].as_str().unwrap().to_owned()
+    };
+    let (one, other) = (begin("orders").await, begin("stock").await);
+    assert_ne!(one, other, "idempotency keys are each one's own");
+    let line = format!("GET /v1/transactions/{one}");
+    let document = ask_as(&world, "anna", SECRET, &line, "").await.json();
+    assert_eq!(document["principal"], json!("orders"));
+    let plan = world.plan(&["hang"]);
+    ask_as(&world, "orders", SECRET, "PUT /v1/transactions/s-1", &plan).await;
+    let reason = r#"{"reason":"the bank is down"}"#;
+    let parked = ask_as(&world, "anna", SECRET, "POST /v1/transactions/s-1/park", reason).await;
+    assert_eq!(parked.status, 200, "{parked:?}");
+    let line = "GET /v1/transactions/s-1/history";
+    let history = ask_as(&world, "anna", SECRET, line, "").await.json();
+    let records = history["records"].as_array().unwrap();
+    assert!(records.iter().any(|record| record["by"] == "anna"), "{history}");
+}
+
+#[tokio::test]
+async fn a_secret_is_changed_without_a_restart() {
+    let world = World::start_with(known).await;
+    let check = async |secret: &str, expected: &str| {
+        let heard = ask_as(&world, "orders", secret, "GET /v1", "").await;
+        assert_eq!(code(&heard), expected, "{secret}");
+    };
+    let reload = |secrets: &str| {
+        let credentials = [grant("orders", secrets, Role::Service)].into();
+        world.running.reload(&Config { credentials, ..Config::default() })
+    };
+    check(SECRET, "asked").await;
+    check(NEXT, "credential_wrong").await;
+    reload(&format!("{NEXT},{SECRET}")).unwrap();
+    check(SECRET, "asked").await;
+    check(NEXT, "asked").await;
+    reload(NEXT).unwrap();
+    check(SECRET, "credential_wrong").await;
+    check(NEXT, "asked").await;
+    let opened = world.running.reload(&Config::default()).unwrap_err();
+    assert!(opened.to_string().contains("names no credential"), "{opened}");
+    check(SECRET, "credential_wrong").await;
+    check(NEXT, "asked").await;
+}
