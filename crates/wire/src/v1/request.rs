@@ -1,6 +1,6 @@
 //! Request bodies of v1. Unknown fields are refused; both sides use these structs.
 
-use super::shape::{Field, Kind, Shaped, optional, required};
+use super::shape::{self, Field, Kind, Shaped, optional, required};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -19,7 +19,12 @@ pub struct Begin<'a> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<u64>,
     /// Branches declared at once.
-    #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        borrow,
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "shape::objects"
+    )]
     pub branches: Vec<Branch<'a>>,
 }
 
@@ -58,7 +63,7 @@ pub struct Submit<'a> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<u64>,
     /// What is to be done.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "shape::objects")]
     pub steps: Vec<Step<'a>>,
 }
 

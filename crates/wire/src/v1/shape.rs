@@ -1,8 +1,12 @@
 //! The shape of each request: which fields it has, so that a wrong one is answered by name.
 
 use crate::edge::EdgeRejection;
-use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
+use std::fmt;
+use std::marker::PhantomData;
 
 /// A field of a request.
 #[derive(Clone, Copy, Debug)]
@@ -58,7 +62,41 @@ pub(crate) const fn optional(name: &'static str, kind: Kind) -> Field {
 /// Reads a request; nothing at all is read as an object without fields.
 pub fn parse<'a, T: Deserialize<'a> + Shaped>(bytes: &'a [u8]) -> Result<T, EdgeRejection> {
     let bytes = if bytes.iter().all(u8::is_ascii_whitespace) { b"{}" } else { bytes };
-    serde_json::from_slice(bytes).map_err(|error| explain(bytes, T::FIELDS, &error))
+    let read = serde_json::from_slice(bytes).map(|Object(value)| value);
+    read.map_err(|error| explain(bytes, T::FIELDS, &error))
+}
+
+/// Reads a list of objects.
+pub(crate) fn objects<'de, D, T>(from: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    let list: Vec<Object<T>> = Vec::deserialize(from)?;
+    Ok(list.into_iter().map(|Object(value)| value).collect())
+}
+
+/// An object as such: a struct alone would be read from a list too, one item for each field.
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_map(ObjectVisitor(PhantomData))
+    }
+}
+
+struct ObjectVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+    type Value = Object<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+    }
 }
 
 /// Finds what is wrong with a body that could not be read. Off the ordinary path, so it may take

@@ -67,6 +67,16 @@ fn what_is_right_is_taken() {
 }
 
 #[test]
+fn a_list_is_no_object() {
+    check("begin", r#"["n"]"#, "field_invalid: the body must be a JSON object");
+    check("commit", "[[],[]]", "field_invalid: the body must be a JSON object");
+    let branches = r#"{"name":"n","branches":[["b","tcc","stock","o"]]}"#;
+    check("begin", branches, "field_invalid: branches[0] must be a JSON object");
+    let steps = r#"{"name":"n","steps":[["b","stock","o"]]}"#;
+    check("submit", steps, "field_invalid: steps[0] must be a JSON object");
+}
+
+#[test]
 fn what_is_no_json_is_told_where() {
     check("begin", "{", "malformed_json: the body is not JSON: EOF while parsing");
     check("begin", "name=n", "malformed_json: the body is not JSON: expected");
