@@ -1,5 +1,6 @@
 //! A client of a few lines: one request per connection, the answer as it is.
 
+use crate::described::{self, Came};
 use serde_json::Value;
 use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -31,7 +32,7 @@ impl Heard {
     }
 }
 
-/// Sends JSON, with headers besides.
+/// Sends JSON, with headers besides. What is answered, and what is accepted, is as described.
 pub(crate) async fn send(
     to: SocketAddr,
     line: &str,
@@ -47,13 +48,15 @@ pub(crate) async fn send(
     text.push_str(&format!(
         "content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
     ));
+    let request = text;
     let mut stream = TcpStream::connect(to).await.expect("the coordinator listens");
-    stream.write_all(text.as_bytes()).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
     let mut seen = Vec::new();
     stream.read_to_end(&mut seen).await.unwrap();
     let seen = String::from_utf8(seen).unwrap();
     let (head, text) = seen.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {seen:?}"));
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    described::check(request.as_bytes(), &Came { status, head, body: text });
     Heard { status, head: head.to_owned(), text: text.to_owned() }
 }
 

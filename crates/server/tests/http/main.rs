@@ -10,5 +10,7 @@ mod operators;
 mod pages;
 mod participant;
 mod refusals;
+mod requests;
+mod schema;
 mod whole;
 mod world;

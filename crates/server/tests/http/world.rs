@@ -1,6 +1,6 @@
 //! A coordinator on a free port, a participant, and a client that writes and reads bytes.
 
-use crate::described;
+use crate::described::{self, Came};
 use serde_json::Value;
 use std::net::SocketAddr;
 use tempfile::TempDir;
@@ -71,7 +71,7 @@ impl World {
         self.running.addr
     }
 
-    /// `POST /path` with a JSON body and further headers. What is answered is as described.
+    /// `POST /path` with a JSON body and further headers.
     pub(crate) async fn ask(&self, line: &str, headers: &[(&str, &str)], body: &str) -> Heard {
         let mut request = format!("{line} HTTP/1.1\r\nhost: localhost\r\n");
         if !body.is_empty() {
@@ -83,22 +83,22 @@ impl World {
         }
         request.push_str("\r\n");
         request.push_str(body);
-        let heard = self.send(request.as_bytes()).await;
-        if !heard.body.is_empty() {
-            described::check(line, &heard);
-        }
-        heard
+        self.send(request.as_bytes()).await
     }
 
     pub(crate) async fn get(&self, path: &str) -> Heard {
         self.ask(&format!("GET {path}"), &[], "").await
     }
 
+    /// Sends bytes. What is answered, and what is accepted, is as described.
     pub(crate) async fn send(&self, request: &[u8]) -> Heard {
         let mut stream = TcpStream::connect(self.addr()).await.unwrap();
         // The other side may answer and close before everything is written.
         let _ = stream.write_all(request).await;
-        read(&mut stream).await
+        let heard = read(&mut stream).await;
+        let Heard { status, head, body } = &heard;
+        described::check(request, &Came { status: *status, head, body });
+        heard
     }
 
     /// Begins a transaction and gives its capability.

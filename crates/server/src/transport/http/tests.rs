@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use wholly_core::branch::{Mode, Op, Resolution};
 use wholly_core::record::{Cause, Decision, Outcome, PhaseName};
 use wholly_wire::headers::AnswerWord;
-use wholly_wire::problem::{Retry, TABLE};
+use wholly_wire::problem::{Retry, TABLE, row};
 use wholly_wire::v1::answer::{BranchState, StuckWord, TryWord, What};
 use wholly_wire::v1::request;
 use wholly_wire::v1::shape::{Field, Need, Shaped};
@@ -185,6 +185,40 @@ fn every_parameter_and_body_is_described() {
         assert_eq!(has_body, route.body == Body::Json, "{method} {}", route.path);
         assert!(operation["responses"]["default"].is_object(), "{method} {}", route.path);
     }
+}
+
+/// What no operation answers: the request has none.
+const WITHOUT_OPERATION: &[&str] = &["method_not_allowed"];
+
+#[test]
+fn every_code_is_described_where_it_is_answered_and_under_its_status() {
+    let description = description();
+    let codes = |value: &Value| -> Vec<String> {
+        let codes = value["x-problems"].as_array().into_iter().flatten();
+        codes.map(|code| code.as_str().unwrap().to_string()).collect()
+    };
+    let by_all = codes(&description);
+    let mut described: BTreeSet<String> = by_all.iter().cloned().collect();
+    described.extend(WITHOUT_OPERATION.iter().map(|code| code.to_string()));
+    for route in ROUTES {
+        let method = route.method.as_str().to_lowercase();
+        let operation = &description["paths"][route.path][&method];
+        let own = codes(operation);
+        let statuses: BTreeSet<String> = own
+            .iter()
+            .map(|code| row(code).unwrap_or_else(|| panic!("there is no code {code}")))
+            .map(|row| row.status.to_string())
+            .collect();
+        let responses = operation["responses"].as_object().unwrap().keys();
+        let stated = responses.filter(|status| status.starts_with(['4', '5'])).cloned().collect();
+        assert_eq!(statuses, stated, "{method} {}: x-problems and responses", route.path);
+        for code in &own {
+            assert!(!by_all.contains(code), "{method} {} repeats {code}", route.path);
+        }
+        described.extend(own);
+    }
+    let table = TABLE.iter().map(|row| row.code.to_string()).collect();
+    assert_eq!(described, table, "codes that operations answer, and codes of the table");
 }
 
 fn resolve<'a>(description: &'a Value, value: &'a Value) -> &'a Value {
