@@ -27,12 +27,16 @@ pub struct TooFew {
 /// Lowers `requests.connections_max` and `calls.calls_max` to what the limit allows: were clients
 /// or calls to take the last descriptor, the log could not begin its next segment.
 pub fn fit(config: &mut Config) -> Result<(), TooFew> {
-    let text = fs::read_to_string(LIMITS_FILE).unwrap_or_default();
-    match soft_limit(&text) {
+    match limit() {
         Some(limit) => fit_to(config, limit),
         // No limit, or a system that says none: then the configuration alone bounds.
         None => Ok(()),
     }
+}
+
+/// How many this process may have, where the system says so.
+pub(crate) fn limit() -> Option<usize> {
+    soft_limit(&fs::read_to_string(LIMITS_FILE).unwrap_or_default())
 }
 
 fn soft_limit(text: &str) -> Option<usize> {

@@ -6,7 +6,7 @@ use crate::descriptors::{self, TooFew};
 use crate::egress::{Destinations, Egress, Rule, RuleError};
 use crate::folder::{self, FolderError, Identity, LogUse};
 use crate::keyring::Keyring;
-use crate::observe::Metrics;
+use crate::observe::{Accepting, Metrics, Snapshot};
 use crate::shell::{EffectTrace, Mailbox, Parts, Shell, Standing, Stopped};
 use crate::transport::http::{self, Api};
 use crate::transport::{Coordinator as Coordinates, Refused};
@@ -14,8 +14,8 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, OnceLock};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
@@ -123,6 +123,7 @@ impl Coordinator {
     async fn start_on(mut config: Config, open: Open) -> Result<Running, ServeError> {
         descriptors::fit(&mut config)?;
         let metrics = Arc::<Metrics>::default();
+        show_limits(&metrics, &config);
         let egress = egress(&config, &metrics)?;
         // A port that is taken is found out before any file is touched. Who connects early waits.
         let (listener, addr) = bind(config.listen).await?;
@@ -195,6 +196,21 @@ impl Coordinator {
     }
 }
 
+/// The limits at which something is refused, so that a graph shows how far away they are.
+fn show_limits(metrics: &Metrics, config: &Config) {
+    let limits = &config.limits;
+    let count = |count: usize| count as u64;
+    for (key, value) in [
+        ("transactions.open_max", count(limits.open_max)),
+        ("calls.calls_max", count(limits.calls_max)),
+        ("waiting.waiters_max", count(limits.waiters_max)),
+        ("log.log_bytes_max", config.log.log_bytes_max),
+        ("requests.connections_max", count(config.requests.connections_max)),
+    ] {
+        metrics.limited(key, value);
+    }
+}
+
 /// Takes the address. What the port is, is known only then.
 async fn bind(listen: SocketAddr) -> Result<(TcpListener, SocketAddr), ServeError> {
     let failed = |source| ServeError::Listen { listen, source };
@@ -264,6 +280,7 @@ fn open_log(config: &Config, handler: OnCompletion) -> Result<Opened, ServeError
         segment_bytes: config.log.segment_bytes,
         log_per_open: config.log.log_per_open,
         salt: random()?,
+        stopwatch,
         ..Options::default()
     };
     let limits = ArchiveLimits {
@@ -305,6 +322,13 @@ fn open_memory(config: &Config, handler: OnCompletion) -> Result<Opened, ServeEr
 fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// Microseconds since it was first asked.
+fn stopwatch() -> u64 {
+    static FIRST: OnceLock<Instant> = OnceLock::new();
+    let since = FIRST.get_or_init(Instant::now).elapsed();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
 fn random() -> Result<u64, ServeError> {
@@ -494,7 +518,16 @@ impl Coordinates for Coordinator {
     }
 
     fn metrics_text(&self) -> String {
-        self.metrics.text(&self.shell.gauges(), &self.store.stats())
+        let (backlog, lanes) = self.shell.backlog();
+        self.metrics.text(&Snapshot {
+            backlog,
+            lanes: self.shell.egress().lanes(lanes, self.limits.destination_calls_max),
+            stats: self.store.stats(),
+            accepting: match self.shell.is_ready() {
+                true => Accepting::Yes,
+                false => Accepting::No,
+            },
+        })
     }
 
     fn requested(&self, route: &'static str, status: u16) {

@@ -1,6 +1,7 @@
 //! What every store offers: append and flush, completions, and reads of what is durable.
 
 use crate::encoding::DecodeError;
+use crate::spread::Spread;
 use std::io;
 use wholly_core::branch::Mode;
 use wholly_core::effect::Draft;
@@ -257,6 +258,12 @@ pub struct Stats {
     pub flushes: u64,
     /// Bytes of these batches.
     pub batch_bytes: u64,
+    /// The same, batch by batch.
+    pub bytes_per_batch: Spread,
+    /// Transactions that a batch said something of.
+    pub drafts_per_batch: Spread,
+    /// Microseconds that a sync took, where a stopwatch was given.
+    pub us_per_sync: Spread,
     /// Bytes written since the start, pre-written zeros included.
     pub written_bytes: u64,
     /// Syncs of files and folder since the start.

@@ -14,4 +14,5 @@ pub mod index;
 pub mod memory;
 pub mod mutants;
 mod retention;
+pub mod spread;
 pub mod suite;

@@ -185,6 +185,38 @@ impl Lanes {
     }
 }
 
+/// How the calls to one destination stand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LaneGauges {
+    /// Under way: slots in use.
+    pub in_flight: usize,
+    /// Slots that are free.
+    pub free: usize,
+    /// Waiting for a slot.
+    pub queued: usize,
+    /// Waiting to be sent again.
+    pub waiting: usize,
+}
+
+impl Lanes {
+    /// Every destination with something left to do, as it stands.
+    pub(super) fn gauges(
+        &self,
+        destination_calls_max: usize,
+    ) -> impl Iterator<Item = (&Destination, LaneGauges)> {
+        self.lanes.iter().map(move |(destination, lane)| {
+            let slots = self.limits.get(destination).copied().unwrap_or(destination_calls_max);
+            let gauges = LaneGauges {
+                in_flight: lane.in_flight,
+                free: slots.saturating_sub(lane.in_flight),
+                queued: lane.queue.len(),
+                waiting: lane.waiting.len(),
+            };
+            (destination, gauges)
+        })
+    }
+}
+
 impl Lane {
     /// It answered: some of those that wait since its silence are woken.
     fn wake(&mut self) -> Vec<(Slot, BranchIndex)> {

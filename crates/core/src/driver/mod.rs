@@ -5,6 +5,7 @@
 //! them are held until the log says they are durable.
 
 mod calls;
+mod census;
 mod clock;
 mod entry;
 mod held;
@@ -24,9 +25,12 @@ use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use calls::Came;
+pub use census::Aged;
+use census::{Census, Place};
 use clock::Clock;
 use entry::{Entry, Slot, Slots, Taken};
 use held::Held;
+pub use lanes::LaneGauges;
 use lanes::Lanes;
 use waiters::Waiters;
 
@@ -47,6 +51,8 @@ pub struct Driver {
     keys: BTreeMap<(Principal, IdempotencyKey), Gid>,
     /// Every transaction whose end is not durable, by its begin.
     begun: BTreeSet<(Timestamp, Slot)>,
+    /// The same, counted.
+    census: Census,
     /// Transactions that silence decides, by wall time.
     deadlines: BTreeSet<(Timestamp, Slot)>,
     /// Ended transactions, by the position of their end.
@@ -174,6 +180,7 @@ impl Driver {
             gids: BTreeMap::new(),
             keys: BTreeMap::new(),
             begun: BTreeSet::new(),
+            census: Census::default(),
             deadlines: BTreeSet::new(),
             ending: BTreeMap::new(),
             lookups: BTreeMap::new(),
@@ -280,7 +287,12 @@ impl Driver {
 
     /// How much of everything there is.
     pub fn gauges(&self) -> Gauges {
-        let mut gauges = Gauges {
+        Gauges {
+            open: self.census.count(PhaseName::Open),
+            forward: self.census.count(PhaseName::Forward),
+            finishing: self.census.count(PhaseName::Finishing),
+            ending: self.census.count(PhaseName::Ended),
+            stuck: self.census.stuck(),
             calls: self.lanes.in_flight(),
             queued: self.lanes.queued(),
             waiters: self.waiters.len(),
@@ -288,21 +300,17 @@ impl Driver {
             lookups: self.lookups.len(),
             timers: self.timers.queue.len(),
             entries: self.gids.len() + self.keys.len() + self.deadlines.len() + self.ending.len(),
-            ..Gauges::default()
-        };
-        for (_, slot) in &self.begun {
-            let transaction = &self.slots.entry(*slot).transaction;
-            match transaction.phase_name() {
-                PhaseName::Open => gauges.open += 1,
-                PhaseName::Forward => gauges.forward += 1,
-                PhaseName::Finishing => gauges.finishing += 1,
-                PhaseName::Ended => gauges.ending += 1,
-            }
-            if !transaction.is_ended() {
-                gauges.stuck += transaction.branches.iter().filter(|b| b.is_stuck()).count();
-            }
         }
-        gauges
+    }
+
+    /// Transactions that have not ended, by how long ago they began, oldest first.
+    pub fn ages(&self, now: Now) -> impl Iterator<Item = Aged> {
+        self.census.ages(now.wall)
+    }
+
+    /// Every destination that calls are due to, with how they stand there.
+    pub fn lanes(&self) -> impl Iterator<Item = (&crate::ids::Destination, LaneGauges)> {
+        self.lanes.gauges(self.limits.destination_calls_max)
     }
 
     /// Whoever asked is gone: a wait is over, and what has not been begun is not done.
@@ -406,6 +414,7 @@ impl Driver {
         {
             self.keys.insert((entry.transaction.principal.clone(), key.clone()), gid.clone());
         }
+        self.census.came(Place::of(&entry.transaction));
         let slot = self.slots.insert(Box::new(entry));
         self.begun.insert((begun, slot));
         if let Some(at) = deadline {
@@ -420,6 +429,7 @@ impl Driver {
     fn forget(&mut self, slot: Slot) {
         let entry = self.slots.remove(slot);
         let transaction = &entry.transaction;
+        self.census.left(Place::of(transaction));
         self.gids.remove(&transaction.gid);
         self.begun.remove(&(transaction.begun, slot));
         if let crate::transaction::Form::Open { key: Some((key, _)), .. } = &transaction.form {
@@ -444,6 +454,7 @@ impl Driver {
     ) {
         let entry = self.slots.entry_mut(slot);
         let deadline = entry.transaction.deadline();
+        let place = Place::of(&entry.transaction);
         let mut next = fact.or_else(|| entry.follow());
         while let Some(fact) = next {
             let class = entry.transaction.class(&fact);
@@ -455,6 +466,7 @@ impl Driver {
             entry.queued(self.position, class);
             next = entry.follow();
         }
+        self.census.moved(place, Place::of(&entry.transaction));
         self.append(slot, after, records, effects);
         self.rest_deadline(slot, deadline);
         self.evaluate(slot);

@@ -285,6 +285,15 @@ impl Destinations {
         })
     }
 
+    /// Destinations that are named exactly, with the slots that the configuration gives them.
+    pub(super) fn named(&self) -> impl Iterator<Item = (&str, Option<usize>)> {
+        self.exact.iter().map(|(name, place)| (name.as_str(), place.rule.slots))
+    }
+
+    pub(super) fn is_named(&self, destination: &Destination) -> bool {
+        self.exact.contains_key(destination.as_str())
+    }
+
     /// Whether calls to it go anywhere.
     pub fn check(&self, destination: &Destination) -> Result<(), NotNamed> {
         self.place(destination).map(|_place| ())

@@ -16,11 +16,13 @@ pub use destinations::{
 use crate::observe::Metrics;
 use connection::{Connection, ExchangeError, Seen};
 use destinations::Place;
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::sync::{Arc, RwLock, Weak};
 use std::time::Duration;
 use tokio::time::Instant;
 use wholly_core::branch::{Answer, Op};
+use wholly_core::driver::LaneGauges;
 use wholly_core::effect::{Call, Mark, Proof};
 use wholly_core::ids::{Body, BranchId, CallId, Destination, Gid, Operation, Text};
 
@@ -109,6 +111,37 @@ impl Egress {
     /// Whether calls to it go anywhere.
     pub fn check(&self, destination: &Destination) -> Result<(), NotNamed> {
         self.destinations().check(destination)
+    }
+
+    /// How destinations stand, by the label under which each is counted. One that is named exactly
+    /// and has nothing to do has all its slots free.
+    pub fn lanes(
+        &self,
+        busy: Vec<(Destination, LaneGauges)>,
+        slots_max: usize,
+    ) -> BTreeMap<String, LaneGauges> {
+        let destinations = self.destinations();
+        let idle = |(label, slots): (&str, Option<usize>)| {
+            let free = slots.unwrap_or(slots_max);
+            (label.to_owned(), LaneGauges { free, ..LaneGauges::default() })
+        };
+        let mut lanes: BTreeMap<_, _> = destinations.named().map(idle).collect();
+        for (destination, lane) in busy {
+            // One that the configuration does not name any more is called no more.
+            let Ok(place) = destinations.place(&destination) else { continue };
+            let label = place.figures.label();
+            match lanes.get_mut(label) {
+                Some(shown) if destinations.is_named(&destination) => *shown = lane,
+                Some(shown) => {
+                    shown.in_flight += lane.in_flight;
+                    shown.free += lane.free;
+                    shown.queued += lane.queued;
+                    shown.waiting += lane.waiting;
+                }
+                None => drop(lanes.insert(label.to_owned(), lane)),
+            }
+        }
+        lanes
     }
 
     /// The slots of destinations that are named exactly and say so.

@@ -58,6 +58,7 @@ impl Alarm {
 
 /// Wakes the driver whenever its alarm is due, as long as the shell lives.
 pub(super) async fn ring(shell: Weak<Shell>) {
+    let mut rang = FAR;
     loop {
         let Some(strong) = shell.upgrade() else { return };
         let earlier = Arc::clone(&strong.alarm.earlier);
@@ -65,6 +66,11 @@ pub(super) async fn ring(shell: Weak<Shell>) {
         let at = strong.alarm.settle();
         let rest = Duration::from_millis(at.saturating_sub(now));
         if rest.is_zero() {
+            // One that the driver leaves standing has rung already.
+            if at != rang {
+                rang = at;
+                strong.metrics.rang(Duration::from_millis(now - at));
+            }
             strong.input(Input::Woken);
             drop(strong);
             tokio::time::sleep(RING_EVERY).await;

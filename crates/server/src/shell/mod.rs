@@ -6,6 +6,7 @@
 //! look-ups are carried out after it is let go.
 
 mod alarm;
+mod announce;
 mod mailbox;
 mod trace;
 
@@ -13,8 +14,9 @@ pub use mailbox::Mailbox;
 pub use trace::EffectTrace;
 
 use crate::egress::Egress;
-use crate::observe::Metrics;
+use crate::observe::{Backlog, Metrics};
 use alarm::Alarm;
+use announce::announce;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
@@ -23,11 +25,10 @@ use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
 use wholly_core::branch::{Answer, Op};
 use wholly_core::document::Response;
-use wholly_core::driver::{Driver, Gauges};
-use wholly_core::effect::{Call, Content, Draft, Effect, Proof};
-use wholly_core::ids::{CallId, Gid, Position, RequestId, Text};
+use wholly_core::driver::{Driver, Gauges, LaneGauges};
+use wholly_core::effect::{Call, Effect, Proof};
+use wholly_core::ids::{CallId, Destination, Gid, Position, RequestId, Text};
 use wholly_core::input::{Input, Request};
-use wholly_core::record::{Fact, Outcome, Record};
 use wholly_core::rejection::Rejection;
 use wholly_core::time::{Instant, Now, Timestamp};
 use wholly_store::contract::{Failure, Lookup, Store};
@@ -210,6 +211,16 @@ impl Shell {
         self.held(|held| held.driver.gauges())
     }
 
+    /// What has not ended and for how long, and how each destination with something left to do
+    /// stands.
+    pub fn backlog(&self) -> (Backlog, Vec<(Destination, LaneGauges)>) {
+        self.held(|held| {
+            let driver = &held.driver;
+            let lanes = driver.lanes().map(|(destination, lane)| (destination.clone(), lane));
+            (Backlog::new(driver.gauges(), driver.ages(self.now())), lanes.collect())
+        })
+    }
+
     /// The store, for lists and histories.
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.store
@@ -367,6 +378,7 @@ impl Shell {
             match effect {
                 Effect::Append(draft) => {
                     announce(&draft);
+                    self.metrics.recorded(&draft);
                     self.store.append(draft);
                 }
                 Effect::Flush(position) => flush = Some(position),
@@ -561,37 +573,6 @@ impl Drop for Sending {
         if let Some(shell) = self.shell.upgrade() {
             let answer = Answer::Unknown { detail: Text::cut("the call was broken off") };
             shell.input(Input::Answered { call: self.call, answer });
-        }
-    }
-}
-
-/// Tells the log of the program that a transaction began, was decided, ended. At debug: at the
-/// default level, lines for every transaction would cost a good part of the throughput.
-fn announce(draft: &Draft) {
-    let Content::Transaction { gid, records, .. } = &draft.content else { return };
-    for Record { fact, .. } in records {
-        match fact {
-            Fact::Begun(begun) => tracing::debug!(%gid, name = %begun.name, "began"),
-            Fact::Decided { decision, cause, .. } => {
-                tracing::debug!(%gid, ?decision, ?cause, "decided");
-            }
-            Fact::Ended { outcome: Outcome::AsDecided } => tracing::debug!(%gid, "ended"),
-            Fact::Ended { outcome: outcome @ (Outcome::Mixed | Outcome::Hazard) } => {
-                tracing::warn!(%gid, ?outcome, "ended otherwise than decided");
-            }
-            Fact::Restored => {
-                tracing::warn!(%gid, "undecided in a restored log: what was decided is not known");
-            }
-            Fact::Stuck { branch, .. } => {
-                let branch = branch.0;
-                tracing::warn!(%gid, branch, "a branch is stuck until an operator acts");
-            }
-            Fact::Registered(_)
-            | Fact::Answered { .. }
-            | Fact::Inspected { .. }
-            | Fact::Retried { .. }
-            | Fact::Parked { .. }
-            | Fact::Resolved { .. } => {}
         }
     }
 }

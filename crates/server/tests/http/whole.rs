@@ -120,9 +120,11 @@ async fn a_coordinator_says_how_it_stands() {
     let metrics = metrics.text;
     for line in [
         "wholly_requests_total{route=\"/readyz\",status=\"200\"} 1",
-        "wholly_calls_total{destination=\"dev\",op=\"action\",answer=\"done\"} 1",
+        "wholly_calls_by_op_total{op=\"action\",answer=\"done\"} 1",
         "wholly_transactions{phase=\"open\"} 0",
         "wholly_branches_stuck 0",
+        "wholly_outcomes_total{outcome=\"as_decided\"} 1",
+        "wholly_calls_total{destination=\"dev\",answer=\"done\"} 1",
     ] {
         assert!(metrics.lines().any(|shown| shown == line), "{line} is not in\n{metrics}");
     }

@@ -518,6 +518,8 @@ impl Committer {
         self.log.durable = batch.head.last;
         self.log.mark = batch.mark.or(self.log.mark);
         self.stats.batch_bytes += batch.bytes;
+        self.stats.bytes_per_batch.note(batch.bytes);
+        self.stats.drafts_per_batch.note(batch.updates.len() as u64);
         self.log.ends_durable = batch.ends;
         let lost = self.publish(&batch.head, batch.updates, batch.doomed);
         completions.push(Completion::Durable(match mutants::is_on(Mutant::DurableBeyondBatch) {

@@ -31,8 +31,9 @@ use crate::archive::{self, ArchiveDone, ArchiveError, ArchiveLimits, ArchiveRead
 use crate::contract::{
     Completion, Failure, Filter, Listing, Lookup, OnCompletion, Page, ReadError, Stats, Store,
 };
-use crate::disk::Segment;
+use crate::disk::{DiskOp, Segment};
 use crate::index::Index;
+use crate::spread::Spread;
 use archiving::Archiver;
 use files::Files;
 use std::io;
@@ -71,6 +72,8 @@ pub struct Options {
     pub restored: Option<Timestamp>,
     /// A number nobody can guess, for the checksums; another one at each start.
     pub salt: u64,
+    /// Microseconds since any one moment, to measure syncs with; they decide nothing.
+    pub stopwatch: fn() -> u64,
 }
 
 impl Default for Options {
@@ -84,6 +87,7 @@ impl Default for Options {
             batch_bytes_max: 8 << 20,
             restored: None,
             salt: 0,
+            stopwatch: || 0,
         }
     }
 }
@@ -436,6 +440,7 @@ fn run(
     opened: &Sender<Result<Opened, OpenError>>,
 ) {
     let mut reporter = Reporter(on_completion);
+    let stopwatch = settings.options.stopwatch;
     let Ready { files, recovered, reader, archiver } = match make_ready(settings, shared) {
         Ok(ready) => ready,
         Err(error) => {
@@ -452,7 +457,8 @@ fn run(
     for report in reports {
         (reporter.0)(report);
     }
-    let mut desk = Desk { committer, files, archiver };
+    let us_per_sync = Spread::default();
+    let mut desk = Desk { committer, files, archiver, stopwatch, us_per_sync };
     desk.commit(shared, &mut reporter);
 }
 
@@ -479,6 +485,8 @@ struct Desk {
     committer: Committer,
     files: Arc<Files>,
     archiver: Option<Archiver>,
+    stopwatch: fn() -> u64,
+    us_per_sync: Spread,
 }
 
 /// Whether the thread goes on.
@@ -502,7 +510,8 @@ impl Desk {
                 self.committer.flush(self.committer.appended());
             }
             while let Some(op) = self.committer.next() {
-                let mut completions = self.committer.complete(self.files.carry_out(&op));
+                let result = self.carry_out(&op);
+                let mut completions = self.committer.complete(result);
                 let inbox = shared.inbox().take();
                 completions.extend(self.take_in(inbox, shared));
                 if self.report(completions, shared, reporter) == Condition::Failed {
@@ -513,6 +522,24 @@ impl Desk {
                 return;
             }
         }
+    }
+
+    fn carry_out(&mut self, op: &DiskOp) -> io::Result<()> {
+        match op {
+            DiskOp::Create { .. } | DiskOp::Write { .. } | DiskOp::Unlink { .. } => {
+                self.files.carry_out(op)
+            }
+            DiskOp::Sync { .. } | DiskOp::SyncFolder => {
+                let begun = (self.stopwatch)();
+                let result = self.files.carry_out(op);
+                self.us_per_sync.note((self.stopwatch)().saturating_sub(begun));
+                result
+            }
+        }
+    }
+
+    fn stats(&self) -> Stats {
+        Stats { us_per_sync: self.us_per_sync, ..self.committer.stats() }
     }
 
     /// Hands over what has arrived, and gives the archive its next work.
@@ -529,7 +556,7 @@ impl Desk {
             archiver.put(op);
         }
         let Some(completions) = archived else { return Vec::new() };
-        *shared.stats() = self.committer.stats();
+        *shared.stats() = self.stats();
         completions
     }
 
@@ -553,7 +580,7 @@ impl Desk {
         if completions.is_empty() {
             return Condition::Sound;
         }
-        *shared.stats() = self.committer.stats();
+        *shared.stats() = self.stats();
         for completion in completions {
             let failed = matches!(completion, Completion::Failed(_));
             (reporter.0)(completion);

@@ -146,6 +146,13 @@ fn in_words(roles: &[Role]) -> String {
     names.collect::<Vec<_>>().join(" and ")
 }
 
+/// Every path that requests are counted under.
+#[cfg(test)]
+pub(crate) fn paths() -> impl Iterator<Item = &'static str> {
+    let paths: std::collections::BTreeSet<_> = routes::ROUTES.iter().map(|r| r.path).collect();
+    paths.into_iter().chain([UNKNOWN_ROUTE])
+}
+
 /// What is known of a request, for its answer and its count.
 struct Asked {
     route: &'static str,

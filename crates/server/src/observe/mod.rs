@@ -1,0 +1,177 @@
+//! Figures for /metrics: every label is bounded by our code or by the configuration.
+
+mod backlog;
+mod calls;
+mod log;
+mod process;
+
+pub use backlog::{AGES_S, Backlog};
+pub use calls::CallFigures;
+
+use backlog::Transactions;
+use calls::Calls;
+use log::LogFigures;
+use process::Process;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::time::Duration;
+use wholly_core::branch::{Answer, Op};
+use wholly_core::driver::LaneGauges;
+use wholly_core::effect::Draft;
+use wholly_store::contract::Stats;
+
+/// All figures of a coordinator.
+pub struct Metrics {
+    /// One shows them at a time, for what is shown is set first.
+    registry: Mutex<Registry>,
+    requests: Family<RequestLabels, Counter>,
+    calls: Calls,
+    transactions: Transactions,
+    log: LogFigures,
+    process: Process,
+    flush_seconds: Histogram,
+    late_seconds: Histogram,
+    limits: Family<LimitLabels, Gauge>,
+    ready: Gauge,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    route: &'static str,
+    status: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LimitLabels {
+    key: &'static str,
+}
+
+/// Whether transactions are accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accepting {
+    /// They are.
+    Yes,
+    /// Not yet, or not any more.
+    No,
+}
+
+/// What is shown, beside what was counted.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// What has not ended.
+    pub backlog: Backlog,
+    /// How each destination stands, by the label under which it is counted.
+    pub lanes: BTreeMap<String, LaneGauges>,
+    /// What the log says of itself.
+    pub stats: Stats,
+    /// Whether transactions are accepted.
+    pub accepting: Accepting,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Metrics::new()
+    }
+}
+
+impl Metrics {
+    /// Every figure at nought.
+    pub fn new() -> Self {
+        let metrics = Metrics {
+            registry: Mutex::default(),
+            requests: Family::default(),
+            calls: Calls::default(),
+            transactions: Transactions::default(),
+            log: LogFigures::default(),
+            process: Process::default(),
+            flush_seconds: Histogram::new(exponential_buckets(0.000_1, 2.0, 16)),
+            late_seconds: Histogram::new(exponential_buckets(0.001, 4.0, 8)),
+            limits: Family::default(),
+            ready: Gauge::default(),
+        };
+        let mut registry = Registry::default();
+        metrics.process.register(&mut registry);
+        metrics.register(registry.sub_registry_with_prefix("wholly"));
+        *metrics.registry.lock().expect("nobody else has it") = registry;
+        metrics
+    }
+
+    fn register(&self, registry: &mut Registry) {
+        let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("build", "Which release runs", build);
+        let help = "Whether transactions are accepted: 1 or 0";
+        registry.register("ready", help, self.ready.clone());
+        let help = "What the configuration allows, by key";
+        registry.register("limit", help, self.limits.clone());
+        registry.register("requests", "Requests answered", self.requests.clone());
+        self.transactions.register(registry);
+        self.calls.register(registry);
+        let help = "Time from the wish for durability to its coming";
+        registry.register("log_flush_seconds", help, self.flush_seconds.clone());
+        let help = "How late the alarm rang that wakes the coordinator";
+        registry.register("timer_late_seconds", help, self.late_seconds.clone());
+        self.log.register(registry);
+    }
+
+    /// Shows a limit under the key that it has in the configuration.
+    pub fn limited(&self, key: &'static str, value: u64) {
+        let value = i64::try_from(value).unwrap_or(i64::MAX);
+        self.limits.get_or_create(&LimitLabels { key }).set(value);
+    }
+
+    /// Counts an answered request. The route is its pattern, never the path.
+    pub fn requested(&self, route: &'static str, status: u16) {
+        self.requests.get_or_create(&RequestLabels { route, status }).inc();
+    }
+
+    /// Counts an answered call.
+    pub fn called(&self, figures: &CallFigures, op: Op, answer: &Answer, took: Duration) {
+        self.calls.answered(figures, op, answer, took);
+    }
+
+    /// Counts what goes to the log.
+    pub fn recorded(&self, draft: &Draft) {
+        self.transactions.recorded(draft);
+    }
+
+    /// Notes how long somebody waited for durability.
+    pub fn flushed(&self, took: Duration) {
+        self.flush_seconds.observe(took.as_secs_f64());
+    }
+
+    /// Notes how long after its time the alarm rang.
+    pub fn rang(&self, late: Duration) {
+        self.late_seconds.observe(late.as_secs_f64());
+    }
+
+    /// Everything in the text form of OpenMetrics.
+    pub fn text(&self, snapshot: &Snapshot) -> String {
+        let registry = self.registry.lock().expect("nothing panics while it shows figures");
+        self.transactions.take(&snapshot.backlog);
+        self.calls.take(&snapshot.lanes);
+        self.log.take(&snapshot.stats);
+        self.process.take();
+        self.ready.set(match snapshot.accepting {
+            Accepting::Yes => 1,
+            Accepting::No => 0,
+        });
+        let mut text = String::new();
+        encode(&mut text, &registry).expect("a string takes every text");
+        text
+    }
+}
+
+fn number(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests;
