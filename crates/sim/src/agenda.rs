@@ -115,6 +115,11 @@ pub enum Event {
         /// In which of the coordinator's lives.
         life: u32,
     },
+    /// The archive is done with what it was asked.
+    ArchiveDone {
+        /// In which of the coordinator's lives.
+        life: u32,
+    },
     /// The coordinator's process stops, as it was asked to.
     CoordinatorStops {
         /// In which of its lives.
@@ -147,6 +152,7 @@ impl Event {
             | Event::LookedUp { .. }
             | Event::Alarm { .. }
             | Event::DiskDone { .. }
+            | Event::ArchiveDone { .. }
             | Event::ReplyArrives { .. }
             | Event::ClientGoes(_)
             | Event::ClientSilence { .. }
@@ -172,7 +178,8 @@ impl Event {
             | Event::RequestGone { .. }
             | Event::LookedUp { .. }
             | Event::Alarm { .. }
-            | Event::DiskDone { .. } => true,
+            | Event::DiskDone { .. }
+            | Event::ArchiveDone { .. } => true,
             Event::CallArrives(_)
             | Event::Works { .. }
             | Event::ReplyArrives { .. }

@@ -1,5 +1,6 @@
 //! Coordinator: the shipped driver over the shipped committer, in a process that can die anywhere.
 
+mod archive;
 mod copy;
 
 use crate::agenda::Event;
@@ -25,12 +26,14 @@ use wholly_core::branch::Answer;
 use wholly_core::document::Response;
 use wholly_core::driver::Driver;
 use wholly_core::effect::{Call, Content, Draft, Effect, Proof};
-use wholly_core::ids::{Body, CallId, Gid, Origin, Position, RequestId, Text};
+use wholly_core::ids::{Body, CallId, Origin, Position, RequestId, Text};
 use wholly_core::input::{Input, Request};
 use wholly_core::limits::Limits;
 use wholly_core::rejection::Rejection;
 use wholly_core::time::Instant;
-use wholly_store::contract::{Completion, Lookup};
+use wholly_store::archive::ArchiveOp;
+use wholly_store::archive::twin::Twin;
+use wholly_store::contract::Completion;
 use wholly_store::disk::DiskOp;
 use wholly_store::embedded::OpenError;
 use wholly_wire::capability::{CapabilityKey, KEY_BYTES};
@@ -53,7 +56,9 @@ pub struct Coordinator {
     /// The last position of which a write was carried out.
     written: Position,
     /// A copy of its disk as it was once.
-    copy: Option<SimDisk>,
+    copy: Option<(SimDisk, Option<Twin>)>,
+    /// Beside the disk; the log of some machines has none.
+    twin: Option<Twin>,
     folder: Folder,
 }
 
@@ -69,6 +74,7 @@ struct Process {
     setting: u64,
     alarm: Option<Instant>,
     under_way: Option<DiskOp>,
+    archiving: Option<ArchiveOp>,
 }
 
 /// How a process dies.
@@ -85,10 +91,12 @@ enum Death {
 impl Coordinator {
     /// A machine with an empty disk.
     pub fn new(limits: Limits, chance: &mut Chance) -> Self {
+        let seed = chance.bits();
         Coordinator {
             limits,
             origin: Origin::new("origin").expect("a name"),
-            seed: chance.bits(),
+            seed,
+            twin: (seed % 2 == 0).then(Twin::default),
             disk: SimDisk::new(),
             life: 0,
             process: None,
@@ -122,7 +130,7 @@ impl Coordinator {
         let restored = self.restored(stage);
         let space = stage.space;
         let disk = Flawed::new(&self.disk, stage.luck());
-        let log = match Log::recover(&disk, space, (salt, restored)) {
+        let log = match Log::recover((&disk, self.twin.as_ref()), space, (salt, restored)) {
             Ok(log) => log,
             Err(error) => {
                 let struck = disk.struck();
@@ -141,6 +149,7 @@ impl Coordinator {
             setting: 0,
             alarm: None,
             under_way: None,
+            archiving: None,
         });
         self.pump(stage);
     }
@@ -172,7 +181,10 @@ impl Coordinator {
         let position = loaded.position;
         let worst = match self.disk.is_settled() {
             true => Ok(position),
-            false => Log::position_on(self.disk.at_worst(), stage.space),
+            false => Log::position_on(
+                (self.disk.at_worst(), self.twin.as_ref().map(Twin::copy)),
+                stage.space,
+            ),
         };
         let worst = match worst {
             Ok(worst) => worst,
@@ -257,26 +269,6 @@ impl Coordinator {
         self.pump(stage);
     }
 
-    /// Asks the store; what it knows comes a little later.
-    fn look_up(&mut self, gid: Gid, stage: &mut Stage) {
-        let Some(process) = &self.process else { return };
-        let disk = Flawed::new(&self.disk, stage.luck());
-        let found = process.log.history(&gid, &disk);
-        let struck = disk.struck();
-        let input = match found {
-            Ok(Lookup { records, forgotten }) => Input::Found { gid, records, forgotten },
-            Err(_) if struck > 0 => {
-                stage.tally.sight(Sight::LookupFailed);
-                Input::Unreadable { gid }
-            }
-            Err(error) => return stage.court.refuse("decided once", error.to_string()),
-        };
-        stage.tally.sight(Sight::LookedUp);
-        let slow = stage.strikes(Fault::LookupSlow, Struck::Everybody);
-        let wait = stage.chance.within(0, if slow { 100_000 } else { 600 });
-        stage.after(wait, Event::LookedUp { life: self.life, input: Box::new(input) });
-    }
-
     fn send(&mut self, call: Call, stage: &mut Stage) {
         let Some(process) = &mut self.process else { return };
         stage.note([12, number_of(call.gid.as_str()), call.op as u64], || {
@@ -329,6 +321,7 @@ impl Coordinator {
 
     /// Gives the disk its next work, if it has none.
     fn pump(&mut self, stage: &mut Stage) {
+        self.pump_archive(stage);
         let Some(process) = &mut self.process else { return };
         if process.under_way.is_some() {
             return;
@@ -506,9 +499,10 @@ impl Coordinator {
         if self.process.as_ref().is_some_and(|process| process.driver.is_none()) {
             stage.tally.sight(Sight::DiedStarting);
         }
-        if let Some(op) = self.process.take().and_then(|process| process.under_way) {
-            self.disk.cut_short(&op, &mut stage.chance);
-        }
+        let process = self.process.take();
+        let under_way =
+            process.map_or((None, None), |process| (process.under_way, process.archiving));
+        self.cut_short(under_way, stage);
         if death == Death::PowerLost {
             self.disk.lose_power(&mut stage.luck());
         }

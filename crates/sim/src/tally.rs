@@ -202,6 +202,12 @@ counted! {
 counted! {
     /// A state or a turn of events that a long run must have met.
     Sight {
+        /// Ended transactions were handed over to the archive.
+        HandedOver => "handed over",
+        /// A slice of the archive was forgotten.
+        SliceForgotten => "slice forgotten",
+        /// A process died over a hand-over.
+        DiedHandingOver => "died handing over",
         /// A transaction was committed.
         Committed => "committed",
         /// A transaction was aborted.

@@ -364,6 +364,7 @@ impl World {
             Event::LookedUp { life, input } => self.coordinator.looked_up(life, *input, stage),
             Event::Alarm { life, setting } => self.coordinator.alarm((life, setting), stage),
             Event::DiskDone { life } => self.coordinator.disk_done(life, stage),
+            Event::ArchiveDone { life } => self.coordinator.archive_done(life, stage),
             Event::CoordinatorStops { life } => self.coordinator.stop(life, stage),
             Event::CoordinatorStarts => self.coordinator.start(stage),
             Event::ParticipantStarts(number) => self.participants[number].restart(),

@@ -53,12 +53,14 @@ impl Coordinator {
             return;
         }
         match self.copy.take() {
-            None if stage.chance.below(8) == 0 => self.copy = Some(self.disk.at_worst()),
+            None if stage.chance.below(8) == 0 => {
+                self.copy = Some((self.disk.at_worst(), self.twin_copy()));
+            }
             None => {}
             Some(copy) if stage.strikes(Fault::CopyPutBack, Struck::Everybody) => {
                 stage.copies = Copies::None;
                 self.die(Death::Stopped, stage);
-                self.disk = copy;
+                (self.disk, self.twin) = copy;
                 self.folder = Folder::PutBack;
             }
             Some(copy) => self.copy = Some(copy),

@@ -47,13 +47,11 @@ impl GidFilter {
         (block * BLOCK_WORDS, places)
     }
 
-    #[cfg(feature = "sqlite")]
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         self.words.iter().flat_map(|word| word.to_le_bytes()).collect()
     }
 
     /// None if these are not a filter's bytes.
-    #[cfg(feature = "sqlite")]
     pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         if bytes.is_empty() || bytes.len() % (8 * BLOCK_WORDS) != 0 {
             return None;
@@ -94,7 +92,6 @@ mod tests {
         }
     }
 
-    #[cfg(feature = "sqlite")]
     #[test]
     fn its_bytes_are_the_same_in_every_release() {
         let mut filter = GidFilter::sized(10);

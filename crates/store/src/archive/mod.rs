@@ -5,6 +5,7 @@
 //! slice holds the ends of one range of numbers, and slices follow one another without a gap.
 //! Whoever forgets, forgets whole slices, the oldest first.
 
+#[cfg(feature = "sqlite")]
 mod filter;
 mod merging;
 #[cfg(feature = "sqlite")]

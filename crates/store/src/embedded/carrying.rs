@@ -42,8 +42,8 @@ impl Carrying {
 
 impl Committer {
     /// An open transaction that keeps the oldest segment from being removed while the log is
-    /// larger than it should be. Its records should be read and given to [`Committer::carry`] before
-    /// anything else is asked of the committer.
+    /// larger than it should be. Its records should be read and given to [`Committer::carry`]
+    /// before anything else is asked of the committer.
     pub fn to_carry(&mut self) -> Option<Gid> {
         if self.log.bytes() <= self.carried_from() || self.carrying.credit == 0 {
             return None;

@@ -12,6 +12,7 @@ use crate::archive::{
     ArchiveDone, ArchiveError, ArchiveLimits, ArchiveOp, Slice, SliceFacts, ToArchive,
 };
 use crate::contract::{Completion, Failure};
+use crate::mutants::{self, Mutant};
 use crate::retention::{EndedOne, Why};
 use std::collections::VecDeque;
 use std::io;
@@ -120,7 +121,8 @@ impl HandOver {
         let growing = self.bulk.as_ref().map(|(slice, _)| *slice);
         for facts in &self.slices {
             let aged = mark.is_some_and(|mark| {
-                facts.begun_max < mark.limit && facts.ended_max < mark.ended_before
+                let counts = facts.begun_max >= mark.limit && !mutants::is_on(Mutant::GidFreeEarly);
+                !counts && facts.ended_max < mark.ended_before
             });
             let why = match (aged, bytes > self.limits.archive_bytes_max) {
                 (true, _) => Why::Age,

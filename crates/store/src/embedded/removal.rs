@@ -47,7 +47,7 @@ impl Committer {
         let index = self.index.read().expect("nobody panics while holding the index");
         let needed = |segment: &Segment| {
             self.log.mark.is_some_and(|(_, marked)| marked <= *segment)
-                || index.pins(*segment).is_some()
+                || index.pins(*segment).is_some() && !mutants::is_on(Mutant::SegmentUnlinkedEarly)
         };
         let oldest = self.log.closed.keys().find(|segment| needed(segment));
         oldest.copied().unwrap_or(self.log.seal.segment)
