@@ -335,6 +335,16 @@ pub(crate) enum Dialect {
 pub(crate) enum Check {
     /// Play duplicate, late, reordered and stale calls against a participant
     Participant(CheckParticipant),
+    /// Read a data folder that nobody uses, compare every checksum, change nothing
+    Data(CheckData),
+}
+
+/// `wholly check data`
+#[derive(Debug, Args)]
+pub(crate) struct CheckData {
+    /// The folder, or a copy of one
+    #[arg(value_name = "DIR")]
+    pub(crate) folder: PathBuf,
 }
 
 /// `wholly check participant`
@@ -471,6 +481,7 @@ mod tests {
         check("serve --data d --set calls.timeout_ms=300 --set calls.backoff_ms=20", "ok");
         check("serve --listen 0.0.0.0:7700 --insecure --config wholly.toml", "ok");
         check("restore /backup/monday --data d", "ok");
+        check("check data wholly-data", "ok");
         check("demo", "ok");
         check("demo --keep", "ok");
         check("status --json", "ok");

@@ -125,7 +125,7 @@ fn folder(error: &FolderError) -> (&'static str, &'static str) {
 }
 
 /// What a log that cannot be used means, and what to do.
-fn log(error: &OpenError) -> (&'static str, &'static str) {
+pub(crate) fn log(error: &OpenError) -> (&'static str, &'static str) {
     const UNCHANGED: &str = "no transaction was changed";
     match error {
         OpenError::InUse { .. } => (

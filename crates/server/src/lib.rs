@@ -24,4 +24,4 @@ pub use folder::FolderError;
 pub use restore::{PutBack, RestoreError, restore};
 pub use serve::{Coordinator, Running, ServeError};
 pub use wholly_store::archive::ArchiveError;
-pub use wholly_store::embedded::OpenError;
+pub use wholly_store::embedded::{Checked, OpenError, check as check_data};

@@ -12,7 +12,7 @@ use wholly_store::archive::{
     ArchiveError, ArchiveLimits, Archived, OpenedArchive, Slice, SliceFacts, sqlite,
 };
 use wholly_store::contract::{Completion, Cursor, Filter, Page, Store};
-use wholly_store::embedded::{ArchiveUse, Log, Options};
+use wholly_store::embedded::{self, ArchiveUse, Log, Options};
 use wholly_store::encoding::encode_record;
 use wholly_store::suite::drafts::Writer;
 use wholly_store::suite::{Opened, listener};
@@ -476,4 +476,47 @@ fn an_archive_outlives_a_log_that_was_lost() {
         assert_eq!((beside.known(&before), beside.listed()), (60, 61));
         beside.open();
     }
+}
+
+/// Every file of a folder and what is in it, except what SQLite keeps beside a file in memory.
+fn content(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut files = Vec::new();
+    for sub in ["log", "archive"] {
+        for entry in fs::read_dir(folder.join(sub)).expect("a folder") {
+            let path = entry.expect("a file").path();
+            let name = path.display().to_string();
+            if !name.ends_with("-shm") && !name.ends_with("-wal") {
+                files.push((name, fs::read(&path).expect("a file")));
+            }
+        }
+    }
+    files.sort();
+    files
+}
+
+#[test]
+fn a_check_reads_everything_and_changes_nothing() {
+    let limits = ArchiveLimits { slice_rows_max: 100, bulk_rows_max: 10, ..Default::default() };
+    let mut beside = Beside::new(limits);
+    beside.end(405);
+    let begin = beside.writer.begin();
+    beside.store().append(begin);
+    beside.mark_until(ClockMark::default(), |store| store.stats().unarchived < 10);
+    let folder = beside.folder.path().to_owned();
+    let error = embedded::check(&folder).expect_err("it is in use").to_string();
+    assert!(error.contains("in use by another process"), "{error}");
+    let stats = beside.store().stats();
+    beside.store().stop();
+    beside.opened = None;
+    let before = content(&folder);
+    let checked = embedded::check(&folder).expect("it is sound");
+    assert_eq!(content(&folder), before);
+    let archived: u64 = checked.slices.iter().map(|facts| facts.rows).sum();
+    assert_eq!((checked.open, archived + checked.unarchived), (1, 405));
+    assert!(checked.records >= stats.durable.0 && checked.segments > 0, "{checked:?}");
+    let slice = folder.join("archive/0000000002.slice");
+    set(&slice, "UPDATE history SET records = zeroblob(7) WHERE number = 150");
+    let error = embedded::check(&folder).expect_err("it is damaged");
+    let cause = std::error::Error::source(&error).expect("it has one").to_string();
+    assert!(cause.contains("0000000002.slice is damaged: the checksum of order-"), "{cause}");
 }

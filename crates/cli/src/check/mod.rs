@@ -1,6 +1,7 @@
 //! `wholly check`: looks whether something keeps its side of the contract.
 
 mod asking;
+mod data;
 mod participant;
 mod plays;
 
@@ -11,5 +12,6 @@ use crate::complaint::Complaint;
 pub(crate) async fn run(check: Check) -> Result<(), Complaint> {
     match check {
         Check::Participant(check) => participant::run(check).await,
+        Check::Data(check) => data::run(&check),
     }
 }

@@ -49,6 +49,25 @@ impl Files {
         Ok(Files { folder, open: RwLock::default(), _lock: lock })
     }
 
+    /// Opens a data folder to look at it: nothing is created, and nobody may be using it.
+    #[cfg(feature = "sqlite")]
+    pub(super) fn look_at(path: &Path) -> Result<Files, OpenError> {
+        let failed = |cause| OpenError::Folder { path: path.to_owned(), cause };
+        let folder = path.join(LOG_FOLDER);
+        fs::read_dir(&folder).map_err(failed)?;
+        let lock = match File::open(path.join(LOCK_FILE)) {
+            // A copy may lack it; then there is nothing that a process could hold.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => File::open(&folder),
+            opened => opened,
+        };
+        let lock = lock.map_err(failed)?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Files { folder, open: RwLock::default(), _lock: lock }),
+            Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: path.to_owned() }),
+            Err(TryLockError::Error(cause)) => Err(failed(cause)),
+        }
+    }
+
     /// Carries out one operation.
     pub(super) fn carry_out(&self, op: &DiskOp) -> io::Result<()> {
         match op {

@@ -3,6 +3,8 @@
 mod archiving;
 mod batch;
 mod carrying;
+#[cfg(feature = "sqlite")]
+mod checking;
 mod committer;
 #[cfg(test)]
 mod crash_tests;
@@ -21,6 +23,8 @@ mod steady;
 
 pub use archiving::{ArchiveUse, Opener};
 pub use batch::FORMAT_VERSION;
+#[cfg(feature = "sqlite")]
+pub use checking::{Checked, check};
 pub use committer::{Committer, SharedIndex};
 pub use files::{LOCK_FILE, LOG_FOLDER};
 pub(crate) use reading::history_bytes;

@@ -12,6 +12,8 @@ use super::committer::{Committer, LogState, Tip};
 use super::hand_over::{HandOver, kept_ends};
 use super::steady::{Whole, damaged};
 use super::{FoundArchive, OpenError, Options};
+#[cfg(feature = "sqlite")]
+use crate::contract::Stats;
 use crate::contract::{Completion, Failure};
 use crate::disk::{Disk, DiskOp, Segment};
 use crate::encoding::{DecodeError, decode_records};
@@ -76,6 +78,12 @@ impl Recovery {
         scan.refuse_if_more_was_durable()?;
         let last = segments.last().map_or(0, |(segment, _)| segment.0);
         scan.into_recovery(archive, options, Segment(last + 1))
+    }
+
+    /// What was found, before anything is changed.
+    #[cfg(feature = "sqlite")]
+    pub(super) fn found(&self) -> (&Loaded, Stats) {
+        (&self.loaded, self.committer.stats())
     }
 
     /// The next operation to carry out.

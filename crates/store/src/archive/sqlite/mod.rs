@@ -1,8 +1,10 @@
 //! The archive on disk: one SQLite file per slice, written by one thread, synced at every commit.
 
+mod checking;
 mod reading;
 mod slice;
 
+pub use checking::check;
 pub use reading::SqliteReader;
 pub use slice::FORMAT_VERSION;
 
