@@ -37,7 +37,7 @@ cargo xtask TASK
   kill [--cycles N] [--seed S] [--json]
                     the shop under load, its processes killed with SIGKILL
   kill trace        the coordinator under strace: nothing leaves before its sync
-  crash-sweep [--mode saga|tcc|recovery]
+  crash-sweep [--mode saga|tcc|hand-over|recovery]
                     the coordinator struck at each system call of its log
   fuzz [TARGET] [--seconds N]
                     arbitrary inputs into one target or all, N seconds each";

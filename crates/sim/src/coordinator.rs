@@ -96,7 +96,7 @@ impl Coordinator {
             limits,
             origin: Origin::new("origin").expect("a name"),
             seed,
-            twin: (seed % 2 == 0).then(Twin::default),
+            twin: seed.is_multiple_of(2).then(Twin::default),
             disk: SimDisk::new(),
             life: 0,
             process: None,

@@ -311,7 +311,7 @@ impl Beside {
             let end = self.writer.end(&gid);
             self.store().append(end);
             ended.push((gid, begun));
-            if ended.len() as u64 % 10 == 0 || ended.len() as u64 == count {
+            if ended.len().is_multiple_of(10) || ended.len() as u64 == count {
                 self.opened.as_ref().expect("it is open").settle(self.writer.position);
             }
         }
@@ -519,4 +519,33 @@ fn a_check_reads_everything_and_changes_nothing() {
     let error = embedded::check(&folder).expect_err("it is damaged");
     let cause = std::error::Error::source(&error).expect("it has one").to_string();
     assert!(cause.contains("0000000002.slice is damaged: the checksum of order-"), "{cause}");
+}
+
+#[test]
+fn a_stop_brings_a_hand_over_to_its_end() {
+    let limits = ArchiveLimits { bulk_rows_max: 1, ..Default::default() };
+    let mut beside = Beside::new(limits);
+    beside.end(1);
+    beside.store().stop();
+    beside.opened = None;
+    let checked = embedded::check(beside.folder.path()).expect("it is sound");
+    let rows: Vec<u64> = checked.slices.iter().map(|facts| facts.rows).collect();
+    assert_eq!(rows, [1]);
+}
+
+#[test]
+fn a_transaction_that_stays_open_does_not_keep_the_log_large() {
+    let limits = ArchiveLimits { bulk_rows_max: 50, ..Default::default() };
+    let mut beside = Beside::new(limits);
+    let begin = beside.writer.begin_as(&gid(7));
+    beside.store().append(begin);
+    let others = beside.end(1_500);
+    beside.mark_until(ClockMark::default(), |store| store.stats().segments <= 6);
+    for _ in 0..2 {
+        let records = beside.store().lookup(&gid(7)).expect("it can be read").records;
+        assert!(!records.is_empty(), "what is open is known");
+        assert_eq!((beside.known(&others), beside.store().stats().open), (1_500, 1));
+        beside.open();
+        assert_eq!(beside.opened.as_ref().expect("it is open").loaded.open.len(), 1);
+    }
 }

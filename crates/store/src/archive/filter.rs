@@ -38,7 +38,7 @@ impl GidFilter {
 
     fn place(&self, hash: GidHash) -> (usize, impl Iterator<Item = (usize, u32)> + use<>) {
         let blocks = (self.words.len() / BLOCK_WORDS) as u64;
-        let block = (u128::from(hash.0) * u128::from(blocks) >> 64) as usize;
+        let block = ((u128::from(hash.0) * u128::from(blocks)) >> 64) as usize;
         let bits = mix(hash.0);
         let places = (0..PROBES).map(move |probe| {
             let nine = (bits >> (probe * 9)) as usize % (64 * BLOCK_WORDS);
@@ -53,7 +53,7 @@ impl GidFilter {
 
     /// None if these are not a filter's bytes.
     pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        if bytes.is_empty() || bytes.len() % (8 * BLOCK_WORDS) != 0 {
+        if bytes.is_empty() || !bytes.len().is_multiple_of(8 * BLOCK_WORDS) {
             return None;
         }
         let words = bytes.chunks_exact(8);

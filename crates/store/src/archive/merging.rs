@@ -64,7 +64,7 @@ fn reading(index: &SharedIndex) -> RwLockReadGuard<'_, Index> {
 fn merge(one: Listing, two: Listing, limit: usize) -> Listing {
     let horizon = one.next.max(two.next);
     let mut items: Vec<Listed> = one.items.into_iter().chain(two.items).collect();
-    items.sort_unstable_by(|a, b| b.cursor().cmp(&a.cursor()));
+    items.sort_unstable_by_key(|item| std::cmp::Reverse(item.cursor()));
     if let Some(horizon) = &horizon {
         let known = items.partition_point(|item| item.cursor() >= *horizon);
         items.truncate(known);

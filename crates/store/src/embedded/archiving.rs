@@ -1,7 +1,8 @@
 //! The archive's thread: carries out the operations of a hand-over beside the log's own.
 
 use super::files::Files;
-use super::{FoundArchive, OpenError, Shared};
+use super::inbox::Shared;
+use super::{FoundArchive, OpenError};
 use crate::archive::{
     Archive, ArchiveError, ArchiveLimits, ArchiveOp, ArchiveReader, OpenedArchive, carry_out,
 };

@@ -41,6 +41,17 @@ pub(super) struct HandOver {
     doomed: usize,
 }
 
+/// How a hand-over stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Archiving {
+    /// An operation is under way.
+    UnderWay,
+    /// Its next operation is to be asked for.
+    Planned,
+    /// None has been begun.
+    Idle,
+}
+
 /// Slices that a batch forgets.
 #[derive(Debug, Default)]
 pub(super) struct DoomedSlices {
@@ -187,6 +198,15 @@ impl Committer {
         let op = archive.plan.pop_front()?;
         archive.in_flight = Some(op.to_string());
         Some(op)
+    }
+
+    /// How the hand-over stands that has been begun.
+    pub fn archiving(&self) -> Archiving {
+        match &self.archive {
+            Some(archive) if archive.in_flight.is_some() => Archiving::UnderWay,
+            Some(archive) if !archive.plan.is_empty() => Archiving::Planned,
+            Some(_) | None => Archiving::Idle,
+        }
     }
 
     /// Takes the result of the archive's operation under way.

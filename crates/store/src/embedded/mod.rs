@@ -12,6 +12,7 @@ mod crash_tests;
 mod damage_tests;
 mod files;
 mod hand_over;
+mod inbox;
 #[cfg(test)]
 mod limit_tests;
 mod reading;
@@ -27,11 +28,12 @@ pub use batch::FORMAT_VERSION;
 pub use checking::{Checked, check};
 pub use committer::{Committer, SharedIndex};
 pub use files::{LOCK_FILE, LOG_FOLDER};
+pub use hand_over::Archiving;
 pub(crate) use reading::history_bytes;
 pub use reading::lookup;
 pub use recovery::{Recovered, Recovery};
 
-use crate::archive::{self, ArchiveDone, ArchiveError, ArchiveLimits, ArchiveReader, SliceFacts};
+use crate::archive::{self, ArchiveError, ArchiveLimits, ArchiveReader, SliceFacts};
 use crate::contract::{
     Completion, Failure, Filter, Listing, Lookup, OnCompletion, Page, ReadError, Stats, Store,
 };
@@ -40,11 +42,11 @@ use crate::index::Index;
 use crate::spread::Spread;
 use archiving::Archiver;
 use files::Files;
+use inbox::{Going, Inbox, Shared, Thread};
 use std::io;
-use std::mem;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Sender};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, RwLockReadGuard};
+use std::sync::{Arc, Mutex, RwLockReadGuard};
 use std::thread::{self, JoinHandle};
 use wholly_core::effect::Draft;
 use wholly_core::ids::{Gid, Position};
@@ -233,41 +235,6 @@ pub struct Log {
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// What the thread shares with those who ask.
-#[derive(Default)]
-struct Shared {
-    inbox: Mutex<Inbox>,
-    bell: Condvar,
-    stats: Mutex<Stats>,
-}
-
-#[derive(Default)]
-struct Inbox {
-    drafts: Vec<Draft>,
-    flush: Position,
-    /// What the archive's operation under way has come to.
-    archived: Option<Result<ArchiveDone, ArchiveError>>,
-    going: Going,
-    thread: Thread,
-}
-
-/// Whether the thread has to be woken; a bell that nobody waits for costs a call of the system.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Thread {
-    /// It looks into the inbox before it sleeps.
-    #[default]
-    Awake,
-    Asleep,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Going {
-    #[default]
-    On,
-    /// Everything that has arrived is made durable, then the thread ends.
-    Out,
-}
-
 struct Opened {
     files: Arc<Files>,
     index: SharedIndex,
@@ -365,46 +332,6 @@ impl Store for Log {
         if let Some(thread) = thread {
             // A panic of the thread has been reported as a failure by its reporter.
             let _ = thread.join();
-        }
-    }
-}
-
-impl Shared {
-    fn inbox(&self) -> MutexGuard<'_, Inbox> {
-        self.inbox.lock().expect("nobody panics while holding the inbox")
-    }
-
-    fn stats(&self) -> MutexGuard<'_, Stats> {
-        self.stats.lock().expect("nobody panics while holding the figures")
-    }
-
-    /// Waits for something to do, and takes what has arrived.
-    fn wait(&self, durable: Position) -> Inbox {
-        let mut inbox = self.inbox();
-        while inbox.flush <= durable && inbox.going == Going::On && inbox.archived.is_none() {
-            inbox.thread = Thread::Asleep;
-            let woken = self.bell.wait(inbox);
-            inbox = woken.expect("nobody panics while holding the inbox");
-            inbox.thread = Thread::Awake;
-        }
-        inbox.take()
-    }
-
-    /// Tells the log's thread what the archive's operation has come to.
-    fn put_archived(&self, result: Result<ArchiveDone, ArchiveError>) {
-        self.inbox().archived = Some(result);
-        self.bell.notify_one();
-    }
-}
-
-impl Inbox {
-    fn take(&mut self) -> Inbox {
-        Inbox {
-            drafts: mem::take(&mut self.drafts),
-            flush: self.flush,
-            archived: self.archived.take(),
-            going: self.going,
-            thread: self.thread,
         }
     }
 }
@@ -523,7 +450,28 @@ impl Desk {
                 }
             }
             if going == Going::Out {
+                self.finish_archiving(shared, reporter);
                 return;
+            }
+        }
+    }
+
+    /// Brings a hand-over that has been begun to its end.
+    fn finish_archiving(&mut self, shared: &Shared, reporter: &mut Reporter) {
+        let Some(archiver) = &self.archiver else { return };
+        loop {
+            match self.committer.archiving() {
+                Archiving::Idle => return,
+                Archiving::Planned => match self.committer.next_archive() {
+                    Some(op) => archiver.put(op),
+                    None => return,
+                },
+                Archiving::UnderWay => {
+                    let completions = self.committer.complete_archive(shared.wait_archived());
+                    if self.report(completions, shared, reporter) == Condition::Failed {
+                        return;
+                    }
+                }
             }
         }
     }

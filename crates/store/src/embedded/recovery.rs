@@ -12,8 +12,6 @@ use super::committer::{Committer, LogState, Tip};
 use super::hand_over::{HandOver, kept_ends};
 use super::steady::{Whole, damaged};
 use super::{FoundArchive, OpenError, Options};
-#[cfg(feature = "sqlite")]
-use crate::contract::Stats;
 use crate::contract::{Completion, Failure};
 use crate::disk::{Disk, DiskOp, Segment};
 use crate::encoding::{DecodeError, decode_records};
@@ -82,7 +80,7 @@ impl Recovery {
 
     /// What was found, before anything is changed.
     #[cfg(feature = "sqlite")]
-    pub(super) fn found(&self) -> (&Loaded, Stats) {
+    pub(super) fn found(&self) -> (&Loaded, crate::contract::Stats) {
         (&self.loaded, self.committer.stats())
     }
 
