@@ -6,6 +6,7 @@ mod client;
 mod described;
 mod identity;
 mod lifecycle;
+mod observed;
 mod operators;
 mod pages;
 mod participant;

@@ -1,0 +1,132 @@
+//! Dashboard, alerts and their page speak of what a real coordinator shows, and of nothing else.
+
+use crate::world::World;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+const RULES: &str = "deploy/prometheus/wholly-rules.yml";
+const DASHBOARD: &str = "deploy/grafana/wholly.json";
+const ALERTS: &str = "docs/operate/alerts.md";
+const METRICS: &str = "docs/operate/metrics.md";
+/// What Prometheus adds by itself to whatever it reads.
+const ADDED: [&str; 2] = ["instance", "job"];
+
+fn read(path: &str) -> String {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
+    std::fs::read_to_string(root.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// Every series of a coordinator that has called somebody: its name, and the keys of its labels.
+async fn shown() -> (String, BTreeMap<String, BTreeSet<String>>) {
+    let world = World::start().await;
+    for (gid, operation) in [("o-1", "do"), ("o-2", "refuse")] {
+        let line = format!("PUT /v1/transactions/{gid}?wait=ended");
+        let heard = world.ask(&line, &[], &world.plan(&[operation])).await;
+        assert_eq!(heard.status, 201, "{heard:?}");
+    }
+    let text = world.get("/metrics").await.body;
+    let mut series: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let name = line.split(['{', ' ']).next().unwrap();
+        series.entry(name.to_owned()).or_default().extend(keys(&line[name.len()..]));
+    }
+    (text, series)
+}
+
+/// Keys of the labels between the braces that a text begins with, if it does.
+fn keys(text: &str) -> Vec<String> {
+    let Some(rest) = text.strip_prefix('{') else { return Vec::new() };
+    let mut outside = String::new();
+    // Every second part stands between quotation marks, and may hold any letter.
+    for part in rest.split('"').step_by(2) {
+        let (inner, closed) = part.split_once('}').map_or((part, None), |(a, b)| (a, Some(b)));
+        outside.push_str(inner);
+        if closed.is_some() {
+            break;
+        }
+    }
+    let keys = outside.split(',').map(|part| part.trim_end_matches(['=', '~', '!']));
+    keys.filter(|key| !key.is_empty()).map(str::to_owned).collect()
+}
+
+/// Every series that a text speaks of, with the keys that it asks for.
+fn spoken_of(text: &str) -> Vec<(String, Vec<String>)> {
+    let is_word = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+    let mut found = Vec::new();
+    let mut rest = text;
+    while let Some(start) = rest.find(is_word) {
+        rest = &rest[start..];
+        let end = rest.find(|letter| !is_word(letter)).unwrap_or(rest.len());
+        let (word, after) = rest.split_at(end);
+        if word.starts_with("wholly_") || word.starts_with("process_") {
+            found.push((word.to_owned(), keys(after)));
+        }
+        rest = after;
+    }
+    found
+}
+
+/// What is asked of Prometheus in a dashboard.
+fn expressions(dashboard: &serde_json::Value) -> String {
+    let panels = dashboard["panels"].as_array().unwrap().iter();
+    let targets = panels.filter_map(|panel| panel["targets"].as_array()).flatten();
+    targets.map(|target| target["expr"].as_str().unwrap()).collect::<Vec<_>>().join("\n")
+}
+
+#[tokio::test]
+async fn rules_and_dashboard_ask_for_series_that_there_are() {
+    let (_, series) = shown().await;
+    let dashboard = serde_json::from_str(&read(DASHBOARD)).unwrap();
+    for (file, text) in [(RULES, read(RULES)), (DASHBOARD, expressions(&dashboard))] {
+        let asked = spoken_of(&text);
+        assert!(asked.len() > 15, "{file} asks for {} series only", asked.len());
+        for (name, keys) in asked {
+            let known = series.get(&name).unwrap_or_else(|| panic!("{file}: there is no {name}"));
+            for key in keys.iter().filter(|key| !ADDED.contains(&key.as_str())) {
+                assert!(known.contains(key), "{file}: {name} has no label {key}, but {known:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_alert_has_its_section_and_every_section_its_alert() {
+    let (rules, page) = (read(RULES), read(ALERTS));
+    let alerts: Vec<&str> =
+        rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
+    let sections: Vec<&str> = page.split("\n## ").skip(1).collect();
+    let titles: Vec<&str> =
+        sections.iter().map(|section| section.lines().next().unwrap()).collect();
+    assert_eq!(titles, alerts, "the page has the alerts in their order");
+    for section in sections {
+        for part in ["**What it means.**", "**For the data.**", "**What to do.**"] {
+            assert!(section.contains(part), "{part} is not in\n{section}");
+        }
+    }
+}
+
+/// The page lists every figure with the words that a scrape has for it.
+#[tokio::test]
+async fn the_page_of_figures_says_what_is_shown() {
+    let (text, _) = shown().await;
+    let mut kinds = BTreeMap::new();
+    let mut helps = BTreeMap::new();
+    for line in text.lines().filter_map(|line| line.strip_prefix("# ")) {
+        let mut words = line.splitn(3, ' ');
+        let table = match words.next() {
+            Some("TYPE") => &mut kinds,
+            Some("HELP") => &mut helps,
+            _ => continue,
+        };
+        table.insert(words.next().unwrap(), words.next().unwrap());
+    }
+    let rows: Vec<String> = helps
+        .iter()
+        .map(|(name, help)| {
+            format!("| `{name}` | {} | {} |", kinds[name], help.trim_end_matches('.'))
+        })
+        .collect();
+    let page = read(METRICS);
+    let on_page: Vec<&str> = page.lines().filter(|line| line.starts_with("| `")).collect();
+    assert_eq!(on_page, rows, "the page should have these rows:\n{}", rows.join("\n"));
+}
