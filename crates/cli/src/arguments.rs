@@ -92,6 +92,9 @@ pub(crate) struct Serve {
     /// Write each effect with the position it needed and the one that was durable, a line each
     #[arg(long, value_name = "FILE")]
     pub(crate) trace_effects: Option<PathBuf>,
+    /// Print every setting as it is in effect, its unit and who said so, and start nothing
+    #[arg(long)]
+    pub(crate) print_config: bool,
     /// Stop when stdin ends, so that no child outlives its parent
     #[arg(long, hide = true)]
     pub(crate) until_stdin_ends: bool,

@@ -1,6 +1,6 @@
 //! How many files and sockets the system lets this process have, and who gets how many of them.
 
-use crate::config::Config;
+use crate::config::{Config, Source};
 use std::fs;
 
 /// Where the system says so.
@@ -58,6 +58,13 @@ fn fit_to(config: &mut Config, limit: usize) -> Result<(), TooFew> {
         config.limits.destination_calls_max.min(config.limits.calls_max);
     config.requests.connections_max = connections.min(rest - 2 * config.limits.calls_max);
     let (connections_max, calls_max) = (config.requests.connections_max, config.limits.calls_max);
+    let lowered = [
+        ("requests.connections_max", connections_max, connections),
+        ("calls.calls_max", calls_max, calls),
+    ];
+    for (key, _, _) in lowered.into_iter().filter(|(_, is, was)| is < was) {
+        config.said.insert(key.to_owned(), Source::OpenFiles);
+    }
     if (connections_max, calls_max) != (connections, calls) {
         tracing::warn!(
             limit,

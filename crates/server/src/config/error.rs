@@ -13,6 +13,8 @@ pub enum Source {
     Environment(String),
     /// By this flag.
     Flag(String),
+    /// By the system, which allows the process no more open files.
+    OpenFiles,
 }
 
 impl fmt::Display for Source {
@@ -21,6 +23,7 @@ impl fmt::Display for Source {
             Source::File(path) => write!(f, "{}", path.display()),
             Source::Environment(name) => write!(f, "environment variable {name}"),
             Source::Flag(name) => f.write_str(name),
+            Source::OpenFiles => f.write_str("lowered to the limit of open files"),
         }
     }
 }

@@ -2,6 +2,7 @@
 //! to do.
 
 mod credentials;
+mod effective;
 mod error;
 mod settings;
 
@@ -52,6 +53,8 @@ pub struct Config {
     pub credentials: BTreeMap<String, Grant>,
     /// A file that every effect is written to as it leaves, a line of JSON each.
     pub trace_effects: Option<PathBuf>,
+    /// Who said what differs from the default, by key; for people.
+    pub said: BTreeMap<String, Source>,
 }
 
 /// Limits of the log.
@@ -109,6 +112,7 @@ impl Default for Config {
             destinations: BTreeMap::new(),
             credentials: BTreeMap::new(),
             trace_effects: None,
+            said: BTreeMap::new(),
         }
     }
 }
@@ -196,12 +200,14 @@ impl Config {
                     for (name, value) in destinations {
                         let rule = rule_from_toml(&source, name, value)?;
                         self.destinations.insert(name.clone(), rule);
+                        self.say(&format!("destinations.{name}"), &source);
                     }
                 }
                 ("credentials", toml::Value::Table(credentials)) => {
                     for (name, value) in credentials {
                         let grant = credentials::grant(&source, name, value)?;
                         self.credentials.insert(name.clone(), grant);
+                        self.say(&format!("credentials.{name}"), &source);
                     }
                 }
                 (section, toml::Value::Table(inner)) => {
@@ -248,18 +254,26 @@ impl Config {
         }
         if let Some(data) = &flags.data {
             self.data.clone_from(data);
+            self.say("data", &Source::Flag("--data".to_owned()));
         }
         if let Some(listen) = &flags.listen {
             let source = Source::Flag("--listen".to_owned());
             self.set(&source, "listen", Value::Text(listen.clone()))?;
         }
-        self.dev |= flags.dev;
-        self.insecure |= flags.insecure;
+        if flags.dev {
+            self.dev = true;
+            self.say("dev", &Source::Flag("--dev".to_owned()));
+        }
+        if flags.insecure {
+            self.insecure = true;
+            self.say("insecure", &Source::Flag("--insecure".to_owned()));
+        }
         for word in &flags.destinations {
             self.add_destination(&Source::Flag("--destination".to_owned()), word)?;
         }
         if flags.trace_effects.is_some() {
             self.trace_effects.clone_from(&flags.trace_effects);
+            self.say("trace_effects", &Source::Flag("--trace-effects".to_owned()));
         }
         Ok(())
     }
@@ -277,7 +291,13 @@ impl Config {
             source: source.clone(),
             key: key.to_owned(),
             why: format!("{why} ({})", setting.meaning),
-        })
+        })?;
+        self.say(key, source);
+        Ok(())
+    }
+
+    fn say(&mut self, key: &str, source: &Source) {
+        self.said.insert(key.to_owned(), source.clone());
     }
 
     /// `NAME=URL[,KEY=VALUE]…`; a URL that is called has no comma.
@@ -294,6 +314,7 @@ impl Config {
         }
         check_destination(source, name, &rule)?;
         self.destinations.insert(name.to_owned(), rule);
+        self.say(&format!("destinations.{name}"), source);
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! The table of keys: where each value goes and what it may be.
 
 use super::Config;
+use super::effective::quoted;
 use std::path::PathBuf;
 
 /// A value as it was written, before its key gives it a meaning.
@@ -105,6 +106,30 @@ impl Setting {
     /// The environment variable that says the same.
     pub(super) fn variable(&self) -> String {
         format!("WHOLLY_{}", self.key.to_uppercase().replace('.', "_"))
+    }
+
+    /// What its number counts, if its name does not say that by itself.
+    pub(super) fn unit(&self) -> Option<&'static str> {
+        let mut words = self.key.split(['.', '_']);
+        words.find_map(|word| ["ms", "bytes", "percent"].into_iter().find(|unit| *unit == word))
+    }
+
+    /// Its value as it stands in a file; none if it has none.
+    pub(super) fn written(&self, config: &Config) -> Option<String> {
+        let mut config = config.clone();
+        let path = |path: &std::path::Path| quoted(&path.to_string_lossy());
+        match self.slot {
+            Slot::Listen => Some(quoted(&config.listen.to_string())),
+            Slot::Hosts => {
+                let hosts: Vec<String> = config.hosts.iter().map(|host| quoted(host)).collect();
+                Some(format!("[{}]", hosts.join(", ")))
+            }
+            Slot::Data => Some(path(&config.data)),
+            Slot::Trace => config.trace_effects.as_deref().map(path),
+            Slot::Switch(place) => Some(place(&mut config).to_string()),
+            Slot::Count(_, _, place) => Some(place(&mut config).to_string()),
+            Slot::Number(_, _, place) => Some(place(&mut config).to_string()),
+        }
     }
 
     pub(super) fn set(&self, config: &mut Config, value: Value) -> Result<(), String> {
