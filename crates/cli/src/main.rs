@@ -11,6 +11,7 @@ mod demo;
 mod http_client;
 mod lifeline;
 mod log;
+mod notify;
 mod reload;
 mod restore;
 mod schema;

@@ -4,6 +4,7 @@ use crate::arguments::Serve;
 use crate::complaint::{Complaint, Kind, chain};
 use crate::demo::READY;
 use crate::lifeline::Lifeline;
+use crate::notify::{Stage, notify};
 use crate::reload::Reload;
 use crate::stop::Stop;
 use wholly_server::config::ConfigError;
@@ -15,16 +16,22 @@ use wholly_server::{
 /// read its destinations again.
 pub(crate) async fn run(serve: Serve) -> Result<(), Complaint> {
     let lifeline = serve.until_stdin_ends.then(Lifeline::start);
+    let prints = serve.print_config;
     let flags = flags(serve);
     let config = Config::load(&flags, variables()).map_err(|error| wrong(&error))?;
+    if prints {
+        return print_config(config);
+    }
     let mut stop = Stop::listen(lifeline)?;
     let mut reload = Reload::listen(&config)?;
     let running = Coordinator::start(config).await.map_err(|error| not_started(&error))?;
     tracing::info!("{}", running.greeting());
     say!("{READY}{}", running.url());
+    notify(Stage::Ready);
     loop {
         tokio::select! {
             () = stop.asked() => {
+                notify(Stage::Stopping);
                 tracing::info!(
                     "stopping: no new transactions; what is open goes on at the next start"
                 );
@@ -55,6 +62,13 @@ fn load_destinations(running: &Running, flags: &Flags) {
         }
         Err(error) => tracing::error!(error = %chain(&error), "{KEPT}"),
     }
+}
+
+/// Prints what a coordinator with this configuration would run under.
+fn print_config(mut config: Config) -> Result<(), Complaint> {
+    config.fit_open_files().map_err(|error| not_started(&error.into()))?;
+    say!("{}", config.effective().trim_end());
+    Ok(())
 }
 
 fn flags(serve: Serve) -> Flags {

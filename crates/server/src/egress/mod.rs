@@ -13,7 +13,7 @@ pub use destinations::{
     Answers, BodyForm, Destinations, NotNamed, Replies, Rule, RuleError, Urls, check_rule,
 };
 
-use crate::observe::Metrics;
+use crate::observe::{self, Metrics};
 use connection::{Connection, ExchangeError, Seen};
 use destinations::Place;
 use std::collections::BTreeMap;
@@ -25,6 +25,7 @@ use wholly_core::branch::{Answer, Op};
 use wholly_core::driver::LaneGauges;
 use wholly_core::effect::{Call, Mark, Proof};
 use wholly_core::ids::{Body, BranchId, CallId, Destination, Gid, Operation, Text};
+use wholly_wire::words::Spelled;
 
 /// How often idle connections are looked through.
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
@@ -167,7 +168,19 @@ impl Egress {
             Ok(seen) => answer::judge(call, &place.rule, &seen),
             Err(error) => Answer::Unknown { detail: error.detail() },
         };
-        self.metrics.called(&place.figures, call.op, &answer, begun.elapsed());
+        let took = begun.elapsed();
+        self.metrics.called(&place.figures, call.op, &answer, took);
+        tracing::debug!(
+            gid = %call.gid,
+            branch = %call.branch,
+            operation = %call.operation,
+            op = call.op.spell(),
+            destination = %call.destination,
+            attempt = call.attempt,
+            answer = observe::word(&answer),
+            took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+            "called"
+        );
         answer
     }
 

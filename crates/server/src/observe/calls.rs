@@ -51,6 +51,20 @@ pub(super) struct Calls {
     ops: [[OnceLock<Counter>; ANSWERS.len()]; Op::ALL.len()],
 }
 
+fn place(answer: &Answer) -> usize {
+    match answer {
+        Answer::Done { .. } => 0,
+        Answer::Refused(_) => 1,
+        Answer::Working => 2,
+        Answer::Unknown { .. } => 3,
+    }
+}
+
+/// An answer in a word, without anything that the participant said.
+pub fn word(answer: &Answer) -> &'static str {
+    ANSWERS[place(answer)]
+}
+
 /// Counters of one destination, looked up once.
 pub struct CallFigures {
     label: String,
@@ -104,12 +118,7 @@ impl Calls {
     }
 
     pub(super) fn answered(&self, figures: &CallFigures, op: Op, answer: &Answer, took: Duration) {
-        let at = match answer {
-            Answer::Done { .. } => 0,
-            Answer::Refused(_) => 1,
-            Answer::Working => 2,
-            Answer::Unknown { .. } => 3,
-        };
+        let at = place(answer);
         let answer = ANSWERS[at];
         let row = Op::ALL.iter().position(|known| *known == op).expect("every op is among all");
         let by_op = self.ops[row][at]

@@ -6,7 +6,7 @@ mod log;
 mod process;
 
 pub use backlog::{AGES_S, Backlog};
-pub use calls::CallFigures;
+pub use calls::{CallFigures, word};
 
 use backlog::Transactions;
 use calls::Calls;

@@ -1,0 +1,201 @@
+//! What those who watch a coordinator get: its log, its settings, and word that it is ready.
+
+#![expect(clippy::unwrap_used, reason = "a test stops where its ground fails")]
+
+use serde_json::Value;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+/// Stands in every payload and every reply, and may stand in no log.
+const CANARY: &str = "canary-5f1d";
+
+fn wholly() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wholly"));
+    command.env_clear();
+    command
+}
+
+/// A coordinator whose stdin is its life, and where it listens.
+fn serve(command: &mut Command, data: &Path) -> (Child, String) {
+    let mut child = command
+        .args(["serve", "--dev", "--listen", "127.0.0.1:0", "--until-stdin-ends", "--data"])
+        .arg(data)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut ready = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut ready).unwrap();
+    let address = ready.trim().strip_prefix("ready http://").expect("it serves").to_owned();
+    (child, address)
+}
+
+/// Lets it end, and gives what it wrote to stderr.
+fn log_of(mut child: Child) -> String {
+    drop(child.stdin.take());
+    let mut log = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+    assert!(child.wait().unwrap().success(), "{log}");
+    log
+}
+
+/// A participant on a port of its own: refuses the operation `refuse`, does all else.
+fn participant() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || listener.incoming().flatten().for_each(answer));
+    url
+}
+
+/// Reads one message: its head, then as much body as it says.
+fn read(stream: &mut BufReader<TcpStream>) -> (Vec<String>, String) {
+    let mut head = Vec::new();
+    let mut line = String::new();
+    while stream.read_line(&mut line).unwrap() > 2 {
+        head.push(std::mem::take(&mut line).trim().to_owned());
+    }
+    let length = value(&head, "content-length").parse().unwrap_or(0);
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).unwrap();
+    (head, String::from_utf8(body).unwrap())
+}
+
+fn value(head: &[String], name: &str) -> String {
+    let line = head.iter().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+    line.unwrap_or_default().to_owned()
+}
+
+fn answer(stream: TcpStream) {
+    let mut stream = BufReader::new(stream);
+    let (head, body) = read(&mut stream);
+    assert!(body.contains(CANARY), "{body}");
+    let of = |name: &str| value(&head, &format!("wholly-{name}"));
+    let (gid, branch, operation, op) = (of("gid"), of("branch"), of("operation"), of("op"));
+    let (status, word) = match (operation.as_str(), op.as_str()) {
+        ("refuse", "action") => ("409 Conflict", "refused"),
+        _ => ("200 OK", "done"),
+    };
+    let reply = format!(r#"{{"code":"no","detail":"{CANARY}"}}"#);
+    let answer = format!(
+        "HTTP/1.1 {status}\r\nconnection: close\r\nwholly-answer: {word};gid={gid};\
+         branch={branch};operation={operation};op={op};kept\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\n\r\n{reply}",
+        reply.len()
+    );
+    stream.get_mut().write_all(answer.as_bytes()).unwrap();
+}
+
+/// Hands a plan of two steps over and waits for its end.
+fn play(address: &str, gid: &str, participant: &str, last: &str) {
+    let step = |branch: &str, operation: &str, after: &str| {
+        format!(
+            r#"{{"branch":"{branch}","to":"{participant}","operation":"{operation}",
+                "payload":{{"secret":"{CANARY}"}},"after":[{after}]}}"#
+        )
+    };
+    let steps = [step("first", "do", ""), step("last", last, r#""first""#)].join(",");
+    let body = format!(r#"{{"name":"act","steps":[{steps}]}}"#);
+    let mut stream = BufReader::new(TcpStream::connect(address).unwrap());
+    let request = format!(
+        "PUT /v1/transactions/{gid}?wait=ended HTTP/1.1\r\nhost: {address}\r\ncontent-type: \
+         application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.get_mut().write_all(request.as_bytes()).unwrap();
+    let (head, body) = read(&mut stream);
+    assert!(head[0].contains("201"), "{head:?} {body}");
+    assert!(body.contains(r#""outcome":"as_decided""#), "{body}");
+}
+
+#[test]
+fn every_line_of_a_log_in_json_is_an_object_with_ids_and_without_payloads() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = wholly();
+    command.env("WHOLLY_LOG", "trace").args(["--log-format", "json"]);
+    let (child, address) = serve(&mut command, folder.path());
+    let participant = participant();
+    play(&address, "done-1", &participant, "do");
+    play(&address, "refused-1", &participant, "refuse");
+    let log = log_of(child);
+    assert!(!log.contains(CANARY), "a payload or a reply stands in the log:\n{log}");
+    let mut told = Vec::new();
+    for line in log.lines() {
+        let event: Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"));
+        let of = |name: &str| event[name].as_str().unwrap_or_default().to_owned();
+        for field in ["timestamp", "level", "target", "message"] {
+            assert!(event[field].is_string(), "{field} is not in {line}");
+        }
+        // What belongs to a transaction says so in a field, not in the sentence.
+        for gid in ["done-1", "refused-1"] {
+            assert!(!of("message").contains(gid), "{line}");
+            assert!(!line.contains(gid) || of("gid") == gid, "{line}");
+        }
+        if event["gid"].is_string() {
+            told.push([of("message"), of("gid"), of("branch"), of("op"), of("answer")].join(" "));
+            assert_eq!(of("level"), "DEBUG", "{line}");
+        }
+    }
+    for expected in [
+        "began done-1   ",
+        "called done-1 last action done",
+        "decided done-1   ",
+        "ended done-1   ",
+        "called refused-1 first action done",
+        "called refused-1 last action refused",
+        "called refused-1 first compensate done",
+        "ended refused-1   ",
+    ] {
+        assert!(told.iter().any(|line| line == expected), "{expected:?} is not in {told:#?}");
+    }
+}
+
+#[test]
+fn a_unit_hears_that_the_coordinator_is_ready_and_that_it_stops() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    let heard = || {
+        let mut buffer = [0; 32];
+        let length = socket.recv(&mut buffer).unwrap();
+        String::from_utf8(buffer[..length].to_vec()).unwrap()
+    };
+    let mut command = wholly();
+    command.env("NOTIFY_SOCKET", &path);
+    let (child, _address) = serve(&mut command, &folder.path().join("data"));
+    assert_eq!(heard(), "READY=1");
+    log_of(child);
+    assert_eq!(heard(), "STOPPING=1");
+}
+
+#[test]
+fn the_configuration_in_effect_is_printed_and_nothing_is_started() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let mut command = wholly();
+    command.env("WHOLLY_LOG_LAZY_MS_MAX", "9").args(["serve", "--print-config", "--data"]);
+    command.arg(&data).args(["--destination", "stock=http://stock:8,slots=3"]);
+    let check = |command: &mut Command, code: i32, expected: &[&str]| {
+        let output = command.output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let text = text + &String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{text}");
+        for expected in expected {
+            let words: Vec<&str> = expected.split("  ").collect();
+            let says = |line: &str| words.iter().all(|word| line.contains(word));
+            assert!(text.lines().any(says), "{expected} is not in\n{text}");
+        }
+    };
+    let said = [
+        "log.lazy_ms_max = 9   # ms; environment variable WHOLLY_LOG_LAZY_MS_MAX",
+        "calls.timeout_ms = 5000   # ms; default",
+        "destinations.\"stock\".slots = 3   # --destination",
+        "data = \"  # --data",
+    ];
+    check(&mut command, 0, &said);
+    check(command.args(["--set", "calls.timeout_ms=0"]), 2, &["calls.timeout_ms"]);
+    assert!(!data.exists(), "no file was touched");
+}
