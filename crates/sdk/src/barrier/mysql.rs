@@ -77,18 +77,16 @@ const MEET_FIRST: &str = insert!("1", "");
 const MEET_UNDO: &str = insert!("4", " WHEN wholly_barrier.state = 1 THEN 3");
 const MEET_REFUSED: &str = insert!("5", "");
 
-const MEET_CONFIRM: &str = concat!(
-    "UPDATE wholly_barrier JOIN ",
-    arrival!(),
-    " ON wholly_barrier.gid = a.gid AND wholly_barrier.branch = a.branch
-     SET wholly_barrier.prev = LAST_INSERT_ID(wholly_barrier.state),
-         wholly_barrier.state =
-           CASE WHEN wholly_barrier.state = 1 THEN 2 ELSE wholly_barrier.state END
-     WHERE NOT ",
-    absent!(),
-    " AND a.begun >= ",
-    written!()
-);
+/// `?` gid, branch, origin, the limit seen, begun, origin. One table and no join: MySQL assigns the
+/// columns of several tables in no order that it names, and locks the limits that it reads then,
+/// at read committed too.
+const MEET_CONFIRM: &str = "UPDATE wholly_barrier
+     SET prev = LAST_INSERT_ID(state), state = CASE WHEN state = 1 THEN 2 ELSE state END
+     WHERE gid = ? AND branch = ?
+       AND NOT (begun < coalesce((SELECT l.limit_ms FROM wholly_barrier_limit l
+                  WHERE l.origin = wholly_barrier.origin), 0)
+                OR (origin = ? AND begun < ?))
+       AND ? >= coalesce((SELECT w.limit_ms FROM wholly_barrier_limit w WHERE w.origin = ?), 0)";
 
 /// One row always: the limit that is written down, and the branch's row if there is one.
 const FIND: &str = concat!(
@@ -132,7 +130,15 @@ impl Table for MySql {
     }
 
     async fn meet_confirm(db: &mut Connection, arrival: &Arrival<'_>) -> Result<Met, sqlx::Error> {
-        let said = bind(MEET_CONFIRM, arrival, None).execute(&mut *db).await?;
+        let said = sqlx::query(MEET_CONFIRM)
+            .bind(arrival.gid.as_str())
+            .bind(arrival.branch.as_str())
+            .bind(arrival.origin.as_str())
+            .bind(bigint(arrival.limit))
+            .bind(bigint(arrival.begun))
+            .bind(arrival.origin.as_str())
+            .execute(&mut *db)
+            .await?;
         match said.rows_affected() {
             // Only whether it is stale counts: a try that came in between was not confirmed.
             0 => match Self::find(db, arrival).await? {

@@ -74,3 +74,49 @@ async fn a_gid_is_free_again<D: Bed>(isolation: Isolation) {
     assert_eq!(again(Op::Cancel, 100, 0).await, "refused stale");
     assert_eq!(again(Op::Confirm, 200, 101).await, "done kept");
 }
+
+/// A handler takes as long as it likes: whoever clears does not wait for it, nor does anybody for
+/// whoever clears. On MySQL above read committed they do, as databases.md says.
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+async fn a_limit_is_written_down_beside_a_handler<D: Bed>(isolation: Isolation) {
+    let world = D::make(isolation, 6).await;
+    let gate = Gate::closed();
+    let service = Service::new("stock", world.pool.clone()).tcc::<Lock>(Stock::<D>::new(&gate));
+    let router = wholly::participant::router([&service]);
+    let ask = |op, of: &str, limit| {
+        let mut ask = Ask::new("stock.lock", op, of, "linger");
+        ask.headers.mark = mark("log-1", CLEAR_STEP_MS, limit);
+        let router = router.clone();
+        async move { words(&ask.of(&router).await) }
+    };
+    let done = "done {\"warehouse\":\"first of linger\"} kept";
+    assert_eq!(ask(Op::Try, "slow", 0).await, done);
+    let confirm = tokio::spawn(ask(Op::Confirm, "slow", 0));
+    gate.entered().await;
+    assert_eq!(ask(Op::Cancel, "other", CLEAR_STEP_MS).await, "done kept");
+    let mut looks = 0;
+    let written = "SELECT coalesce(max(limit_ms), 0) FROM wholly_barrier_limit";
+    while D::count(&world.pool, written).await == 0 {
+        looks += 1;
+        assert!(looks < 10_000, "the limit is not written down while a handler runs");
+    }
+    assert_eq!(ask(Op::Try, "third", CLEAR_STEP_MS).await, done, "nobody waits");
+    assert!(!confirm.is_finished());
+    gate.open();
+    assert_eq!(confirm.await.unwrap(), "done kept");
+}
+
+#[cfg(feature = "mysql")]
+#[tokio::test]
+async fn mysql_a_limit_is_written_down_beside_a_handler() {
+    a_limit_is_written_down_beside_a_handler::<sqlx::MySql>(Isolation::ReadCommitted).await;
+}
+
+#[cfg(feature = "postgres")]
+#[tokio::test]
+async fn postgres_a_limit_is_written_down_beside_a_handler() {
+    for isolation in [Isolation::ReadCommitted, Isolation::RepeatableRead, Isolation::Serializable]
+    {
+        a_limit_is_written_down_beside_a_handler::<sqlx::Postgres>(isolation).await;
+    }
+}

@@ -99,6 +99,10 @@ impl<D: Bed> Stock<D> {
         D::effect(db, (call.gid(), call.branch()), &what).await?;
         match act {
             "stubborn" => Err(Failure::new("not yet")),
+            "linger" => {
+                self.gate.pass().await;
+                Ok(())
+            }
             "deaf" => {
                 drop(D::execute(db, "SELECT * FROM nowhere").await);
                 Ok(())
