@@ -189,7 +189,8 @@ pub enum RowSeen {
     NotAsked,
     /// There is none.
     Absent,
-    /// It is too old to count: its transaction ended, and the participant was told so.
+    /// It is too old to count: its transaction ended, and the participant was told so. Or none is
+    /// kept at all. Nobody can tell.
     Stale,
     /// The try or action took effect, and nothing came after it.
     Tried {

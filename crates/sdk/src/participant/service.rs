@@ -18,7 +18,7 @@ use wholly_core::branch::{Answer, Kept, Mode, Op, Refusal};
 use wholly_core::ids::{Body, Code, Destination, Origin, Text};
 use wholly_core::retry::mix;
 use wholly_core::time::Timestamp;
-use wholly_wire::v1::call::{Inspected, RowState};
+use wholly_wire::v1::call::{Inspected, NO_ROW_KEPT, RowState};
 use wholly_wire::v1::raw;
 use wholly_wire::words::Spelled;
 
@@ -325,7 +325,13 @@ impl<D: BarrierDatabase> Service<D> {
             Op::Compensate => {
                 handler.compensate(call).await.map(|()| Body::default()).map_err(NotDone::from)
             }
-            Op::Inspect => Err(NotDone::from(Failure::new("no barrier row is kept for this"))),
+            Op::Inspect => {
+                return Answer::Refused(Refusal {
+                    code: Code::new(NO_ROW_KEPT).expect("codes of ours are names"),
+                    detail: Text::cut("it acts on what is outside of this service's database"),
+                    kept: Kept::NotKept,
+                });
+            }
             Op::Try | Op::Confirm | Op::Cancel => return self.not_offered(call),
         };
         match done.and_then(|reply| self.fits(&reply).map(|()| reply).map_err(NotDone::from)) {

@@ -117,7 +117,10 @@ async fn who_is_answered_the_same_says_so() {
 #[tokio::test]
 async fn no_barrier_row_is_no_inspection() {
     let (_, router) = bank().await;
-    assert_eq!(words(&Ask::new("bank.charge", Op::Inspect, "g", "a").of(&router).await), "unknown");
+    assert_eq!(
+        words(&Ask::new("bank.charge", Op::Inspect, "g", "a").of(&router).await),
+        "refused no_row_kept"
+    );
     assert_eq!(words(&Ask::new("bank.charge", Op::Confirm, "g", "a").of(&router).await), "unknown");
     assert_eq!(
         words(&Ask::new("bank.charge", Op::Try, "g", "a").of(&router).await),

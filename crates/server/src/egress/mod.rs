@@ -21,10 +21,11 @@ use std::error::Error;
 use std::sync::{Arc, RwLock, Weak};
 use std::time::Duration;
 use tokio::time::Instant;
-use wholly_core::branch::{Answer, Op};
+use wholly_core::branch::{Answer, Kept, Op, Refusal};
 use wholly_core::driver::LaneGauges;
 use wholly_core::effect::{Call, Mark, Proof};
-use wholly_core::ids::{Body, BranchId, CallId, Destination, Gid, Operation, Text};
+use wholly_core::ids::{Body, BranchId, CallId, Code, Destination, Gid, Operation, Text};
+use wholly_wire::v1::call::NO_ROW_KEPT;
 use wholly_wire::words::Spelled;
 
 /// How often idle connections are looked through.
@@ -163,6 +164,12 @@ impl Egress {
             Ok(place) => place,
             Err(error) => return Answer::Unknown { detail: CallError::from(error).detail() },
         };
+        match (call.op, place.rule.answers) {
+            // It may not look at the op, and take this for the call itself.
+            (Op::Inspect, Answers::Plain) => return no_row_kept(),
+            (Op::Inspect, Answers::Wholly)
+            | (Op::Try | Op::Confirm | Op::Cancel | Op::Action | Op::Compensate, _) => {}
+        }
         let begun = Instant::now();
         let answer = match self.exchange(&place, call).await {
             Ok(seen) => answer::judge(call, &place.rule, &seen),
@@ -256,6 +263,12 @@ impl Egress {
         place.pool.put(fresh).await;
         Ok(seen)
     }
+}
+
+fn no_row_kept() -> Answer {
+    let detail = "a destination whose answers are plain is never inspected";
+    let code = Code::new(NO_ROW_KEPT).expect("codes of ours are names");
+    Answer::Refused(Refusal { code, detail: Text::cut(detail), kept: Kept::NotKept })
 }
 
 async fn open(place: &Place, deadline: Instant) -> Result<Box<Connection>, CallError> {

@@ -314,6 +314,21 @@ async fn a_call_says_what_a_participant_needs() {
     assert!(seen[1].ends_with(envelope), "{}", seen[1]);
 }
 
+/// Whoever looks at no op would do the work.
+#[tokio::test]
+async fn a_plain_destination_is_called_and_never_inspected() {
+    let server = Server::start(answer("HTTP/1.1 204 No Content\r\n\r\n")).await;
+    let rule = Rule { answers: Answers::Plain, ..Rule::new(&server.url) };
+    let rules = BTreeMap::from([("mail".to_owned(), rule)]);
+    let destinations = Destinations::new(&rules, Urls::Refused, 8).unwrap();
+    let egress = Egress::new(destinations, REPLY_BYTES_MAX, Arc::default());
+    let inspect = Call { op: Op::Inspect, ..call("mail") };
+    assert_eq!(spell(&egress.call(&inspect).await), "refused no_row_kept");
+    assert_eq!(server.seen(), (0, 0));
+    assert_eq!(spell(&egress.call(&call("mail")).await), "done ");
+    assert_eq!(server.seen(), (1, 1));
+}
+
 #[tokio::test]
 async fn a_branch_is_inspected_without_a_payload() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

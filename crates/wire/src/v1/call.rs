@@ -49,6 +49,9 @@ pub struct Inspected<'a> {
     pub reply: Option<Cow<'a, RawValue>>,
 }
 
+/// The code by which an inspection is refused where no row is kept, so that nobody can ever tell.
+pub const NO_ROW_KEPT: &str = "no_row_kept";
+
 /// What the answer to an inspection says of the row. One that says nothing is left as it is, for
 /// a row is only believed when it is read.
 pub fn row_seen(answer: Answer) -> Result<RowSeen, Answer> {
@@ -60,7 +63,9 @@ pub fn row_seen(answer: Answer) -> Result<RowSeen, Answer> {
             }),
             Err(_) => unread("the inspection was answered without a state"),
         },
-        Answer::Refused(refusal) if refusal.code.as_str() == "stale" => Ok(RowSeen::Stale),
+        Answer::Refused(refusal) if ["stale", NO_ROW_KEPT].contains(&refusal.code.as_str()) => {
+            Ok(RowSeen::Stale)
+        }
         Answer::Refused(refusal) => unread(&format!("inspection refused: {}", refusal.code)),
         answer @ (Answer::Working | Answer::Unknown { .. }) => Err(answer),
     }
@@ -103,3 +108,32 @@ words!(RowState {
     NullCancelled => "null_cancelled",
     Refused => "refused",
 });
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wholly_core::branch::{Kept, Refusal};
+    use wholly_core::ids::Code;
+
+    #[test]
+    fn a_row_is_believed_when_it_is_read_or_when_nobody_can_ever_read_it() {
+        let done =
+            |text: &str| Answer::Done { reply: Body::new(text.as_bytes()), kept: Kept::Kept };
+        let refused = |code: &str| {
+            let (code, detail) = (Code::new(code).unwrap(), Text::default());
+            Answer::Refused(Refusal { code, detail, kept: Kept::NotKept })
+        };
+        let check = |answer: Answer, expected: Option<RowSeen>| {
+            assert_eq!(row_seen(answer.clone()).ok(), expected, "{answer:?}");
+        };
+        let reply = Body::new(b"7");
+        check(done("{\"state\":\"none\"}"), Some(RowSeen::Absent));
+        check(done("{\"state\":\"tried\",\"reply\":7}"), Some(RowSeen::Tried { reply }));
+        check(refused("stale"), Some(RowSeen::Stale));
+        check(refused(NO_ROW_KEPT), Some(RowSeen::Stale));
+        check(refused("operation_unknown"), None);
+        check(done("{\"state\":\"later\"}"), None);
+        check(done(""), None);
+        check(Answer::Working, None);
+    }
+}
