@@ -131,9 +131,22 @@ pub(crate) struct Reading {
     /// The coordinator's address
     #[arg(long, value_name = "URL", env = "WHOLLY_URL", default_value = "http://127.0.0.1:7700")]
     pub(crate) url: String,
+    #[command(flatten)]
+    pub(crate) identity: Identity,
     /// Print JSON for programs instead of a table for people
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// By what a command is known.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Identity {
+    /// The id of a credential, where the coordinator asks for one
+    #[arg(long, value_name = "ID", env = "WHOLLY_ID")]
+    pub(crate) id: Option<String>,
+    /// The file with its secret; without it, the secret is what WHOLLY_SECRET holds
+    #[arg(long, value_name = "FILE")]
+    pub(crate) secret_file: Option<PathBuf>,
 }
 
 /// `wholly tx`
@@ -367,6 +380,11 @@ pub(crate) struct CheckParticipant {
     /// A page that shows its books: they must be the same after whatever was undone
     #[arg(long, value_name = "URL")]
     pub(crate) books: Option<String>,
+    #[command(flatten)]
+    pub(crate) identity: Identity,
+    /// The name under which the coordinator calls it; that of its credential if not said
+    #[arg(long, value_name = "DESTINATION", requires = "id")]
+    pub(crate) audience: Option<String>,
     /// How long one call may take
     #[arg(long, value_name = "MS", default_value_t = 5_000)]
     pub(crate) timeout_ms: u64,

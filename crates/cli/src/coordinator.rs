@@ -1,17 +1,32 @@
 //! The coordinator as a command sees it: asks it by HTTP, and turns what is no answer into a
 //! complaint.
 
+use crate::arguments::Reading;
 use crate::complaint::{Complaint, Kind};
 use crate::http_client::{Ask, Reply, Unanswered};
+use crate::identity;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use wholly_wire::headers::AUTHORIZATION;
 use wholly_wire::problem::{self, Row};
 
 /// A coordinator somewhere.
 #[derive(Clone, Debug)]
 pub(crate) struct Coordinator {
     url: String,
+    /// The header that says who asks.
+    authorization: Option<Authorization>,
+}
+
+/// The value of a header that stays out of logs.
+#[derive(Clone)]
+struct Authorization(String);
+
+impl std::fmt::Debug for Authorization {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("authorization")
+    }
 }
 
 /// Whether asking changes anything.
@@ -24,12 +39,23 @@ enum Asking {
 impl Coordinator {
     /// At this address, as `http://127.0.0.1:7700`.
     pub(crate) fn at(url: &str) -> Coordinator {
-        Coordinator { url: url.trim_end_matches('/').to_owned() }
+        Coordinator { url: url.trim_end_matches('/').to_owned(), authorization: None }
+    }
+
+    /// Where a command is told to look, known as it is told to be.
+    pub(crate) fn of(reading: &Reading) -> Result<Coordinator, Complaint> {
+        let credential = identity::credential(&reading.identity)?;
+        let authorization = credential.map(|known| Authorization(known.authorization()));
+        Ok(Coordinator { authorization, ..Coordinator::at(&reading.url) })
+    }
+
+    fn headers(&self) -> impl Iterator<Item = (&'static str, String)> {
+        self.authorization.iter().map(|Authorization(text)| (AUTHORIZATION, text.clone()))
     }
 
     /// Reads what stands at a path.
     pub(crate) async fn read(&self, path: &str) -> Result<Value, Complaint> {
-        let answer = Ask::read(format!("{}{path}", self.url)).send().await;
+        let answer = Ask::read(format!("{}{path}", self.url)).with(self.headers()).send().await;
         self.judge(Asking::Reads, answer)
     }
 
@@ -40,7 +66,8 @@ impl Coordinator {
         body: &impl Serialize,
     ) -> Result<Value, Complaint> {
         let body = serde_json::to_value(body).expect("request bodies are JSON");
-        let answer = Ask::post(format!("{}{path}", self.url), body).send().await;
+        let ask = Ask::post(format!("{}{path}", self.url), body).with(self.headers());
+        let answer = ask.send().await;
         self.judge(Asking::Changes, answer)
     }
 

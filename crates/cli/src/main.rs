@@ -9,6 +9,7 @@ mod complaint;
 mod coordinator;
 mod demo;
 mod http_client;
+mod identity;
 mod lifeline;
 mod log;
 mod notify;

@@ -31,7 +31,7 @@ struct Count {
 
 /// Prints it.
 pub(crate) async fn run(reading: Reading) -> Result<(), Complaint> {
-    let coordinator = Coordinator::at(&reading.url);
+    let coordinator = Coordinator::of(&reading)?;
     let about: About<'static> = parse(coordinator.read("/v1").await?)?;
     let mut counts = Vec::new();
     for (kind, meaning) in KINDS {

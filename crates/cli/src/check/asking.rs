@@ -2,13 +2,18 @@
 
 use crate::complaint::chain;
 use crate::http_client::{Ask, Unanswered};
+use http::Uri;
 use serde_json::Value;
-use std::time::{Duration, Instant};
+use std::borrow::Cow;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use wholly_core::branch::{Kept, Op};
 use wholly_core::effect::Mark;
 use wholly_core::ids::{BranchId, Gid, Operation};
 use wholly_core::time::Timestamp;
+use wholly_wire::credential::{Credential, Secret};
 use wholly_wire::headers::{self, ANSWER, AnswerHeader, AnswerWord, Asked, BodyKind, CallHeaders};
+use wholly_wire::signature::{self, Validity};
+use wholly_wire::words::Spelled;
 
 /// Between two copies of a call that was not answered for certain.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -20,6 +25,38 @@ pub(crate) struct Participant {
     pub(crate) timeout: Duration,
     /// How long a call is repeated while its answer is working or unknown.
     pub(crate) patience: Duration,
+    /// What calls are signed with, where the participant asks for it.
+    pub(crate) pen: Option<Pen>,
+}
+
+/// A credential to sign with, and the name under which the coordinator calls the participant.
+#[derive(Clone, Debug)]
+pub(crate) struct Pen {
+    pub(crate) credential: Credential,
+    pub(crate) audience: String,
+}
+
+/// How a call is signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hand {
+    /// As the coordinator does.
+    Right,
+    /// Not at all.
+    Unsigned,
+    /// With another secret.
+    Stranger,
+    /// For another service.
+    Elsewhere,
+    /// An hour ago.
+    Expired,
+    /// In an hour.
+    Early,
+    /// For another op than the one that is asked.
+    OtherOp,
+    /// For another transaction.
+    OtherGid,
+    /// For another body.
+    OtherBody,
 }
 
 /// A call.
@@ -32,6 +69,7 @@ pub(crate) struct Call {
     /// None where a play leaves it out.
     pub(crate) mark: Option<Mark>,
     pub(crate) payload: Value,
+    pub(crate) hand: Hand,
 }
 
 /// What came back.
@@ -117,10 +155,73 @@ impl Participant {
         let mark = call.mark.clone().unwrap_or(unmarked);
         let spelled = CallHeaders { asked, timeout_ms, mark, body: BodyKind::Payload };
         let is_marked = call.mark.is_some();
-        let pairs = spelled.pairs().into_iter();
-        let pairs = pairs.filter(|(name, _)| is_marked || *name != headers::MARK);
-        Ask::post(url, call.payload.clone()).within(self.timeout).with(pairs)
+        let mut pairs = spelled.pairs();
+        pairs.retain(|(name, _)| is_marked || *name != headers::MARK);
+        if let Some(pen) = &self.pen {
+            pen.sign(&url, call, timeout_ms, &mut pairs);
+        }
+        Ask::post(url, call.payload.clone()).within(self.timeout).with(pairs.into_iter())
     }
+}
+
+/// Names and values of headers.
+type Pairs = Vec<(&'static str, String)>;
+
+impl Pen {
+    /// Adds what a signed call carries besides. One without a mark cannot be signed, for the mark
+    /// is covered: it is signed as if it had an empty one.
+    fn sign(&self, url: &str, call: &Call, timeout_ms: u64, pairs: &mut Pairs) {
+        const HOUR: u64 = 3_600;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let (mut audience, mut at, mut body) =
+            (self.audience.clone(), now, call.payload.to_string());
+        let mut signed = pairs.clone();
+        let mut sign_instead = |name: &str, text: String| {
+            for (known, value) in &mut signed {
+                if *known == name {
+                    value.clone_from(&text);
+                }
+            }
+        };
+        let mut key = self.credential.secrets().first().signing_key();
+        match call.hand {
+            Hand::Right => {}
+            Hand::Unsigned => return,
+            Hand::Stranger => {
+                let other = Secret::new(&"stranger".repeat(8)).expect("it is long enough");
+                key = other.signing_key();
+            }
+            Hand::Elsewhere => audience.push_str("-elsewhere"),
+            Hand::Expired => at = now.saturating_sub(HOUR),
+            Hand::Early => at = now + HOUR,
+            Hand::OtherOp => {
+                let other = if call.op == Op::Inspect { Op::Cancel } else { Op::Inspect };
+                sign_instead(headers::OP, other.spell().to_owned());
+            }
+            Hand::OtherGid => sign_instead(headers::GID, format!("{}-2", call.gid)),
+            Hand::OtherBody => body.push(' '),
+        }
+        let path = url.parse::<Uri>().map(|uri| uri.path().to_owned()).unwrap_or_default();
+        let more = [
+            (headers::AUDIENCE, audience),
+            (headers::CONTENT_DIGEST, signature::content_digest(body.as_bytes())),
+        ];
+        signed.extend(more.clone());
+        pairs.extend(more);
+        let validity = Validity::of_call(at, timeout_ms);
+        let made = key.sign(self.credential.id().as_str(), validity, |name| match name {
+            signature::METHOD => Some("POST".into()),
+            signature::PATH => Some(Cow::from(path.as_str())),
+            headers::MARK => Some(text_of(&signed, headers::MARK).unwrap_or_default().into()),
+            header => text_of(&signed, header).map(Cow::from),
+        });
+        pairs.push((headers::SIGNATURE_INPUT, made.input));
+        pairs.push((headers::SIGNATURE, made.signature));
+    }
+}
+
+fn text_of<'a>(pairs: &'a Pairs, name: &str) -> Option<&'a str> {
+    pairs.iter().find(|(known, _)| *known == name).map(|(_, text)| text.as_str())
 }
 
 /// Done and refused count only with the echo, and with a status that says the same.
@@ -162,6 +263,7 @@ mod tests {
             op: Op::Try,
             mark: None,
             payload: Value::Null,
+            hand: Hand::Right,
         };
         let check = |status: u16, header: Option<&str>, expected: &str| {
             let words = read(&call, status, header, Value::Null).words();

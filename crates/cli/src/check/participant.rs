@@ -1,10 +1,11 @@
 //! `wholly check participant URL`: plays duplicate, late, reordered and stale calls against it.
 
-use super::asking::{Call, Came, Participant};
-use super::plays::{Manner, Must, PLAYS, Part, Play, Step};
+use super::asking::{Call, Came, Hand, Participant, Pen};
+use super::plays::{Manner, Must, Needs, PLAYS, Part, Play, Step};
 use crate::arguments::{CheckMode, CheckParticipant};
 use crate::complaint::{Complaint, Kind};
 use crate::http_client::Ask;
+use crate::identity;
 use crate::table;
 use serde::Serialize;
 use serde_json::Value;
@@ -50,7 +51,9 @@ pub(crate) async fn run(check: CheckParticipant) -> Result<(), Complaint> {
     let stage = Stage::of(check)?;
     let mut verdicts = Vec::new();
     for (number, play) in PLAYS.iter().enumerate() {
-        if play.only.is_none_or(|mode| mode == stage.mode) {
+        let is_known = stage.participant.pen.is_some();
+        let can = play.needs == Needs::Nothing || is_known;
+        if can && play.only.is_none_or(|mode| mode == stage.mode) {
             verdicts.push(stage.play(number, play).await);
         }
     }
@@ -91,6 +94,10 @@ impl Stage {
             Complaint::new(Kind::Usage, what).means("nothing was sent").advice("mend it")
         };
         let operation = check.operation.parse::<Operation>();
+        let pen = identity::credential(&check.identity)?.map(|credential| {
+            let audience = check.audience.unwrap_or_else(|| credential.id().to_string());
+            Pen { credential, audience }
+        });
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let run = format!("{:x}", now.as_nanos());
         Ok(Stage {
@@ -98,6 +105,7 @@ impl Stage {
                 url: check.url,
                 timeout: Duration::from_millis(check.timeout_ms),
                 patience: Duration::from_millis(check.timeout_ms),
+                pen,
             },
             operation: operation.map_err(|error| usage(format!("the operation {error}")))?,
             mode: match check.mode {
@@ -149,7 +157,7 @@ impl Stage {
             Manner::Plain | Manner::Stale | Manner::NextLife => {
                 Ok(vec![self.participant.ask(call).await])
             }
-            Manner::WithoutMark | Manner::UnknownOperation => {
+            Manner::WithoutMark | Manner::UnknownOperation | Manner::Forged(_) => {
                 Ok(vec![self.participant.ask_once(call).await])
             }
             Manner::AtOnce(copies) => {
@@ -174,9 +182,11 @@ impl Stage {
             Some(Mark { origin: self.origin_of(number), begun, limit })
         };
         let mark = match step.manner {
-            Manner::Plain | Manner::AtOnce(_) | Manner::Abandoned | Manner::UnknownOperation => {
-                mark(begun.0, 0)
-            }
+            Manner::Plain
+            | Manner::AtOnce(_)
+            | Manner::Abandoned
+            | Manner::UnknownOperation
+            | Manner::Forged(_) => mark(begun.0, 0),
             Manner::Stale => mark(begun.0, begun.0 + 1),
             Manner::NextLife => mark(begun.0 + 2 * RETENTION_MS, begun.0 + RETENTION_MS),
             Manner::WithoutMark => None,
@@ -188,7 +198,18 @@ impl Stage {
             | Manner::Abandoned
             | Manner::Stale
             | Manner::NextLife
-            | Manner::WithoutMark => self.operation.to_string(),
+            | Manner::WithoutMark
+            | Manner::Forged(_) => self.operation.to_string(),
+        };
+        let hand = match step.manner {
+            Manner::Forged(hand) => hand,
+            Manner::Plain
+            | Manner::AtOnce(_)
+            | Manner::Abandoned
+            | Manner::Stale
+            | Manner::NextLife
+            | Manner::WithoutMark
+            | Manner::UnknownOperation => Hand::Right,
         };
         Call {
             gid: format!("check-{}-{number}", self.run).parse().expect("letters, digits, dashes"),
@@ -197,6 +218,7 @@ impl Stage {
             op: step.part.op(self.mode),
             mark,
             payload: self.payload.clone(),
+            hand,
         }
     }
 
@@ -233,7 +255,8 @@ fn is_the_same_again(
         | Manner::Abandoned
         | Manner::Stale
         | Manner::WithoutMark
-        | Manner::UnknownOperation => "first",
+        | Manner::UnknownOperation
+        | Manner::Forged(_) => "first",
     };
     let before = replies.entry(life).or_insert_with(|| came.body.clone());
     match *before == came.body {

@@ -1,6 +1,6 @@
 //! The plays: what calls a participant is sent in which order, and what it must answer.
 
-use super::asking::Came;
+use super::asking::{Came, Hand};
 use wholly_core::branch::{Mode, Op};
 use wholly_wire::headers::AnswerWord;
 
@@ -48,6 +48,8 @@ pub(crate) enum Manner {
     WithoutMark,
     /// Of an operation that nobody has.
     UnknownOperation,
+    /// Signed in another way than the coordinator's.
+    Forged(Hand),
 }
 
 /// What must come.
@@ -59,6 +61,8 @@ pub(crate) enum Must {
     Refuse(&'static str),
     /// Refused for whatever reason, or unknown: not done.
     NotDone,
+    /// Neither done nor refused: who does not believe the caller says nothing.
+    NoAnswer,
     /// Done, and the row is in this state.
     Stand(&'static str),
     /// Anything.
@@ -72,6 +76,14 @@ pub(crate) struct Step {
     pub(crate) must: Must,
 }
 
+/// What a play takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Needs {
+    Nothing,
+    /// The participant's credential.
+    Credential,
+}
+
 /// Calls of one branch.
 pub(crate) struct Play {
     /// What is played.
@@ -80,6 +92,8 @@ pub(crate) struct Play {
     pub(crate) why: &'static str,
     /// Only in this mode, where it makes sense in one.
     pub(crate) only: Option<Mode>,
+    /// Whether it takes a participant that believes signed calls only.
+    pub(crate) needs: Needs,
     pub(crate) steps: &'static [Step],
 }
 
@@ -91,8 +105,8 @@ const fn sent(part: Part, manner: Manner, must: Must) -> Step {
     Step { part, manner, must }
 }
 
-use Manner::{Abandoned, AtOnce, NextLife, Stale, UnknownOperation, WithoutMark};
-use Must::{Done, NotDone, Refuse, Stand, Whatever};
+use Manner::{Abandoned, AtOnce, Forged, NextLife, Stale, UnknownOperation, WithoutMark};
+use Must::{Done, NoAnswer, NotDone, Refuse, Stand, Whatever};
 use Part::{Confirm, First, Inspect, Undo};
 
 /// Every play ends with the branch undone, but for those that confirm.
@@ -101,6 +115,7 @@ pub(crate) const PLAYS: &[Play] = &[
         name: "done and undone",
         why: "the plain path",
         only: None,
+        needs: Needs::Nothing,
         steps: &[
             step(Inspect, Stand("none")),
             step(First, Done),
@@ -113,6 +128,7 @@ pub(crate) const PLAYS: &[Play] = &[
         name: "duplicates",
         why: "the network repeats calls; each may take effect once",
         only: None,
+        needs: Needs::Nothing,
         steps: &[
             step(First, Done),
             step(First, Done),
@@ -125,6 +141,7 @@ pub(crate) const PLAYS: &[Play] = &[
         name: "copies at once",
         why: "a repeated call may overtake the first one",
         only: None,
+        needs: Needs::Nothing,
         steps: &[
             sent(First, AtOnce(8), Done),
             step(Inspect, Stand("tried")),
@@ -136,6 +153,7 @@ pub(crate) const PLAYS: &[Play] = &[
         name: "undo first",
         why: "a cancel may arrive before its try: it has no effect, and the try is refused then",
         only: None,
+        needs: Needs::Nothing,
         steps: &[
             step(Undo, Done),
             step(Inspect, Stand("null_cancelled")),
@@ -148,6 +166,7 @@ pub(crate) const PLAYS: &[Play] = &[
         name: "late copy",
         why: "a copy of the first call may arrive after everything was undone",
         only: None,
+        needs: Needs::Nothing,
         steps: &[
             step(First, Done),
             step(Undo, Done),
@@ -159,6 +178,7 @@ pub(crate) const PLAYS: &[Play] = &[
         name: "confirmed",
         why: "what is confirmed stays so, whatever comes late; this leaves its effect behind",
         only: Some(Mode::Tcc),
+        needs: Needs::Nothing,
         steps: &[
             step(First, Done),
             step(Confirm, Done),
@@ -172,6 +192,7 @@ pub(crate) const PLAYS: &[Play] = &[
         name: "confirm without try",
         why: "no order of ours can have sent it: something is wrong, and a person must look",
         only: Some(Mode::Tcc),
+        needs: Needs::Nothing,
         steps: &[
             step(Confirm, Refuse("illegal_order")),
             step(Undo, Done),
@@ -182,12 +203,14 @@ pub(crate) const PLAYS: &[Play] = &[
         name: "caller gone",
         why: "a broken connection does not take back what was begun, or takes it back whole",
         only: None,
+        needs: Needs::Nothing,
         steps: &[sent(First, Abandoned, Whatever), step(First, Done), step(Undo, Done)],
     },
     Play {
         name: "stale",
         why: "a call of a transaction that ended long ago has no effect",
         only: None,
+        needs: Needs::Nothing,
         steps: &[
             sent(First, Stale, Refuse("stale")),
             sent(Undo, Stale, Refuse("stale")),
@@ -198,6 +221,7 @@ pub(crate) const PLAYS: &[Play] = &[
         name: "names used again",
         why: "after the retention time a gid is free again, and meets no old row",
         only: None,
+        needs: Needs::Nothing,
         steps: &[
             step(First, Done),
             step(Undo, Done),
@@ -209,15 +233,40 @@ pub(crate) const PLAYS: &[Play] = &[
         name: "without a mark",
         why: "a call that does not say when its transaction began cannot be told from an old one",
         only: None,
+        needs: Needs::Nothing,
         steps: &[sent(First, WithoutMark, NotDone), step(Inspect, Stand("none"))],
     },
     Play {
         name: "unknown operation",
         why: "a first call of it is refused; anything else may concern another release",
         only: None,
+        needs: Needs::Nothing,
         steps: &[
             sent(First, UnknownOperation, Refuse("operation_unknown")),
             sent(Undo, UnknownOperation, NotDone),
+        ],
+    },
+    Play {
+        name: "forged",
+        why: "a call that the coordinator did not sign, or not so, has no effect and no answer",
+        only: None,
+        needs: Needs::Credential,
+        steps: &[
+            sent(First, Forged(Hand::Unsigned), NoAnswer),
+            sent(First, Forged(Hand::Stranger), NoAnswer),
+            sent(First, Forged(Hand::Elsewhere), NoAnswer),
+            sent(First, Forged(Hand::Expired), NoAnswer),
+            sent(First, Forged(Hand::Early), NoAnswer),
+            sent(First, Forged(Hand::OtherOp), NoAnswer),
+            sent(First, Forged(Hand::OtherGid), NoAnswer),
+            sent(First, Forged(Hand::OtherBody), NoAnswer),
+            step(Inspect, Stand("none")),
+            step(First, Done),
+            sent(Undo, Forged(Hand::Unsigned), NoAnswer),
+            sent(Undo, Forged(Hand::OtherOp), NoAnswer),
+            sent(Inspect, Forged(Hand::Unsigned), NoAnswer),
+            step(Inspect, Stand("tried")),
+            step(Undo, Done),
         ],
     },
 ];
@@ -229,6 +278,7 @@ impl Must {
             Must::Whatever => true,
             Must::Done => came.word == Some(AnswerWord::Done),
             Must::NotDone => came.word != Some(AnswerWord::Done),
+            Must::NoAnswer => came.word.is_none(),
             Must::Refuse(code) => {
                 came.word == Some(AnswerWord::Refused) && came.text("code") == Some(code)
             }
@@ -247,6 +297,7 @@ impl Must {
             Must::Whatever => "anything".into(),
             Must::Done => "done".into(),
             Must::NotDone => "refused or no answer".into(),
+            Must::NoAnswer => "no answer".into(),
             Must::Refuse(code) => format!("refused {code}"),
             Must::Stand(state) => format!("done with state {state}"),
         }

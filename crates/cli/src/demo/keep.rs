@@ -3,6 +3,7 @@
 use super::world::{Heard, Terms, World};
 use crate::arguments::Filter;
 use crate::complaint::{Complaint, Kind};
+use crate::coordinator::Coordinator;
 use crate::{table, tx};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, TcpListener};
@@ -64,7 +65,7 @@ pub(crate) async fn run() -> Result<(), Complaint> {
 /// The books in a line. A saga under way has happened by half, which is no mistake yet.
 async fn books(world: &World) -> Result<String, Complaint> {
     // Asked first: what ends meanwhile is whole by the time the books are read.
-    let under_way = tx::matching(&world.url(), &Filter::default()).await?;
+    let under_way = tx::matching(&Coordinator::at(&world.url()), &Filter::default()).await?;
     let books = world.books().await?;
     let is_under_way = |order: &&String| under_way.contains(&format!("order-{order}"));
     let halves = books.torn.iter().filter(is_under_way).count();

@@ -16,7 +16,7 @@ const PAGES_MAX: usize = 1_000;
 
 /// Prints one page; for people as many as it takes to have the rows that were asked for.
 pub(super) async fn run(list: List) -> Result<(), Complaint> {
-    let coordinator = Coordinator::at(&list.reading.url);
+    let coordinator = Coordinator::of(&list.reading)?;
     let asked = |limit, cursor: Option<&str>| {
         let query = query(&list.filter, limit, cursor);
         narrowed(query, &list.narrowing)

@@ -55,7 +55,7 @@ pub(super) async fn act(
     body: &impl Serialize,
 ) -> Result<(), Complaint> {
     let path = path::part(&super::gid(gid)?, part);
-    let answer = Coordinator::at(&reading.url).change(&path, body).await?;
+    let answer = Coordinator::of(reading)?.change(&path, body).await?;
     if reading.json {
         say!("{answer}");
         return Ok(());

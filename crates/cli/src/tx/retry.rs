@@ -33,7 +33,8 @@ pub(super) async fn run(retry: Retry) -> Result<(), Complaint> {
 }
 
 async fn many(retry: &Retry, reason: &str) -> Result<(), Complaint> {
-    let gids = matching(&retry.reading.url, &retry.filter).await?;
+    let coordinator = Coordinator::of(&retry.reading)?;
+    let gids = matching(&coordinator, &retry.filter).await?;
     if retry.dry_run {
         match retry.reading.json {
             true => say!("{}", json!({ "would_retry": gids })),
@@ -47,7 +48,7 @@ async fn many(retry: &Retry, reason: &str) -> Result<(), Complaint> {
             .means("nothing was changed")
             .advice("repeat it with --yes to retry them all, or with --dry-run to count again"));
     }
-    let (tally, broken) = retry_all(&retry.reading.url, reason, gids).await?;
+    let (tally, broken) = retry_all(&coordinator, reason, gids).await?;
     match retry.reading.json {
         true => say!("{}", json!(tally)),
         false => say!("retried {}", tally.retried.len()),
@@ -88,11 +89,10 @@ impl Tally {
 
 /// Asks for each in turn, until nobody answers.
 async fn retry_all(
-    url: &str,
+    coordinator: &Coordinator,
     reason: &str,
     gids: Vec<String>,
 ) -> Result<(Tally, Option<Complaint>), Complaint> {
-    let coordinator = Coordinator::at(url);
     let mut tally = Tally::default();
     let mut gids = gids.into_iter();
     while let Some(gid) = gids.next() {
@@ -116,8 +116,10 @@ async fn retry_all(
 }
 
 /// All gids that match and have not ended.
-pub(crate) async fn matching(url: &str, filter: &Filter) -> Result<Vec<String>, Complaint> {
-    let coordinator = Coordinator::at(url);
+pub(crate) async fn matching(
+    coordinator: &Coordinator,
+    filter: &Filter,
+) -> Result<Vec<String>, Complaint> {
     let mut gids = Vec::new();
     let mut cursor: Option<String> = None;
     loop {

@@ -15,7 +15,7 @@ use wholly_wire::v1::path::{self, Part};
 /// Prints it.
 pub(super) async fn run(show: Show) -> Result<(), Complaint> {
     let gid = super::gid(&show.gid)?;
-    let coordinator = Coordinator::at(&show.reading.url);
+    let coordinator = Coordinator::of(&show.reading)?;
     let document = coordinator.read(&path::transaction(&gid)).await?;
     let history = coordinator.read(&path::part(&gid, Part::History)).await?;
     if show.reading.json {

@@ -2,7 +2,7 @@
 
 use super::address::Address;
 use bytes::Bytes;
-use http::{Method, Request, StatusCode, header};
+use http::{HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
@@ -12,6 +12,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
+use wholly_wire::credential::Credential;
 
 /// Connections kept for the next request.
 const IDLE_MAX: usize = 64;
@@ -78,6 +79,8 @@ impl StdError for Lost {
 /// whose runtime is gone is closed, and another is opened.
 pub(crate) struct Connections {
     address: Address,
+    /// The value of the header `authorization`, where the coordinator is told who asks.
+    authorization: Option<HeaderValue>,
     idle: Mutex<Vec<SendRequest<Full<Bytes>>>>,
     slots: Semaphore,
 }
@@ -91,7 +94,15 @@ impl fmt::Debug for Connections {
 impl Connections {
     pub(crate) fn new(address: Address) -> Connections {
         let slots = Semaphore::new(CONNECTIONS_MAX);
-        Connections { address, idle: Mutex::default(), slots }
+        Connections { address, authorization: None, idle: Mutex::default(), slots }
+    }
+
+    /// To the same coordinator, which is told who asks.
+    pub(crate) fn as_of(&self, credential: &Credential) -> Connections {
+        let text = credential.authorization();
+        let mut value = HeaderValue::try_from(text).expect("base64 is visible ASCII");
+        value.set_sensitive(true);
+        Connections { authorization: Some(value), ..Connections::new(self.address.clone()) }
     }
 
     pub(crate) fn url(&self) -> &str {
@@ -149,6 +160,9 @@ impl Connections {
             .header(header::ACCEPT, "application/json");
         if !ask.body.is_empty() {
             request = request.header(header::CONTENT_TYPE, "application/json");
+        }
+        if let Some(value) = &self.authorization {
+            request = request.header(header::AUTHORIZATION, value.clone());
         }
         for (name, value) in &ask.headers {
             request = request.header(*name, value);

@@ -16,6 +16,7 @@ use connection::Connections;
 use std::sync::Arc;
 use std::time::Duration;
 use wholly_core::ids::{Destination, Gid};
+use wholly_wire::credential::{Credential, Secrets};
 
 /// How long a request is repeated while no answer comes.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -32,6 +33,8 @@ pub struct Wholly {
 struct Inner {
     connections: Connections,
     patience: Duration,
+    /// Who this service is to the coordinator, and by what it believes the coordinator's calls.
+    credential: Option<Credential>,
 }
 
 impl Wholly {
@@ -43,35 +46,45 @@ impl Wholly {
     /// A client that repeats a request for this long while no answer comes; 20 seconds otherwise.
     pub fn with_patience(url: &str, patience: Duration) -> Result<Wholly, Error> {
         let connections = Connections::new(Address::parse(url)?);
-        Ok(Wholly { inner: Arc::new(Inner { connections, patience }) })
+        Ok(Wholly { inner: Arc::new(Inner { connections, patience, credential: None }) })
     }
 
-    /// A client by the environment: `WHOLLY_URL`. Credentials, `WHOLLY_ID` and `WHOLLY_SECRET`,
-    /// are refused rather than passed over, since this release signs nothing.
+    /// The same client with a credential: it says who asks, and its router believes only calls
+    /// that the coordinator has signed for it. The secret may be two with a comma between while it
+    /// is changed: the first is shown, what either has signed is believed.
+    pub fn credential(self, id: &str, secret: &str) -> Result<Wholly, Error> {
+        let wrong = |what, why: String| Error::Invalid { what, value: id.to_owned(), why };
+        let secrets =
+            Secrets::parse(secret).map_err(|why| wrong("secret of credential", why.to_string()))?;
+        let credential = Credential::new(id, secrets);
+        let credential = credential.map_err(|why| wrong("id of a credential", why.to_string()))?;
+        let connections = self.inner.connections.as_of(&credential);
+        let (patience, credential) = (self.inner.patience, Some(credential));
+        Ok(Wholly { inner: Arc::new(Inner { connections, patience, credential }) })
+    }
+
+    /// A client by the environment: `WHOLLY_URL`, and its credential by `WHOLLY_ID` and
+    /// `WHOLLY_SECRET`; both of them or none.
     pub fn from_env() -> Result<Wholly, Error> {
         Wholly::from_variables(|name| std::env::var(name).ok())
     }
 
     fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Result<Wholly, Error> {
-        for name in ["WHOLLY_ID", "WHOLLY_SECRET"] {
-            if variable(name).is_some_and(|value| !value.is_empty()) {
-                return Err(Error::Invalid {
-                    what: "variable",
-                    value: name.to_owned(),
-                    why: "is set, but this release signs nothing; unset it and keep the \
-                          coordinator on loopback"
-                        .to_owned(),
-                });
-            }
-        }
-        match variable("WHOLLY_URL") {
-            Some(url) => Wholly::new(&url),
-            None => Err(Error::Invalid {
-                what: "variable",
-                value: "WHOLLY_URL".to_owned(),
-                why: "is not set; it is the coordinator's address, as http://127.0.0.1:7700"
-                    .to_owned(),
-            }),
+        let missing = |name: &str, why: &str| Error::Invalid {
+            what: "variable",
+            value: name.to_owned(),
+            why: why.to_owned(),
+        };
+        let Some(url) = variable("WHOLLY_URL") else {
+            let why = "is not set; it is the coordinator's address, as http://127.0.0.1:7700";
+            return Err(missing("WHOLLY_URL", why));
+        };
+        let set = |name| variable(name).filter(|value| !value.is_empty());
+        match (set("WHOLLY_ID"), set("WHOLLY_SECRET")) {
+            (None, None) => Wholly::new(&url),
+            (Some(id), Some(secret)) => Wholly::new(&url)?.credential(&id, &secret),
+            (Some(_), None) => Err(missing("WHOLLY_SECRET", "is not set, and WHOLLY_ID is")),
+            (None, Some(_)) => Err(missing("WHOLLY_ID", "is not set, and WHOLLY_SECRET is")),
         }
     }
 
@@ -112,6 +125,7 @@ impl Wholly {
     }
 
     /// The operations of these services under `/wholly/`, to be merged into a router of any state.
+    /// With a credential, only calls that were signed for it are believed.
     ///
     /// # Panics
     /// If two services offer one operation.
@@ -119,7 +133,10 @@ impl Wholly {
     where
         S: Clone + Send + Sync + 'static,
     {
-        participant::router(services)
+        match &self.inner.credential {
+            Some(credential) => participant::router::believing(credential, services),
+            None => participant::router(services),
+        }
     }
 
     /// A transaction by its gid, whoever began it.
@@ -184,9 +201,29 @@ mod tests {
         check_variables(&[url], Ok("http://wholly:7700"));
         check_variables(&[], Err("\"WHOLLY_URL\" is not set"));
         check_variables(&[("WHOLLY_URL", "wholly")], Err("lacks http://"));
-        check_variables(&[url, ("WHOLLY_ID", "orders")], Err("\"WHOLLY_ID\" is set"));
-        check_variables(&[url, ("WHOLLY_SECRET", "s")], Err("signs nothing"));
         check_variables(&[url, ("WHOLLY_ID", "")], Ok("http://wholly:7700"));
+        let (id, secret) = (("WHOLLY_ID", "orders"), ("WHOLLY_SECRET", SECRET));
+        check_variables(&[url, id, secret], Ok("http://wholly:7700"));
+        check_variables(&[url, id], Err("\"WHOLLY_SECRET\" is not set, and WHOLLY_ID is"));
+        check_variables(&[url, secret], Err("\"WHOLLY_ID\" is not set, and WHOLLY_SECRET is"));
+        check_variables(&[url, ("WHOLLY_ID", "a:b"), secret], Err("no name for a credential"));
+        let short = ("WHOLLY_SECRET", &SECRET[1..]);
+        check_variables(&[url, id, short], Err("\"orders\" has 31 characters"));
+        let three = [SECRET; 3].join(",");
+        check_variables(&[url, id, ("WHOLLY_SECRET", &three)], Err("more than two"));
+    }
+
+    const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+    #[test]
+    fn a_secret_is_in_no_message() {
+        let wholly = Wholly::new("http://wholly").unwrap().credential("orders", SECRET).unwrap();
+        let shown = format!("{wholly:?}");
+        assert!(shown.contains("orders") && !shown.contains(&SECRET[..8]), "{shown}");
+        let short = Wholly::new("http://wholly").unwrap().credential("orders", &SECRET[1..]);
+        let said = short.unwrap_err();
+        let said = format!("{said} {said:?}");
+        assert!(!said.contains(&SECRET[1..9]), "{said}");
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 pub mod call;
 mod desk;
+mod guard;
 mod offered;
 pub mod router;
 pub mod service;

@@ -1,6 +1,7 @@
 //! The HTTP side of services: `POST /wholly/{operation}`, as an axum router to be merged.
 
 use super::call::{Call, Parts};
+use super::guard::Guard;
 use super::service::{Answers, AnyService, unoffered};
 use axum::Router;
 use axum::body::{Body as HttpBody, to_bytes};
@@ -14,9 +15,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use wholly_core::branch::{Answer, Kept};
 use wholly_core::ids::{Body, BranchId, Text};
+use wholly_wire::credential::Credential;
 use wholly_wire::headers::{
     ANSWER, AnswerHeader, AnswerWord, Asked, BodyKind, CALL_PATH, CallHeaders,
 };
+use wholly_wire::signature::Head;
 use wholly_wire::v1::call::{Envelope, RefusalBody};
 
 /// Longest body of a call, in bytes: a payload and the replies it reads.
@@ -26,10 +29,12 @@ pub const BODY_MS_MAX: u64 = 30_000;
 /// Longest deadline that is believed, in milliseconds.
 const TIMEOUT_MS_MAX: u64 = 24 * 3_600_000;
 
-type Table = BTreeMap<String, Arc<dyn Answers>>;
+/// Operations, each with the service that offers it.
+type Table = BTreeMap<String, (String, Arc<dyn Answers>)>;
 
 /// The operations of these services under `/wholly/`, for a router of any state:
-/// `Router::new().merge(router([&stock, &orders]))`.
+/// `Router::new().merge(router([&stock, &orders]))`. Whoever reaches it is believed;
+/// [`believing`] asks for signatures.
 ///
 /// # Panics
 /// If two services offer one operation.
@@ -37,33 +42,84 @@ pub fn router<S, const N: usize>(services: [&dyn AnyService; N]) -> Router<S>
 where
     S: Clone + Send + Sync + 'static,
 {
-    let mut table = Table::new();
+    offer(services, None)
+}
+
+/// The same; only calls that the coordinator signed for this credential, to one of these services,
+/// are believed.
+///
+/// # Panics
+/// If two services offer one operation.
+pub fn believing<S, const N: usize>(
+    credential: &Credential,
+    services: [&dyn AnyService; N],
+) -> Router<S>
+where
+    S: Clone + Send + Sync + 'static,
+{
+    offer(services, Some(Guard::new(credential)))
+}
+
+fn offer<S, const N: usize>(services: [&dyn AnyService; N], guard: Option<Guard>) -> Router<S>
+where
+    S: Clone + Send + Sync + 'static,
+{
+    let mut offered = Offered { table: Table::new(), names: Vec::new(), guard };
     for service in services {
         let (name, operations, answers) = service.parts();
         for operation in operations {
-            let before = table.insert(operation.to_string(), answers.clone());
+            let here = (name.clone(), answers.clone());
+            let before = offered.table.insert(operation.to_string(), here);
             assert!(before.is_none(), "{name} offers {operation}, which another does too");
         }
+        offered.names.push(name);
     }
-    let table = Arc::new(table);
+    let offered = Arc::new(offered);
     let route = format!("{CALL_PATH}{{operation}}");
     Router::new().route(
         &route,
         post(move |Path(operation): Path<String>, request: Request| async move {
-            serve(&table, &operation, request).await.unwrap_or_else(NoAnswer::into_response)
+            serve(&offered, &operation, request).await.unwrap_or_else(NoAnswer::into_response)
         }),
     )
 }
 
-async fn serve(table: &Table, path: &str, request: Request) -> Result<Response, NoAnswer> {
+/// What is offered here, and who may call it.
+struct Offered {
+    table: Table,
+    /// Of the services.
+    names: Vec<String>,
+    guard: Option<Guard>,
+}
+
+impl Offered {
+    /// Whether a call to a service of this name belongs here: to the one that has the operation;
+    /// of an operation that nobody has, to any.
+    fn is_for(&self, operation: &str, audience: &str) -> bool {
+        match self.table.get(operation) {
+            Some((name, _)) => name == audience,
+            None => self.names.iter().any(|name| name == audience),
+        }
+    }
+}
+
+async fn serve(offered: &Offered, path: &str, request: Request) -> Result<Response, NoAnswer> {
     let (head, body) = request.into_parts();
+    let believed = match &offered.guard {
+        None => Believed::Whatever,
+        Some(guard) => {
+            let is_here = |audience: &str| offered.is_for(path, audience);
+            let head = guard.check(&head, is_here).map_err(|forged| guard.refuse(&forged))?;
+            Believed::Body(guard, head)
+        }
+    };
     let headers = read_headers(&head.headers)?;
     let asked = headers.asked.clone();
     if asked.operation.as_str() != path {
         let detail = format!("the path asks for {path:?}, the headers for {}", asked.operation);
         return Err(no_answer(StatusCode::BAD_REQUEST, "call_invalid", &detail));
     }
-    let Some(service) = table.get(path) else {
+    let Some((_, service)) = offered.table.get(path) else {
         let detail = format!("nobody here offers {path}");
         return match unoffered(asked.op, &detail) {
             Answer::Unknown { .. } => {
@@ -74,7 +130,7 @@ async fn serve(table: &Table, path: &str, request: Request) -> Result<Response, 
             }
         };
     };
-    let call = read_call(headers, body).await?;
+    let call = read_call(headers, body, believed).await?;
     Ok(respond(asked, service.answer(call).await))
 }
 
@@ -84,7 +140,18 @@ fn read_headers(headers: &HeaderMap) -> Result<CallHeaders, NoAnswer> {
         .map_err(|error| no_answer(StatusCode::BAD_REQUEST, "call_invalid", &error.to_string()))
 }
 
-async fn read_call(headers: CallHeaders, body: HttpBody) -> Result<Call, NoAnswer> {
+/// Which body is believed.
+enum Believed<'a> {
+    Whatever,
+    /// The one that was signed.
+    Body(&'a Guard, Head),
+}
+
+async fn read_call(
+    headers: CallHeaders,
+    body: HttpBody,
+    believed: Believed<'_>,
+) -> Result<Call, NoAnswer> {
     let timeout = Duration::from_millis(headers.timeout_ms.min(TIMEOUT_MS_MAX));
     let deadline = Instant::now() + timeout;
     let arriving = timeout.min(Duration::from_millis(BODY_MS_MAX));
@@ -99,6 +166,12 @@ async fn read_call(headers: CallHeaders, body: HttpBody) -> Result<Call, NoAnswe
             return Err(no_answer(StatusCode::REQUEST_TIMEOUT, "call_invalid", detail));
         }
     };
+    match believed {
+        Believed::Whatever => {}
+        Believed::Body(guard, head) => {
+            head.check_body(&bytes).map_err(|forged| guard.refuse(&forged))?;
+        }
+    }
     let contents = Contents::read(headers.body, &bytes)
         .map_err(|detail| no_answer(StatusCode::BAD_REQUEST, "call_invalid", &detail))?;
     let CallHeaders { asked: Asked { gid, branch, operation, op }, mark, .. } = headers;
@@ -161,7 +234,7 @@ fn respond(asked: Asked, answer: Answer) -> Response {
 }
 
 /// A response that is no answer: without its header, it proves nothing, and the call comes again.
-struct NoAnswer {
+pub(super) struct NoAnswer {
     status: StatusCode,
     code: &'static str,
     detail: Text,
@@ -173,7 +246,7 @@ impl NoAnswer {
     }
 }
 
-fn no_answer(status: StatusCode, code: &'static str, detail: &str) -> NoAnswer {
+pub(super) fn no_answer(status: StatusCode, code: &'static str, detail: &str) -> NoAnswer {
     NoAnswer { status, code, detail: Text::cut(detail) }
 }
 

@@ -4,6 +4,7 @@
 
 mod asking;
 mod clearing;
+mod forged;
 mod handlers;
 mod http;
 mod outside;

@@ -12,7 +12,9 @@ use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
 use wholly::{Failure, NotDone, Operation, Participant, Saga, Service, Tcc, Wholly, refuse_unless};
 use wholly_server::egress::Rule;
+use wholly_server::keyring::Grant;
 use wholly_server::{Config, Coordinator, Running};
+use wholly_wire::credential::{Credential, Role, Secrets};
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Locked {
@@ -196,15 +198,35 @@ const NAMES: [&str; 3] = ["stock", "points", "orders"];
 impl World {
     /// Ten of everything, nothing locked, nothing used.
     pub(crate) async fn new() -> World {
+        World::made(|_| None).await
+    }
+
+    /// The same, everybody being known by a secret of its own, and every call signed.
+    pub(crate) async fn known() -> World {
+        World::made(|name| Some(format!("{name:-<32}"))).await
+    }
+
+    async fn made(secret: fn(&str) -> Option<String>) -> World {
         let folder = TempDir::new().unwrap();
         let mut config = Config::in_process(&folder.path().join("data"));
+        let as_of = |client: Wholly, name: &str| match secret(name) {
+            None => client,
+            Some(secret) => client.credential(name, &secret).unwrap(),
+        };
         config.limits.backoff_ms = 5;
         config.limits.call_timeout_ms = 2_000;
         let network = Network::default();
-        let client = Wholly::new("http://127.0.0.1:1").unwrap();
         let (mut pools, mut services) = (Vec::new(), Vec::new());
         for name in NAMES {
             let pool = database(&folder, name).await;
+            let client = as_of(Wholly::new("http://127.0.0.1:1").unwrap(), name);
+            if let Some(secret) = secret(name) {
+                let secrets = Secrets::parse(&secret).unwrap();
+                let credential = Credential::new(name, secrets).unwrap();
+                let grant = Grant { credential, role: Role::Service };
+                config.credentials.insert(name.into(), grant);
+                config.dev = false;
+            }
             let service = client.service(name, pool.clone());
             let service = service.tcc::<Lock>(Shelf).saga::<LockNow>(Shelf).saga::<Note>(Shelf);
             service.migrate().await.unwrap();
@@ -215,7 +237,7 @@ impl World {
         }
         let running = Coordinator::start(config.clone()).await.unwrap();
         config.listen = running.addr;
-        let wholly = Wholly::new(&running.url()).unwrap();
+        let wholly = as_of(Wholly::new(&running.url()).unwrap(), "orders");
         World {
             stock: wholly.participant("stock"),
             points: wholly.participant("points"),

@@ -33,8 +33,8 @@ fn judge_wholly(call: &Call, rule: &Rule, seen: &Seen) -> Result<Answer, String>
         (Some(header), None) => header,
         (Some(_), Some(_)) => return Err(format!("header {ANSWER} stands twice")),
         (None, _) => {
-            let (status, redirect) = (status.as_u16(), redirect(status));
-            return Err(format!("status {status}{redirect} without header {ANSWER}"));
+            let (code, hint) = (status.as_u16(), hint(status));
+            return Err(format!("status {code}{hint} without header {ANSWER}"));
         }
     };
     let text = header.to_str().map_err(|_| format!("header {ANSWER} is not ASCII"))?;
@@ -60,14 +60,16 @@ fn judge_plain(rule: &Rule, seen: &Seen) -> Result<Answer, String> {
         success if success.is_success() => {
             Ok(Answer::Done { reply: followed(plain_reply(seen))?, kept })
         }
-        other => Err(format!("status {}{}", other.as_u16(), redirect(other))),
+        other => Err(format!("status {}{}", other.as_u16(), hint(other))),
     }
 }
 
-fn redirect(status: StatusCode) -> &'static str {
-    match status.is_redirection() {
-        true => " (redirects are not followed)",
-        false => "",
+/// What a status probably says of how this coordinator and the participant are configured.
+fn hint(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::UNAUTHORIZED => " (it does not believe who calls; its log says why)",
+        redirection if redirection.is_redirection() => " (redirects are not followed)",
+        _no_other_status_says_more => "",
     }
 }
 
@@ -233,6 +235,8 @@ mod tests {
         check(&rule, 404, &[], b"{}", &format!("unknown: status 404 {missing}"));
         let redirect = "(redirects are not followed)";
         check(&rule, 302, &[], b"", &format!("unknown: status 302 {redirect} {missing}"));
+        let stranger = "(it does not believe who calls; its log says why)";
+        check(&rule, 401, &[], b"", &format!("unknown: status 401 {stranger} {missing}"));
     }
 
     #[test]

@@ -1,0 +1,88 @@
+//! By what a command is known: a credential from flags and environment, never from the command
+//! line, which other users of the machine can read.
+
+use crate::arguments::Identity;
+use crate::complaint::{Complaint, Kind};
+use wholly_wire::credential::{Credential, Secrets};
+
+/// The variable that holds a secret, or two with a comma between.
+const SECRET: &str = "WHOLLY_SECRET";
+
+/// The credential, where one is given: an id, and the secret in a file or in the environment.
+pub(crate) fn credential(identity: &Identity) -> Result<Option<Credential>, Complaint> {
+    read(identity, |name| std::env::var(name).ok())
+}
+
+fn read(
+    identity: &Identity,
+    variable: impl Fn(&str) -> Option<String>,
+) -> Result<Option<Credential>, Complaint> {
+    let wrong = |happened: String| {
+        Complaint::new(Kind::Usage, happened)
+            .means("nobody was asked")
+            .advice("give --id or WHOLLY_ID, and --secret-file or WHOLLY_SECRET")
+    };
+    let text = match &identity.secret_file {
+        Some(path) => Some(std::fs::read_to_string(path).map_err(|error| {
+            let happened = format!("the secret cannot be read from {}", path.display());
+            Complaint::because(Kind::Usage, happened, &error)
+                .means("nobody was asked")
+                .advice("name a file that this user may read")
+        })?),
+        None => variable(SECRET).filter(|text| !text.is_empty()),
+    };
+    let id = identity.id.as_deref().filter(|id| !id.is_empty());
+    let (id, text) = match (id, text) {
+        (None, None) => return Ok(None),
+        (Some(id), Some(text)) => (id, text),
+        (Some(id), None) => return Err(wrong(format!("there is an id, {id}, and no secret"))),
+        (None, Some(_)) => return Err(wrong("there is a secret and no id".to_owned())),
+    };
+    let secrets =
+        Secrets::parse(&text).map_err(|why| wrong(format!("the secret of {id} {why}")))?;
+    let credential = Credential::new(id, secrets);
+    credential.map(Some).map_err(|why| wrong(format!("the id {id:?} {why}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+
+    const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+    fn check(id: Option<&str>, file: Option<&str>, variable: &str, expected: &str) {
+        let folder = tempfile::tempdir().unwrap();
+        let secret_file = file.map(|text| {
+            let path = folder.path().join("secret");
+            std::fs::write(&path, text).unwrap();
+            path
+        });
+        let identity = Identity { id: id.map(str::to_owned), secret_file };
+        let seen = match read(&identity, |_| Some(variable.to_owned())) {
+            Ok(None) => "nobody".to_owned(),
+            Ok(Some(credential)) => {
+                format!("{} {}", credential.id(), credential.secrets().iter().count())
+            }
+            Err(complaint) => complaint.to_string(),
+        };
+        assert!(seen.starts_with(expected) && !seen.contains(&SECRET[1..]), "{seen}");
+    }
+
+    #[test]
+    fn a_credential_is_whole_or_there_is_none() {
+        check(None, None, "", "nobody");
+        check(Some(""), None, "", "nobody");
+        check(Some("anna"), None, SECRET, "anna 1");
+        check(Some("anna"), Some(SECRET), "", "anna 1");
+        check(Some("anna"), Some(&format!("{SECRET}\n{SECRET}\n")), "", "anna 2");
+        check(Some("anna"), Some(SECRET), "not looked at", "anna 1");
+        check(Some("anna"), None, "", "there is an id, anna, and no secret");
+        check(None, None, SECRET, "there is a secret and no id");
+        check(Some("anna"), None, &SECRET[1..], "the secret of anna has 31 characters");
+        check(Some("a:b"), None, SECRET, "the id \"a:b\" is no name");
+        let missing = Identity { id: None, secret_file: Some(PathBuf::from("/nowhere/secret")) };
+        let said = read(&missing, |_| None).unwrap_err().to_string();
+        assert!(said.contains("/nowhere/secret"), "{said}");
+    }
+}
