@@ -158,7 +158,7 @@ mod tests {
             }
         });
         let gids = (0..4).map(|at| format!("order-{at}")).collect();
-        let (tally, broken) = retry_all(&url, "again", gids).await.unwrap();
+        let (tally, broken) = retry_all(&Coordinator::at(&url), "again", gids).await.unwrap();
         peer.await.unwrap();
         let seen = [&tally.retried, &tally.refused, &tally.unknown, &tally.not_asked];
         assert_eq!(seen.map(Vec::len), counts);
