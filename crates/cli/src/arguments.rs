@@ -352,12 +352,12 @@ pub(crate) enum Check {
     /// Play duplicate, late, reordered and stale calls against a participant
     Participant(CheckParticipant),
     /// Read a data folder that nobody uses, compare every checksum, change nothing
-    Data(CheckData),
+    Data(CheckFolder),
 }
 
 /// `wholly check data`
 #[derive(Debug, Args)]
-pub(crate) struct CheckData {
+pub(crate) struct CheckFolder {
     /// The folder, or a copy of one
     #[arg(value_name = "DIR")]
     pub(crate) folder: PathBuf,

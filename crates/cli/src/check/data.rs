@@ -1,12 +1,12 @@
 //! `wholly check data`: reads a data folder that nobody uses, and says whether it is whole.
 
-use crate::arguments::CheckData;
+use crate::arguments::CheckFolder;
 use crate::complaint::{Complaint, Kind};
 use crate::serve::log;
 use wholly_server::{Checked, check_data};
 
 /// Reads everything, and changes nothing.
-pub(super) fn run(check: &CheckData) -> Result<(), Complaint> {
+pub(super) fn run(check: &CheckFolder) -> Result<(), Complaint> {
     let checked = check_data(&check.folder).map_err(|error| {
         let (means, advice) = log(&error);
         Complaint::because(Kind::NotDone, "the data folder cannot be started on", &error)
