@@ -112,11 +112,62 @@ fn is_here(ip: IpAddr) -> bool {
     four(ip).is_some_and(|four| four[0] == 127) || ip == IpAddr::V6(Ipv6Addr::LOCALHOST)
 }
 
-/// Unspecified, "this network", multicast, broadcast.
+/// Unspecified, "this network", multicast, broadcast, reserved, of the link, a cloud's metadata;
+/// so itself, or by an IPv4 address that is carried in it.
 fn is_forbidden(ip: IpAddr) -> bool {
-    match four(ip) {
-        Some(four) => four[0] == 0 || (224..=239).contains(&four[0]) || four == [255; 4],
-        None => octets(ip) == [0; 16] || octets(ip)[0] == 0xff,
+    let octets = octets(ip);
+    let own = match four(ip) {
+        Some(_) => false,
+        None => {
+            octets == [0; 16]
+                || octets[0] == 0xff
+                || (octets[0] == 0xfe && octets[1] & 0xc0 == 0x80)
+                || CLOUDS.contains(&ip)
+        }
+    };
+    own || carried(octets).iter().any(|four| is_forbidden_four(*four))
+}
+
+const CLOUDS: [IpAddr; 3] = [
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
+    IpAddr::V6(Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42)),
+];
+
+fn is_forbidden_four(four: [u8; 4]) -> bool {
+    four[0] == 0
+        || four[0] >= 224
+        || four[..2] == [169, 254]
+        || [[100, 100, 100, 200], [168, 63, 129, 16], [192, 0, 0, 192]].contains(&four)
+}
+
+/// IPv4 addresses carried in these octets, or spelled by them.
+fn carried(octets: [u8; 16]) -> Vec<[u8; 4]> {
+    let at = |places: [usize; 4]| places.map(|place| octets[place]);
+    let last = at([12, 13, 14, 15]);
+    let starts = |prefix: &[u8]| octets.starts_with(prefix);
+    if starts(&[0; 15]) && octets[15] <= 1 {
+        return Vec::new();
+    }
+    let plain = starts(&[0; 12])
+        || starts(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff])
+        || starts(&[0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0]);
+    if starts(&[0, 0x64, 0xff, 0x9b, 0, 1]) {
+        let both = [last, at([6, 7, 9, 10])];
+        return both.into_iter().filter(|four| *four != [0; 4]).collect();
+    }
+    if plain || starts(&[0, 0x64, 0xff, 0x9b]) {
+        return vec![last];
+    }
+    if starts(&[0x20, 2]) {
+        return vec![at([2, 3, 4, 5])];
+    }
+    if starts(&[0x20, 1, 0, 0]) {
+        return vec![at([4, 5, 6, 7]), last.map(|octet| !octet)];
+    }
+    match octets[8] & !2 == 0 && octets[9..12] == [0, 0x5e, 0xfe] {
+        true => vec![last],
+        false => Vec::new(),
     }
 }
 

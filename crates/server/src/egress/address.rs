@@ -1,6 +1,7 @@
 //! Where a call may go: one strict spelling of a URL, and the check of the addresses behind it.
 
 use super::names::Names;
+use super::ranges;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -34,6 +35,8 @@ pub enum Host {
 pub enum Reach {
     /// Whatever the operator's configuration names.
     Configured,
+    /// What whoever asked wrote in place of a pattern's `*`: any host but this machine.
+    Filled,
     /// This machine alone: 127.0.0.0/8 and ::1.
     Loopback,
 }
@@ -59,12 +62,16 @@ pub enum AddressError {
     IpSpelling,
     /// An address that is no single host's.
     IpKind,
+    /// An address of the local link, or of a cloud's metadata service.
+    IpPrivate,
     /// No number from 1 to 65535.
     Port,
     /// A path with escapes, dots, empty parts or odd characters.
     Path,
     /// Not this machine.
     NotLoopback,
+    /// This machine, where it may not be.
+    Loopback,
 }
 
 impl fmt::Display for AddressError {
@@ -89,12 +96,20 @@ impl fmt::Display for AddressError {
                 "has an IP address in an odd spelling; write it as 127.0.0.1 or [::1]"
             }
             AddressError::IpKind => "has an address that is no single host's; write the host's own",
+            AddressError::IpPrivate => {
+                "has an address of the local link or of a cloud's metadata service; no participant \
+                 is called there"
+            }
             AddressError::Port => "has a port that is no number from 1 to 65535",
             AddressError::Path => {
                 "has a path with escapes, dots or empty parts; use letters, digits and . _ ~ -"
             }
             AddressError::NotLoopback => {
                 "is not on this machine; with --dev only 127.0.0.1, [::1] and localhost are called"
+            }
+            AddressError::Loopback => {
+                "is on this machine; the * of a pattern cannot stand for that, name the \
+                 destination in full"
             }
         })
     }
@@ -133,11 +148,14 @@ impl Address {
 
     /// Whether the spelling alone may lead where the reach allows.
     pub fn check(&self, reach: Reach) -> Result<(), AddressError> {
-        match (reach, &self.host) {
-            (Reach::Configured, _) => Ok(()),
-            (Reach::Loopback, Host::Name(name)) if name == "localhost" => Ok(()),
-            (Reach::Loopback, Host::Ip(ip)) if ip.is_loopback() => Ok(()),
-            (Reach::Loopback, Host::Name(_) | Host::Ip(_)) => Err(AddressError::NotLoopback),
+        let is_here = match &self.host {
+            Host::Name(name) => name == "localhost",
+            Host::Ip(ip) => ranges::is_loopback(*ip),
+        };
+        match (reach, is_here) {
+            (Reach::Configured, _) | (Reach::Filled, false) | (Reach::Loopback, true) => Ok(()),
+            (Reach::Filled, true) => Err(AddressError::Loopback),
+            (Reach::Loopback, false) => Err(AddressError::NotLoopback),
         }
     }
 
@@ -167,10 +185,11 @@ impl Address {
         for address in &found {
             let ip = address.ip().to_canonical();
             let allowed = match reach {
-                Reach::Configured => is_single_host(ip),
+                Reach::Configured => true,
+                Reach::Filled => !ranges::is_loopback(ip),
                 Reach::Loopback => ip.is_loopback(),
             };
-            if !allowed {
+            if !allowed || check_ip(ip).is_err() {
                 let authority = self.authority.clone();
                 return Err(ResolveError::OutOfReach { authority, ip });
             }
@@ -239,23 +258,20 @@ fn parse_port(digits: &str) -> Result<u16, AddressError> {
 fn parse_ipv6(text: &str) -> Result<Ipv6Addr, AddressError> {
     let ip: Ipv6Addr = text.parse().map_err(|_| AddressError::IpSpelling)?;
     // An IPv4 address inside an IPv6 one is a second spelling of the same host.
-    if ip.to_string() != text || embeds_ipv4(ip) {
+    if ip.to_string() != text || ranges::carries_ipv4(ip) {
         return Err(AddressError::IpSpelling);
     }
-    match is_single_host(IpAddr::V6(ip)) {
-        true => Ok(ip),
-        false => Err(AddressError::IpKind),
-    }
+    check_ip(IpAddr::V6(ip)).map(|()| ip)
 }
 
-/// Mapped, compatible, translated (NAT64) and 6to4 addresses.
-fn embeds_ipv4(ip: Ipv6Addr) -> bool {
-    match ip.segments() {
-        [0, 0, 0, 0, 0, 0, 0, 0 | 1] => false,
-        [0, 0, 0, 0, 0, 0 | 0xffff, _, _] => true,
-        [0, 0, 0, 0, 0xffff, 0, _, _] => true,
-        [0x64, 0xff9b, ..] | [0x2002, ..] => true,
-        _other_segments => false,
+/// Refuses addresses to which no call goes, however they were come by.
+fn check_ip(ip: IpAddr) -> Result<(), AddressError> {
+    if ranges::is_nobodys(ip) {
+        return Err(AddressError::IpKind);
+    }
+    match ranges::is_private_to_machine(ip) {
+        true => Err(AddressError::IpPrivate),
+        false => Ok(()),
     }
 }
 
@@ -267,10 +283,7 @@ fn parse_name_or_ipv4(text: &str) -> Result<Host, AddressError> {
     // Resolvers read such a host as an IPv4 address in one of many spellings (inet_aton).
     if ends_in_number && !last.is_empty() {
         let ip: Ipv4Addr = text.parse().map_err(|_| AddressError::IpSpelling)?;
-        return match is_single_host(IpAddr::V4(ip)) {
-            true => Ok(Host::Ip(IpAddr::V4(ip))),
-            false => Err(AddressError::IpKind),
-        };
+        return check_ip(IpAddr::V4(ip)).map(|()| Host::Ip(IpAddr::V4(ip)));
     }
     match text.len() <= 253 && text.split('.').all(is_label) {
         true => Ok(Host::Name(text.to_owned())),
@@ -286,11 +299,6 @@ pub(super) fn is_label(text: &str) -> bool {
         && text.bytes().all(inner)
         && !text.starts_with('-')
         && !text.ends_with('-')
-}
-
-fn is_single_host(ip: IpAddr) -> bool {
-    let broadcast = matches!(ip, IpAddr::V4(four) if four.is_broadcast() || four.octets()[0] == 0);
-    !ip.is_unspecified() && !ip.is_multicast() && !broadcast
 }
 
 fn parse_path(path: &str) -> Result<String, AddressError> {
@@ -341,8 +349,7 @@ mod tests {
         check("http://127.9.8.7:8080", Reach::Loopback, Ok(("127.9.8.7:8080", 8080, "")));
         check("http://[::1]:8080", Reach::Loopback, Ok(("[::1]:8080", 8080, "")));
         check("http://localhost:8080", Reach::Loopback, Ok(("localhost:8080", 8080, "")));
-        for far in ["10.0.0.1", "192.168.1.1", "169.254.169.254", "128.0.0.1", "[fe80::1]", "stock"]
-        {
+        for far in ["10.0.0.1", "192.168.1.1", "128.0.0.1", "[fd00::1]", "stock"] {
             check(&format!("http://{far}"), Reach::Loopback, Err(AddressError::NotLoopback));
         }
     }
@@ -350,8 +357,8 @@ mod tests {
     #[test]
     fn every_other_spelling_is_refused() {
         use AddressError::{
-            Character, Host, Https, IpKind, IpSpelling, Path, Port, Query, Scheme, TooLong,
-            UserInfo,
+            Character, Host, Https, IpKind, IpPrivate, IpSpelling, Path, Port, Query, Scheme,
+            TooLong, UserInfo,
         };
         let long = format!("http://stock/{}", "a".repeat(URL_BYTES_MAX));
         let table = [
@@ -418,6 +425,12 @@ mod tests {
             ("http://0.1.2.3", IpKind),
             ("http://255.255.255.255", IpKind),
             ("http://224.0.0.1", IpKind),
+            ("http://240.0.0.1", IpKind),
+            ("http://169.254.169.254", IpPrivate),
+            ("http://100.100.100.200", IpPrivate),
+            ("http://[fe80::1]", IpPrivate),
+            ("http://[fd00:ec2::254]", IpPrivate),
+            ("http://[2001:0:102:304::80ff:fffe]", IpSpelling),
             ("http://[::]", IpKind),
             ("http://[ff02::1]", IpKind),
             ("http://[::1", Host),

@@ -2,7 +2,7 @@
 
 use super::address::{Address, AddressError, Reach};
 use super::connection::Pool;
-use super::names::Names;
+use super::names::{Names, Resolver, System};
 use crate::keyring::{Keyring, Signer};
 use crate::observe::CallFigures;
 use http::HeaderValue;
@@ -194,6 +194,7 @@ pub struct Destinations {
     places: RwLock<HashMap<Destination, Arc<Place>>>,
     exact: HashMap<String, Arc<Place>>,
     keyring: Keyring,
+    resolver: Arc<dyn Resolver>,
 }
 
 struct Pattern {
@@ -208,6 +209,16 @@ impl Pattern {
     fn matched<'a>(&self, name: &'a str) -> Option<&'a str> {
         let inner = name.strip_prefix(self.before.as_str())?.strip_suffix(self.after.as_str())?;
         super::address::is_label(inner).then_some(inner)
+    }
+
+    /// Whoever asks chooses what fills the `*`. In the path it is all the same host; in the host
+    /// it must not lead to what listens on this machine for this machine alone.
+    fn reach(&self) -> Reach {
+        let host = self.rule.url.split('/').nth(2).unwrap_or_default();
+        match host.contains('*') {
+            true => Reach::Filled,
+            false => Reach::Configured,
+        }
     }
 }
 
@@ -258,7 +269,19 @@ impl Destinations {
         }
         patterns.sort_by_key(|pattern| std::cmp::Reverse(pattern.name.len()));
         let (places, keyring) = (RwLock::default(), Keyring::default());
-        Ok(Destinations { patterns, urls, idle_max, places, exact, keyring })
+        let resolver = Arc::new(System);
+        Ok(Destinations { patterns, urls, idle_max, places, exact, keyring, resolver })
+    }
+
+    /// The same, names being looked up by another resolver than the system's.
+    #[cfg(test)]
+    pub(super) fn resolved_by(mut self, resolver: Arc<dyn Resolver>) -> Self {
+        for place in self.exact.values_mut() {
+            let place = Arc::get_mut(place).expect("nobody else has a place of a table being made");
+            place.names = Names::of(&resolver);
+        }
+        self.resolver = resolver;
+        self
     }
 
     /// The same, calls being signed with the credentials of this ring.
@@ -329,9 +352,11 @@ impl Destinations {
                 let rule = pattern.rule.clone();
                 let signer = rule.signer(name, &self.keyring);
                 let slots = rule.slots.map(|slots| Semaphore::new(slots.min(SLOTS_MAX)));
-                let reach = Reach::Configured;
+                let reach = pattern.reach();
+                let refused = |why| NotNamed::Url { destination: destination.clone(), why };
+                address.check(reach).map_err(refused)?;
                 let place = Place::new(&pattern.name, address, reach, rule, self.idle_max);
-                return Ok(Place { slots, signer, ..place });
+                return Ok(Place { slots, signer, names: Names::of(&self.resolver), ..place });
             }
         }
         if !name.contains("//") {
@@ -344,7 +369,8 @@ impl Destinations {
                 let address = Address::parse(name).map_err(refused)?;
                 address.check(Reach::Loopback).map_err(refused)?;
                 let rule = Rule::new(name);
-                Ok(Place::new("dev", address, Reach::Loopback, rule, self.idle_max))
+                let place = Place::new("dev", address, Reach::Loopback, rule, self.idle_max);
+                Ok(Place { names: Names::of(&self.resolver), ..place })
             }
         }
     }

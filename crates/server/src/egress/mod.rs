@@ -6,6 +6,7 @@ mod answer;
 mod connection;
 mod destinations;
 mod names;
+mod ranges;
 mod request;
 
 pub use address::{Address, AddressError, Host, Reach, ResolveError};
@@ -302,5 +303,7 @@ pub(crate) fn judge(
     answer::judge(call, rule, &Seen { head, body })
 }
 
+#[cfg(test)]
+mod hostile_tests;
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, OwnedMutexGuard, Semaphore};
@@ -20,13 +21,47 @@ static LOOKUPS: Semaphore = Semaphore::const_new(LOOKUPS_MAX);
 /// What the resolver said last, kept so that it can be said again.
 type Found = Result<Vec<SocketAddr>, (io::ErrorKind, String)>;
 
+/// What a resolver found, once it has.
+pub(super) type Finding = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
+
+/// Who knows the addresses of names.
+pub(super) trait Resolver: Send + Sync {
+    fn find(&self, name: String, port: u16) -> Finding;
+}
+
+/// The system's own resolver.
+pub(super) struct System;
+
+impl Resolver for System {
+    fn find(&self, name: String, port: u16) -> Finding {
+        Box::pin(async move { Ok(tokio::net::lookup_host((name, port)).await?.collect()) })
+    }
+}
+
 /// The look-ups of one destination's name.
-#[derive(Default)]
 pub(super) struct Names {
+    resolver: Arc<dyn Resolver>,
     last: Arc<Mutex<Option<(Instant, Found)>>>,
 }
 
+impl Default for Names {
+    fn default() -> Self {
+        Names::of(&(Arc::new(System) as Arc<dyn Resolver>))
+    }
+}
+
 impl Names {
+    /// Look-ups by this resolver.
+    pub(super) fn of(resolver: &Arc<dyn Resolver>) -> Self {
+        Names { resolver: Arc::clone(resolver), last: Arc::default() }
+    }
+
+    /// What was found is not used again, as after the moment for which it is.
+    #[cfg(test)]
+    pub(super) async fn forget(&self) {
+        *self.last.lock().await = None;
+    }
+
     /// The addresses of a name. Whoever asks while a look-up is under way waits for that one.
     pub(super) async fn look_up(&self, name: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         let last = Arc::clone(&self.last).lock_owned().await;
@@ -35,7 +70,7 @@ impl Names {
             Some(_) | None => {
                 // In a task of its own: it goes on when whoever asked gives up, and holds its
                 // place until the resolver's thread is free.
-                let looking = tokio::spawn(look(last, (name.to_owned(), port)));
+                let looking = tokio::spawn(look(last, self.resolver.find(name.to_owned(), port)));
                 looking.await.map_err(io::Error::other)?
             }
         };
@@ -43,12 +78,9 @@ impl Names {
     }
 }
 
-async fn look(mut last: OwnedMutexGuard<Option<(Instant, Found)>>, name: (String, u16)) -> Found {
+async fn look(mut last: OwnedMutexGuard<Option<(Instant, Found)>>, finding: Finding) -> Found {
     let _place = LOOKUPS.acquire().await.expect("look-ups are never closed");
-    let found = match tokio::net::lookup_host(name).await {
-        Ok(found) => Ok(found.collect()),
-        Err(error) => Err((error.kind(), error.to_string())),
-    };
+    let found = finding.await.map_err(|error| (error.kind(), error.to_string()));
     *last = Some((Instant::now(), found.clone()));
     found
 }

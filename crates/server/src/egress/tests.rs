@@ -10,12 +10,12 @@ use wholly_core::effect::{Mark, Proof};
 use wholly_core::ids::{Body, CallId, Origin};
 use wholly_core::time::Timestamp;
 
-const REPLY_BYTES_MAX: usize = 1_000;
+pub(super) const REPLY_BYTES_MAX: usize = 1_000;
 const ECHO: &str = "wholly-answer: done;gid=g;branch=b;operation=stock.lock;op=try";
 
 /// What a server does with one connection.
 #[derive(Clone, Debug)]
-enum Conduct {
+pub(super) enum Conduct {
     /// Answers every request with these bytes.
     Answer(String),
     /// Answers so many requests, then closes without a word once the next has been read.
@@ -30,15 +30,18 @@ enum Conduct {
     Endless(String, String),
 }
 
-struct Server {
-    url: String,
+pub(super) struct Server {
+    pub(super) url: String,
     connections: Arc<AtomicUsize>,
     requests: Arc<AtomicUsize>,
 }
 
 impl Server {
-    async fn start(conduct: Conduct) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    pub(super) async fn start(conduct: Conduct) -> Self {
+        Server::over(TcpListener::bind("127.0.0.1:0").await.unwrap(), conduct)
+    }
+
+    pub(super) fn over(listener: TcpListener, conduct: Conduct) -> Self {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (connections, requests) = (Arc::default(), Arc::default());
         let server = Server { url, connections, requests };
@@ -52,12 +55,12 @@ impl Server {
         server
     }
 
-    fn seen(&self) -> (usize, usize) {
+    pub(super) fn seen(&self) -> (usize, usize) {
         (self.connections.load(Ordering::SeqCst), self.requests.load(Ordering::SeqCst))
     }
 }
 
-fn done(body: &str) -> String {
+pub(super) fn done(body: &str) -> String {
     format!("HTTP/1.1 200 OK\r\n{ECHO}\r\ncontent-length: {}\r\n\r\n{body}", body.len())
 }
 
@@ -106,7 +109,7 @@ async fn read_request(stream: &mut TcpStream) -> Option<String> {
     }
 }
 
-fn call(destination: &str) -> Call {
+pub(super) fn call(destination: &str) -> Call {
     Call {
         id: CallId(1),
         gid: "g".parse().unwrap(),
@@ -129,7 +132,7 @@ fn dev() -> Arc<Egress> {
     Egress::new(destinations, REPLY_BYTES_MAX, Arc::default())
 }
 
-fn spell(answer: &Answer) -> String {
+pub(super) fn spell(answer: &Answer) -> String {
     match answer {
         Answer::Done { reply, .. } => {
             format!("done {}", String::from_utf8_lossy(reply.as_bytes()))
@@ -364,122 +367,6 @@ async fn slots_bound_the_calls_in_flight_to_a_pattern() {
     assert!(server.seen().0 <= 2);
     let slots = egress.destinations().place(&call.destination).unwrap();
     assert_eq!(slots.slots.as_ref().unwrap().available_permits(), 1);
-}
-
-#[tokio::test]
-async fn no_odd_spelling_reaches_a_server() {
-    let server = Server::start(Conduct::Answer(done("1"))).await;
-    let port = server.url.rsplit(':').next().unwrap();
-    let egress = dev();
-    let hosts = [
-        "127.1",
-        "127.0.1",
-        "127.000.000.001",
-        "0177.0.0.1",
-        "0x7f.0.0.1",
-        "0x7f.1",
-        "0x7f000001",
-        "2130706433",
-        "017700000001",
-        "127.0.0.1.",
-        "127.0.0.1%00",
-        "127.0.0.1%2e",
-        "%31%32%37.0.0.1",
-        "0",
-        "0.0.0.0",
-        "0.0.0.1",
-        "[::]",
-        "[0:0:0:0:0:0:0:1]",
-        "[::0001]",
-        "[::ffff:127.0.0.1]",
-        "[::ffff:7f00:1]",
-        "[::127.0.0.1]",
-        "[::7f00:1]",
-        "[64:ff9b::7f00:1]",
-        "[2002:7f00:1::]",
-        "[::1%lo]",
-        "[::1%25lo]",
-        "[::1].",
-        "LOCALHOST",
-        "Localhost",
-        "localhost.",
-        "localhost.localdomain",
-        "localhost%00",
-        "127.0.0.1.nip.io",
-        "localtest.me",
-        "user@127.0.0.1",
-        "user:word@127.0.0.1",
-        "@127.0.0.1",
-        "127.0.0.1@127.0.0.1",
-        "stock@localhost",
-        "10.0.0.1",
-        "172.16.0.1",
-        "192.168.0.1",
-        "169.254.169.254",
-        "100.64.0.1",
-        "224.0.0.1",
-        "255.255.255.255",
-        "metadata.google.internal",
-        "stock",
-        "stock.internal",
-        "[fe80::1]",
-        "[fd00::1]",
-        "[2001:db8::1]",
-        "[ff02::1]",
-        "127.0.0.1,127.0.0.1",
-        "127.0.0.1;x",
-        "127.0.0.1:80",
-        "127.0.0.1\\",
-        "\\127.0.0.1",
-        "127.0.0.1#",
-        "127.0.0.1?",
-        "",
-        ".",
-        "..",
-        "-",
-        "_.127.0.0.1",
-    ];
-    let mut urls: Vec<String> = hosts.iter().map(|host| format!("http://{host}:{port}")).collect();
-    for form in [
-        "https://127.0.0.1:PORT",
-        "HTTP://127.0.0.1:PORT",
-        "Http://127.0.0.1:PORT",
-        "ws://127.0.0.1:PORT",
-        "ftp://127.0.0.1:PORT",
-        "file://127.0.0.1:PORT",
-        "gopher://127.0.0.1:PORT",
-        "unix:///127.0.0.1:PORT",
-        "//127.0.0.1:PORT",
-        "127.0.0.1:PORT",
-        "http:/127.0.0.1:PORT",
-        "http:127.0.0.1:PORT",
-        "http:\\\\127.0.0.1:PORT",
-        "http:///127.0.0.1:PORT",
-        "http://127.0.0.1:0PORT",
-        "http://127.0.0.1:+PORT",
-        "http://127.0.0.1:PORT?x",
-        "http://127.0.0.1:PORT#x",
-        "http://127.0.0.1:PORT/../x",
-        "http://127.0.0.1:PORT/a//b",
-        "http://127.0.0.1:PORT/%2e%2e/",
-        "http://127.0.0.1:PORT/a;b",
-        "http://127.0.0.1:PORT/@stock",
-        "jar:http://127.0.0.1:PORT",
-        "url:http://127.0.0.1:PORT",
-    ] {
-        urls.push(form.replace("PORT", port));
-    }
-    assert!(urls.len() >= 60);
-    for url in &urls {
-        let Ok(destination) = Destination::new(url) else { continue };
-        let refused = egress.check(&destination);
-        assert!(refused.is_err(), "{url} passed");
-        let answer = egress.call(&Call { destination, ..call(&server.url) }).await;
-        assert!(spell(&answer).starts_with("unknown: destination "), "{url}: {answer:?}");
-    }
-    assert_eq!(server.seen(), (0, 0));
-    assert_eq!(spell(&egress.call(&call(&server.url)).await), "done 1");
-    assert_eq!(server.seen(), (1, 1));
 }
 
 #[tokio::test]

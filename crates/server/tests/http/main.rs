@@ -4,6 +4,7 @@
 mod bounds;
 mod client;
 mod described;
+mod hostile;
 mod identity;
 mod lifecycle;
 mod observed;
