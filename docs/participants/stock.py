@@ -133,6 +133,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self):
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
+        if "wholly-mark" not in self.headers:
+            return self.send(400, {}, {"detail": "this is no call of a coordinator"})
         call = {name: self.headers[f"wholly-{name}"] for name in ("gid", "branch", "operation", "op")}
         mark = dict(part.split("=", 1) for part in self.headers["wholly-mark"].split(";"))
         call |= {"origin": mark["origin"], "begun": int(mark["begun"]), "limit": int(mark["limit"])}
@@ -151,6 +153,15 @@ class Handler(BaseHTTPRequestHandler):
         finally:
             db.close()
         self.answer(call, word, is_kept, body)
+
+    def do_GET(self):
+        """What is free, locked and sold, for whoever checks the books."""
+        if self.path != "/books":
+            return self.send(404, {}, {"detail": "no such page"})
+        db = sqlite3.connect(DATABASE)
+        books = db.execute("select free, locked, sold from stock where sku = 'tea'").fetchone()
+        db.close()
+        self.send(200, {}, dict(zip(("free", "locked", "sold"), books)))
 
     def unknown(self, call):
         if call["op"] in FIRST:
@@ -180,4 +191,6 @@ class Handler(BaseHTTPRequestHandler):
 if __name__ == "__main__":
     PORT, DATABASE = int(sys.argv[1]), sys.argv[2]
     sqlite3.connect(DATABASE).executescript(SCHEMA)
-    ThreadingHTTPServer(("127.0.0.1", PORT), Handler).serve_forever()
+    server = ThreadingHTTPServer(("127.0.0.1", PORT), Handler)
+    print(f"ready http://127.0.0.1:{PORT}", flush=True)
+    server.serve_forever()

@@ -6,6 +6,7 @@ mod fuzz;
 mod http;
 mod kill;
 mod numbers;
+mod participants;
 mod process;
 mod programs;
 mod services;
@@ -34,6 +35,8 @@ cargo xtask TASK
                     small models explored whole, and wrong twins that they catch
   bench [--quick] [--json]
                     throughput, latency, CPU, forced writes, beside the floor
+  participants      every example of a participant by hand, in each language whose tools are
+                    there: checked, then all together in real transactions
   kill [--cycles N] [--seed S] [--json]
                     the shop under load, its processes killed with SIGKILL
   kill trace        the coordinator under strace: nothing leaves before its sync
@@ -79,6 +82,7 @@ fn dispatch(root: &Path, words: &[&str]) -> Result<(), Failure> {
         ["mutants", options @ ..] => programs::sim(root, &[&["mutants"], options].concat()),
         ["models", options @ ..] => programs::models(root, options),
         ["bench", options @ ..] => programs::bench(root, options),
+        ["participants"] => participants::run(root),
         ["kill", options @ ..] => kill::run(root, options),
         ["fuzz", options @ ..] => fuzz::run(root, options),
         ["crash-sweep", options @ ..] => crash_sweep::run(root, options),

@@ -1,6 +1,7 @@
 //! Programs that tasks run: what they say, and that none outlives the task.
 
 use crate::Failure;
+use std::fmt;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -66,21 +67,28 @@ pub(crate) fn signal(child: &Child, name: &str) {
     Command::new("sh").args(["-c", &kill]).stderr(Stdio::null()).status().ok();
 }
 
-/// How many checks passed and failed.
+/// How many checks passed and failed, and how many could not be made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub(crate) passed: u64,
     pub(crate) failed: u64,
+    /// What they need is not there; each was named.
+    pub(crate) skipped: u64,
 }
 
 impl Counts {
     pub(crate) fn one() -> Counts {
-        Counts { passed: 1, failed: 0 }
+        Counts { passed: 1, ..Counts::default() }
+    }
+
+    pub(crate) fn failure() -> Counts {
+        Counts { failed: 1, ..Counts::default() }
     }
 
     pub(crate) fn add(&mut self, other: Counts) {
         self.passed += other.passed;
         self.failed += other.failed;
+        self.skipped += other.skipped;
     }
 
     /// What the closing line of one test program says.
@@ -90,7 +98,18 @@ impl Counts {
             let part = counts.split(';').find(|part| part.ends_with(what))?;
             part.trim().split(' ').next()?.parse().ok()
         };
-        Some(Counts { passed: count(" passed")?, failed: count(" failed")? })
+        let (passed, failed) = (count(" passed")?, count(" failed")?);
+        Some(Counts { passed, failed, ..Counts::default() })
+    }
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} passed, {} failed", self.passed, self.failed)?;
+        match self.skipped {
+            0 => Ok(()),
+            skipped => write!(f, ", {skipped} skipped"),
+        }
     }
 }
 

@@ -13,7 +13,8 @@ pub(crate) fn wholly(root: &Path) -> Result<PathBuf, Failure> {
 
 /// Builds the release programs and says in which folder they lie.
 pub(crate) fn release(root: &Path) -> Result<PathBuf, Failure> {
-    let args = "build --quiet --locked --release -p wholly-cli -p wholly-bench";
+    let args =
+        "build --quiet --locked --release -p wholly-cli -p wholly-bench -p participant-by-hand";
     process::run(root, "cargo", args.split(' '))?;
     Ok(target(root).join("release"))
 }

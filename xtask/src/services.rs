@@ -165,6 +165,20 @@ impl Services {
         })
     }
 
+    /// An empty database of PostgreSQL: host, port and name, as `127.0.0.1:5432/name`.
+    pub(crate) fn postgres_database(&self, name: &str) -> Result<String, Failure> {
+        let address = self.postgres.url.split('@').nth(1).and_then(|rest| rest.split('/').next());
+        let address = address.expect("the URL is ours: account, address, database");
+        let (host, port) = address.split_once(':').expect("an address has a port");
+        let createdb = find("createdb").ok_or_else(|| {
+            Failure::new("postgres is there, but not createdb of the same package")
+        })?;
+        let mut command = Command::new(createdb);
+        command.args(["-h", host, "-p", port, "-U", ACCOUNT, name]);
+        process::run_command(&mut command)?;
+        Ok(format!("{address}/{name}"))
+    }
+
     /// Tells a command where the servers are.
     pub(crate) fn tell(&self, command: &mut Command) {
         command.env(POSTGRES_URL, &self.postgres.url).env(MYSQL_URL, &self.mysql.url);
@@ -368,7 +382,7 @@ pub(crate) fn free_port() -> Result<u16, Failure> {
 
 /// Where a program is: on the path, where Debian puts servers that are not on everybody's path, or
 /// its newest PostgreSQL.
-fn find(program: &str) -> Option<PathBuf> {
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
     folders.push("/usr/sbin".into());

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 
 /// The folders whose Rust files are read.
-const ROOMS: [&str; 4] = ["crates", "examples", "fuzz", "xtask"];
+const ROOMS: [&str; 5] = ["crates", "docs", "examples", "fuzz", "xtask"];
 /// The single files that rules read.
 const TEXTS: [&str; 7] = [
     "ARCHITECTURE.md",

@@ -91,6 +91,8 @@ const ROOMS: &[Room] = &[
         in_tests: &[],
         others: Others::AllBut(&[]),
     },
+    // By hand: what it is for is to do without ours.
+    Room { name: "participant-by-hand", ours: &[], in_tests: &[], others: Others::AllBut(&[]) },
     Room {
         name: "wholly-cli",
         ours: &[
