@@ -32,6 +32,7 @@ use wholly_store::embedded::{ArchiveUse, Log, OpenError, Options};
 use wholly_store::memory::{self, Memory};
 use wholly_wire::capability::{CapabilityKey, KEY_BYTES};
 use wholly_wire::edge::EdgeRejection;
+use wholly_wire::trace::TraceParent;
 
 /// Why a coordinator did not start, or stopped by itself.
 #[derive(Debug, thiserror::Error)]
@@ -481,8 +482,12 @@ impl Coordinator {
 }
 
 impl Coordinates for Coordinator {
-    async fn request(&self, request: Request) -> Result<Response, Refused> {
-        match self.shell.ask(request).await {
+    async fn request(
+        &self,
+        request: Request,
+        trace: Option<TraceParent>,
+    ) -> Result<Response, Refused> {
+        match self.shell.ask_in(request, trace).await {
             Ok(reply) => reply.map_err(Refused::from),
             Err(Stopped) => Err(EdgeRejection::Unavailable.into()),
         }

@@ -12,5 +12,6 @@ pub mod headers;
 pub mod nearest;
 pub mod problem;
 pub mod signature;
+pub mod trace;
 pub mod v1;
 pub mod words;

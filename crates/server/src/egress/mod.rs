@@ -26,6 +26,7 @@ use wholly_core::branch::{Answer, Kept, Op, Refusal};
 use wholly_core::driver::LaneGauges;
 use wholly_core::effect::{Call, Mark, Proof};
 use wholly_core::ids::{Body, BranchId, CallId, Code, Destination, Gid, Operation, Text};
+use wholly_wire::trace::TraceParent;
 use wholly_wire::v1::call::NO_ROW_KEPT;
 use wholly_wire::words::Spelled;
 
@@ -161,6 +162,12 @@ impl Egress {
     /// Sends a call and says what came of it; never later than its timeout, or twice that where
     /// it waited for a slot.
     pub async fn call(&self, call: &Call) -> Answer {
+        self.call_in(call, None).await
+    }
+
+    /// The same, as part of a distributed trace; without one, of the transaction's own.
+    pub async fn call_in(&self, call: &Call, trace: Option<TraceParent>) -> Answer {
+        let trace = request::span(call, trace);
         let place = match self.destinations().place(&call.destination) {
             Ok(place) => place,
             Err(error) => return Answer::Unknown { detail: CallError::from(error).detail() },
@@ -172,7 +179,7 @@ impl Egress {
             | (Op::Try | Op::Confirm | Op::Cancel | Op::Action | Op::Compensate, _) => {}
         }
         let begun = Instant::now();
-        let answer = match self.exchange(&place, call).await {
+        let answer = match self.exchange(&place, call, trace).await {
             Ok(seen) => answer::judge(call, &place.rule, &seen),
             Err(error) => Answer::Unknown { detail: error.detail() },
         };
@@ -186,6 +193,7 @@ impl Egress {
             destination = %call.destination,
             attempt = call.attempt,
             answer = observe::word(&answer),
+            trace = %trace,
             took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
             "called"
         );
@@ -217,10 +225,15 @@ impl Egress {
         Arc::clone(&self.destinations.read().expect("nothing panics under this lock"))
     }
 
-    async fn exchange(&self, place: &Place, call: &Call) -> Result<Seen, CallError> {
+    async fn exchange(
+        &self,
+        place: &Place,
+        call: &Call,
+        trace: TraceParent,
+    ) -> Result<Seen, CallError> {
         let timeout_ms = place.rule.timeout_ms.unwrap_or(call.timeout_ms);
         let timeout = Duration::from_millis(timeout_ms);
-        let body = request::body(call, place.rule.body).map_err(CallError::Body)?;
+        let body = request::body(call, place.rule.body, trace).map_err(CallError::Body)?;
         let _slot = match &place.slots {
             None => None,
             Some(slots) => match tokio::time::timeout(timeout, slots.acquire()).await {

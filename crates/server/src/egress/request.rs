@@ -18,6 +18,7 @@ use wholly_core::ids::{Body, Gid};
 use wholly_core::retry::mix;
 use wholly_wire::headers::{self, BodyKind};
 use wholly_wire::signature::{self, Validity};
+use wholly_wire::trace::TraceParent;
 use wholly_wire::words::Spelled;
 
 const GID: HeaderName = HeaderName::from_static(headers::GID);
@@ -37,21 +38,28 @@ const SIGNATURE_INPUT: HeaderName = HeaderName::from_static(headers::SIGNATURE_I
 /// Headers of a request, the length of its body among them.
 const HEADERS: usize = 15;
 
-/// The body of a call and how it is laid out.
+/// The body of a call and how it is laid out; and its place in a trace, which is the same for
+/// each copy of it.
 pub(super) struct CallBody {
     bytes: Bytes,
+    trace: TraceParent,
     kind: BodyKind,
 }
 
 /// The payload as it is; an envelope where the destination wants one or replies are handed on.
-pub(super) fn body(call: &Call, form: BodyForm) -> Result<CallBody, serde_json::Error> {
+pub(super) fn body(
+    call: &Call,
+    form: BodyForm,
+    trace: TraceParent,
+) -> Result<CallBody, serde_json::Error> {
     match form {
         BodyForm::Payload if call.replies.is_empty() => {
-            Ok(CallBody { bytes: Bytes::from_owner(call.payload.clone()), kind: BodyKind::Payload })
+            let bytes = Bytes::from_owner(call.payload.clone());
+            Ok(CallBody { bytes, trace, kind: BodyKind::Payload })
         }
         BodyForm::Payload | BodyForm::Envelope => {
             let bytes = Bytes::from(envelope(call)?);
-            Ok(CallBody { bytes, kind: BodyKind::Envelope })
+            Ok(CallBody { bytes, trace, kind: BodyKind::Envelope })
         }
     }
 }
@@ -94,7 +102,7 @@ pub(super) fn request(
     let branch = values.add(call.branch.as_str());
     let operation = values.add(call.operation.as_str());
     let mark = values.add(&headers::print_mark(&call.mark));
-    let trace = values.add(&traceparent(&call.gid, call.id.0));
+    let trace = values.add(&body.trace.to_string());
     let values = values.freeze();
     let map = request.headers_mut();
     map.reserve(HEADERS);
@@ -188,17 +196,24 @@ fn uri(place: &Place, call: &Call) -> Uri {
     Uri::from(path)
 }
 
-/// A place in a distributed trace (W3C trace context). The trace is the transaction's: whoever
-/// knows the gid finds it; each sending is a span of its own.
-fn traceparent(gid: &Gid, call: u64) -> String {
+/// Each sending is a span of its own in the trace of whoever began the transaction. Where nobody
+/// said, the trace is the transaction's: whoever knows the gid finds it.
+pub(super) fn span(call: &Call, trace: Option<TraceParent>) -> TraceParent {
+    place(&call.gid, call.id.0, trace)
+}
+
+fn place(gid: &Gid, call: u64, trace: Option<TraceParent>) -> TraceParent {
     let digest = Sha256::digest(gid.as_str().as_bytes());
     let word = |at: usize| {
         let bytes = digest[at..at + 8].try_into().expect("a digest has 32 bytes");
         u64::from_be_bytes(bytes)
     };
-    // All zeros are no id; the odd bit keeps them away.
-    let span = mix(word(16) ^ call) | 1;
-    format!("00-{:016x}{:016x}-{span:016x}-01", word(0), word(8) | 1)
+    let own = || {
+        // All zeros are no id; the odd bit keeps them away.
+        let trace = u128::from(word(0)) << 64 | u128::from(word(8) | 1);
+        TraceParent::new(trace, 1, 1).expect("neither id is nought")
+    };
+    trace.unwrap_or_else(own).child(mix(word(16) ^ call))
 }
 
 #[cfg(test)]
@@ -207,7 +222,7 @@ mod tests {
 
     #[test]
     fn a_trace_is_the_transactions_and_a_span_the_sendings() {
-        let trace = |gid: &str, call| traceparent(&gid.parse().unwrap(), call);
+        let trace = |gid: &str, call| place(&gid.parse().unwrap(), call, None).to_string();
         let first = trace("order-1", 1);
         let parts: Vec<&str> = first.split('-').collect();
         assert_eq!(parts.iter().map(|part| part.len()).collect::<Vec<_>>(), [2, 32, 16, 2]);
@@ -215,5 +230,9 @@ mod tests {
         assert_eq!(first[..36], trace("order-1", 2)[..36]);
         assert_ne!(first, trace("order-1", 2));
         assert_ne!(first[..36], trace("order-2", 1)[..36]);
+        let begun = TraceParent::new(7, 9, 0);
+        let of = |call| place(&"order-1".parse().unwrap(), call, begun);
+        assert_eq!((of(1).trace(), of(1).flags()), (7, 0));
+        assert!(of(1).span() != 9 && of(1).span() != of(2).span());
     }
 }

@@ -7,8 +7,10 @@
 
 mod alarm;
 mod announce;
+mod guards;
 mod mailbox;
 mod trace;
+mod traces;
 
 pub use mailbox::Mailbox;
 pub use trace::EffectTrace;
@@ -17,21 +19,24 @@ use crate::egress::Egress;
 use crate::observe::{Backlog, Metrics};
 use alarm::Alarm;
 use announce::announce;
+use guards::{Reading, Sending};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 use std::time::{Instant as Monotonic, SystemTime, UNIX_EPOCH};
 use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
+use traces::Traces;
 use wholly_core::branch::{Answer, Op};
 use wholly_core::document::Response;
 use wholly_core::driver::{Driver, Gauges, LaneGauges};
 use wholly_core::effect::{Call, Effect, Proof};
-use wholly_core::ids::{CallId, Destination, Gid, Position, RequestId, Text};
+use wholly_core::ids::{Destination, Gid, Position, RequestId};
 use wholly_core::input::{Input, Request};
 use wholly_core::rejection::Rejection;
 use wholly_core::time::{Instant, Now, Timestamp};
 use wholly_store::contract::{Failure, Lookup, Store};
+use wholly_wire::trace::TraceParent;
 use wholly_wire::v1::call::row_seen;
 
 /// Rounds that one caller drives before it hands over.
@@ -65,6 +70,7 @@ pub struct Shell {
     egress: Arc<Egress>,
     metrics: Arc<Metrics>,
     trace: Option<EffectTrace>,
+    traces: Traces,
     runtime: Handle,
     started: Monotonic,
     requests: AtomicU64,
@@ -153,6 +159,7 @@ impl Shell {
             egress,
             metrics,
             trace,
+            traces: Traces::default(),
             runtime: Handle::current(),
             started: Monotonic::now(),
             requests: AtomicU64::new(1),
@@ -174,7 +181,19 @@ impl Shell {
 
     /// Asks the driver. A request whose asker goes away before its answer is taken back.
     pub async fn ask(&self, request: Request) -> Result<Reply, Stopped> {
+        self.ask_in(request, None).await
+    }
+
+    /// The same, from a place in a distributed trace.
+    pub async fn ask_in(
+        &self,
+        request: Request,
+        trace: Option<TraceParent>,
+    ) -> Result<Reply, Stopped> {
         let id = RequestId(self.requests.fetch_add(1, Ordering::Relaxed));
+        if let Some(trace) = trace {
+            self.traces.asked(id, &request, trace);
+        }
         let (sender, receiver) = oneshot::channel();
         self.put(Event::Asked(id, request, sender));
         self.drive();
@@ -340,7 +359,10 @@ impl Shell {
                 Event::Input(input) => input,
             };
             match &input {
-                Input::Gone { id } => drop(held.waiting.remove(id)),
+                Input::Gone { id } => {
+                    self.traces.answered(*id);
+                    held.waiting.remove(id);
+                }
                 // An alarm that rang is not set any more.
                 Input::Woken => held.wake = held.wake.filter(|at| *at > now.monotonic),
                 Input::Request { .. }
@@ -379,6 +401,7 @@ impl Shell {
                 Effect::Append(draft) => {
                     announce(&draft);
                     self.metrics.recorded(&draft);
+                    self.traces.recorded(&draft);
                     self.store.append(draft);
                 }
                 Effect::Flush(position) => flush = Some(position),
@@ -389,6 +412,7 @@ impl Shell {
                     leaving.calls.push(call);
                 }
                 Effect::Reply { to, reply, proof } => {
+                    self.traces.answered(to);
                     self.write_down(held.synced, proof, |trace, proof| trace.reply(&reply, proof));
                     if let Some(sender) = held.waiting.remove(&to) {
                         leaving.replies.push((sender, reply));
@@ -472,7 +496,8 @@ impl Shell {
             let mut next = Some(call);
             while let Some(call) = next.take() {
                 sending.call = call.id;
-                let answer = egress.call(&call).await;
+                let trace = sending.shell.upgrade().and_then(|shell| shell.traces.of(&call.gid));
+                let answer = egress.call_in(&call, trace).await;
                 let Some(shell) = sending.shell.upgrade() else { break };
                 shell.put(Event::Input(returned(&call, answer)));
                 next = shell.drive_and_keep();
@@ -538,41 +563,6 @@ impl Drop for Asker<'_> {
     fn drop(&mut self) {
         if !self.answered {
             self.shell.input(Input::Gone { id: self.id });
-        }
-    }
-}
-
-/// A look-up under way: should it break off, the driver hears that nothing can be said.
-struct Reading {
-    shell: Weak<Shell>,
-    input: Input,
-}
-
-impl Drop for Reading {
-    fn drop(&mut self) {
-        if let Some(shell) = self.shell.upgrade() {
-            shell.input(std::mem::replace(&mut self.input, Input::Woken));
-        }
-    }
-}
-
-/// A call under way: should its task die, the driver hears that nothing is known.
-struct Sending {
-    shell: Weak<Shell>,
-    call: CallId,
-}
-
-impl Sending {
-    fn finished(mut self) {
-        self.shell = Weak::new();
-    }
-}
-
-impl Drop for Sending {
-    fn drop(&mut self) {
-        if let Some(shell) = self.shell.upgrade() {
-            let answer = Answer::Unknown { detail: Text::cut("the call was broken off") };
-            shell.input(Input::Answered { call: self.call, answer });
         }
     }
 }

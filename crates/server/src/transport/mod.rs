@@ -13,12 +13,17 @@ use wholly_core::time::Timestamp;
 use wholly_store::contract::{Filter, Listing, Page};
 use wholly_wire::capability::CapabilityKey;
 use wholly_wire::edge::EdgeRejection;
+use wholly_wire::trace::TraceParent;
 
 /// What a transport may ask of the coordinator: everything, and nothing else.
 pub trait Coordinator: Send + Sync + 'static {
     /// Asks the driver, and resolves when its reply may leave. Dropped before, the driver is told
     /// that the asker is gone.
-    fn request(&self, request: Request) -> impl Future<Output = Result<Response, Refused>> + Send;
+    fn request(
+        &self,
+        request: Request,
+        trace: Option<TraceParent>,
+    ) -> impl Future<Output = Result<Response, Refused>> + Send;
 
     /// The durable records of a transaction in order; none if it is not known.
     fn history(&self, gid: &Gid) -> impl Future<Output = Result<Vec<Record>, Refused>> + Send;

@@ -3,6 +3,8 @@
 use crate::world::World;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpListener;
 
 const RULES: &str = "deploy/prometheus/wholly-rules.yml";
 const DASHBOARD: &str = "deploy/grafana/wholly.json";
@@ -129,4 +131,57 @@ async fn the_page_of_figures_says_what_is_shown() {
     let page = read(METRICS);
     let on_page: Vec<&str> = page.lines().filter(|line| line.starts_with("| `")).collect();
     assert_eq!(on_page, rows, "the page should have these rows:\n{}", rows.join("\n"));
+}
+
+/// A participant that answers nothing and tells the trace of every call it hears.
+async fn listener() -> (String, tokio::sync::mpsc::UnboundedReceiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (heard, traces) = tokio::sync::mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut head = Vec::new();
+            while !String::from_utf8_lossy(&head).contains("\r\n\r\n") {
+                assert!(stream.read_buf(&mut head).await.unwrap() > 0, "the call broke off");
+            }
+            let text = String::from_utf8(head).unwrap();
+            let trace = text.lines().find_map(|line| line.strip_prefix("traceparent: ")).unwrap();
+            // Nobody listens once the test is over.
+            let _ = heard.send(trace.to_owned());
+        }
+    });
+    (url, traces)
+}
+
+#[tokio::test]
+async fn the_trace_of_whoever_begins_reaches_the_participant() {
+    const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+    let world = World::start().await;
+    let (url, mut traces) = listener().await;
+    let mut call = async |gid: &str, headers: &[(&str, &str)]| {
+        let step = serde_json::json!({"branch": "b", "to": url, "operation": "o"});
+        let body = serde_json::json!({"name": "traced", "steps": [step]}).to_string();
+        let heard = world.ask(&format!("PUT /v1/transactions/{gid}"), headers, &body).await;
+        assert_eq!(heard.status, 201, "{heard:?}");
+        traces.recv().await.unwrap()
+    };
+    let parent = format!("00-{TRACE}-b7ad6b7169203331-00");
+    let first = call("t-1", &[("traceparent", &parent)]).await;
+    assert_eq!((&first[..36], &first[52..]), (&parent[..36], "-00"), "{first}");
+    assert_ne!(first[36..52], parent[36..52], "a call is a span of its own");
+    let own = call("t-2", &[]).await;
+    let odd = call("t-3", &[("traceparent", "00-odd")]).await;
+    assert!(!own.contains(TRACE) && !odd.contains(TRACE), "{own} {odd}");
+
+    // One that was begun without a trace takes that of the request by which a branch comes.
+    let capability = world.begin("t-4").await;
+    let branch = serde_json::json!({"branch": "b", "to": url, "operation": "o", "mode": "tcc",
+                                    "call": true});
+    let other = parent.replace("0af7", "beef");
+    let headers = [("wholly-capability", capability.as_str()), ("traceparent", &other)];
+    let line = "POST /v1/transactions/t-4/branches?wait_ms=0";
+    let heard = world.ask(line, &headers, &branch.to_string()).await;
+    assert!(heard.status < 300, "{heard:?}");
+    // Sendings of the others may come in between.
+    while traces.recv().await.unwrap()[..36] != other[..36] {}
 }

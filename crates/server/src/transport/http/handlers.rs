@@ -18,8 +18,9 @@ use wholly_core::rejection::Rejection;
 use wholly_core::time::Timestamp;
 use wholly_wire::capability::issued_gid;
 use wholly_wire::edge::EdgeRejection;
-use wholly_wire::headers::{CAPABILITY, IDEMPOTENCY_KEY};
+use wholly_wire::headers::{CAPABILITY, IDEMPOTENCY_KEY, TRACEPARENT};
 use wholly_wire::problem::row;
+use wholly_wire::trace::TraceParent;
 use wholly_wire::v1::answer::About;
 use wholly_wire::v1::{self, Operation};
 use wholly_wire::words::Spelled;
@@ -71,7 +72,7 @@ pub(super) async fn handle<C: Coordinator>(
         }
         Action::Problem => return problem_page(parts.segment.as_deref().unwrap_or_default()),
     };
-    let reply = api.coordinator.request(request).await?;
+    let reply = api.coordinator.request(request, trace(parts.headers)).await?;
     Ok(answer::reply(&reply, api.coordinator.capability_key()))
 }
 
@@ -249,6 +250,11 @@ impl<C: Coordinator> Api<C> {
             }),
         }
     }
+}
+
+/// The asker's place in a distributed trace, if he names one.
+fn trace(headers: &HeaderMap) -> Option<TraceParent> {
+    TraceParent::parse(headers.get(TRACEPARENT)?.to_str().ok()?)
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, EdgeRejection> {
