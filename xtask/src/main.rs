@@ -23,7 +23,7 @@ const HELP: &str = "\
 cargo xtask TASK
 
   test [--quick]    everything CI runs; --quick does fewer rounds of what goes in rounds
-  tidy [--explain] [--fast] [--write-map]
+  tidy [--explain] [--fast] [--write-map] [--write-codes]
                     every rule that a program can check; --fast leaves clippy out
   services          says which servers and tools are there
   services install  installs the missing ones (Debian, as root)

@@ -50,6 +50,7 @@ pub(crate) fn run(root: &Path, options: &[&str]) -> Result<(), Failure> {
             "--fast" => depth = Depth::Fast,
             "--explain" => return explain(),
             "--write-map" => return map::write(root),
+            "--write-codes" => return write_codes(root),
             other => return Err(Failure::new(format!("tidy has no option `{other}`"))),
         }
     }
@@ -76,6 +77,15 @@ pub(crate) fn run(root: &Path, options: &[&str]) -> Result<(), Failure> {
         true => Ok(()),
         false => Err(Failure::new("not tidy")),
     }
+}
+
+/// Draws the page of codes; a test of `wire` holds it to the table.
+fn write_codes(root: &Path) -> Result<(), Failure> {
+    let args = "run --quiet --locked -p wholly-wire --example codes";
+    let page = process::output(root, "cargo", args.split(' '))?;
+    let path = root.join("docs/codes.md");
+    std::fs::write(&path, page)
+        .map_err(|e| Failure::new(format!("writing {} failed: {e}", path.display())))
 }
 
 fn check_rules(root: &Path) -> Result<(), Failure> {

@@ -1,7 +1,9 @@
 //! Problem documents (RFC 9457), and the way from a rejection to one.
 
+mod pages;
 mod table;
 
+pub use pages::pages;
 pub use table::{Grpc, Page, Retry, Row, TABLE, row};
 
 use crate::edge::EdgeRejection;

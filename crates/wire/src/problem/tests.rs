@@ -184,6 +184,28 @@ fn every_row_has_a_page_that_helps() {
     }
 }
 
+/// What happened and what to do are of that code alone; what it means for the data may be alike.
+#[test]
+fn no_page_repeats_another() {
+    let texts = |text: fn(&Row) -> &'static str| {
+        let texts: std::collections::BTreeSet<&str> = TABLE.iter().map(text).collect();
+        texts.len()
+    };
+    assert_eq!(texts(|row| row.title), TABLE.len(), "titles");
+    assert_eq!(texts(|row| row.page.happened), TABLE.len(), "what happened");
+    assert_eq!(texts(|row| row.page.advice), TABLE.len(), "what to do");
+}
+
+#[test]
+fn the_page_of_codes_is_drawn_from_the_table() {
+    let kept = include_str!("../../../../docs/codes.md");
+    assert!(kept == pages(), "docs/codes.md differs: cargo xtask tidy --write-codes");
+    for row in TABLE {
+        let anchors = kept.matches(&format!("\n## {}\n", row.code)).count();
+        assert_eq!(anchors, 1, "{}", row.code);
+    }
+}
+
 #[test]
 fn a_problem_is_written_as_the_usage_page_says() {
     let rejection = Rejection::GidTaken { gid: gid() };
