@@ -2,7 +2,7 @@
 
 use crate::branch::{Branch, Op, Refusal};
 use crate::effect::Mark;
-use crate::ids::{Body, BranchId, Gid, Name, Principal, Text};
+use crate::ids::{Body, BranchId, Destination, Gid, Name, Principal, Text};
 use crate::record::{Cause, Decision, Outcome, PhaseName};
 use crate::time::Timestamp;
 use alloc::vec::Vec;
@@ -124,6 +124,91 @@ pub struct Calls {
     pub gid: Gid,
     /// A row per branch that is being called or will be.
     pub branches: Vec<Attempts>,
+}
+
+/// How the coordinator stands: for operators.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Standing {
+    /// Whether new transactions are taken.
+    pub intake: IntakeStanding,
+    /// Transactions that have not ended, by their age.
+    pub backlog: Vec<AgeBand>,
+    /// Stuck branches, by why: the code of a refusal, or that an operator parked them.
+    pub stuck: Vec<(Text, usize)>,
+    /// Every destination that an open transaction names or an operator lets rest.
+    pub destinations: Vec<DestinationStanding>,
+}
+
+/// Whether new transactions are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum IntakeStanding {
+    /// They are.
+    Open,
+    /// An operator drains the coordinator.
+    Drained,
+    /// It is being stopped.
+    Stopping,
+}
+
+/// How many transactions are of an age.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct AgeBand {
+    /// Not older than this; none for the rest.
+    pub age_ms_max: Option<u64>,
+    /// In phase open.
+    pub open: usize,
+    /// In phase forward.
+    pub forward: usize,
+    /// In phase finishing.
+    pub finishing: usize,
+}
+
+/// How a destination stands.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct DestinationStanding {
+    /// Which.
+    pub destination: Destination,
+    /// Branches of open transactions that name it.
+    pub branches: usize,
+    /// Calls in flight to it.
+    pub in_flight: usize,
+    /// Calls that wait for a slot.
+    pub queued: usize,
+    /// Calls that wait to be sent again.
+    pub waiting: usize,
+    /// Calls that may be in flight at once.
+    pub slots: usize,
+    /// Whether it is called freely.
+    pub breaker: BreakerStanding,
+    /// Who lets it rest, if anybody does.
+    pub pause: Option<Pause>,
+}
+
+/// Whether a destination is called freely.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum BreakerStanding {
+    /// It is.
+    Closed,
+    /// Nothing came back: it is called by one probe at a time.
+    Open {
+        /// Since when.
+        since: Timestamp,
+        /// Probes that came to nothing.
+        probes: u32,
+        /// Milliseconds until the next; none if it is due or in flight.
+        next_ms: Option<u64>,
+    },
+}
+
+/// An operator lets a destination rest, until the coordinator starts again at most.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Pause {
+    /// Who.
+    pub by: Principal,
+    /// Why.
+    pub reason: Text,
+    /// Since when.
+    pub since: Timestamp,
 }
 
 /// How one branch's call stands.

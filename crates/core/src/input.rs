@@ -39,6 +39,14 @@ pub enum Input {
         /// What the row says.
         row: RowSeen,
     },
+    /// Nothing came back of a call: no connection, or no answer in time. Its answer is unknown, and
+    /// its destination may be gone.
+    Silent {
+        /// Which sending.
+        call: CallId,
+        /// What was seen.
+        detail: Text,
+    },
     /// Everything up to this position is durable.
     Durable(Position),
     /// What the store knows of a gid, as asked for by [`crate::effect::Effect::Lookup`].

@@ -33,14 +33,25 @@ pub struct Limits {
     pub reply_bytes_max: usize,
     /// Open transactions.
     pub open_max: usize,
+    /// Payloads and replies of open transactions. The last eighth is kept for the branches that
+    /// open ones add.
+    pub open_bytes_max: usize,
+    /// Destinations that open transactions name.
+    pub destinations_max: usize,
     /// Calls in flight, all together.
     pub calls_max: usize,
     /// Calls in flight to one destination.
     pub destination_calls_max: usize,
+    /// Calls in a row that come to nothing before a destination is called by probes only.
+    pub breaker_silent_max: u64,
     /// Waiting requests of one transaction.
     pub transaction_waiters_max: usize,
     /// Waiting requests, all together.
     pub waiters_max: usize,
+    /// Requests that wait for a look-up of their gid.
+    pub lookups_max: usize,
+    /// Requests that wait to be taken by the loop.
+    pub inbox_max: usize,
     /// Longest a request may wait.
     pub wait_ms_max: u64,
 }
@@ -63,10 +74,15 @@ impl Default for Limits {
             payload_bytes_max: 256 * 1_024,
             reply_bytes_max: 64 * 1_024,
             open_max: 1_000_000,
+            open_bytes_max: 2 * 1_024 * 1_024 * 1_024,
+            destinations_max: 4_096,
             calls_max: 1_024,
             destination_calls_max: 256,
+            breaker_silent_max: 8,
             transaction_waiters_max: 16,
             waiters_max: 65_536,
+            lookups_max: 16_384,
+            inbox_max: 16_384,
             wait_ms_max: 30_000,
         }
     }

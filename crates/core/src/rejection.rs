@@ -104,6 +104,14 @@ pub enum Rejection {
     },
     /// As many transactions are open as may be.
     OpenFull,
+    /// Open transactions hold as many bytes of payloads and replies as they may.
+    OpenBytesFull,
+    /// Open transactions name as many destinations as they may.
+    DestinationsFull,
+    /// As many requests wait for a look-up as may.
+    LookupsFull,
+    /// As many requests wait for the coordinator's own loop as may.
+    InboxFull,
     /// The log is at its limit.
     LogFull,
     /// As many requests wait as may.
@@ -136,6 +144,10 @@ impl Rejection {
             Rejection::Unaccounted { .. } => "unaccounted",
             Rejection::Unreadable { .. } => "unreadable",
             Rejection::OpenFull => "open_full",
+            Rejection::OpenBytesFull => "open_bytes_full",
+            Rejection::DestinationsFull => "destinations_full",
+            Rejection::LookupsFull => "lookups_full",
+            Rejection::InboxFull => "inbox_full",
             Rejection::LogFull => "log_full",
             Rejection::WaitersFull => "waiters_full",
             Rejection::Starting => "starting",
@@ -164,6 +176,10 @@ impl Rejection {
             | Rejection::TooLarge { .. }
             | Rejection::NotStuck { .. }
             | Rejection::OpenFull
+            | Rejection::OpenBytesFull
+            | Rejection::DestinationsFull
+            | Rejection::LookupsFull
+            | Rejection::InboxFull
             | Rejection::LogFull
             | Rejection::WaitersFull
             | Rejection::Starting
@@ -203,7 +219,10 @@ impl fmt::Display for Rejection {
                  copy that the coordinator was restored from; ask the participants"
             ),
             Rejection::BranchUnknown { gid, branch } => {
-                write!(f, "{gid} has no branch {branch}; register it first")
+                write!(
+                    f,
+                    "{gid} has no branch {branch}; its branches are those that were registered"
+                )
             }
             Rejection::BranchContradicted { branch } => {
                 write!(f, "branch {branch} is named both tried and refused; name it once")
@@ -223,20 +242,56 @@ impl fmt::Display for Rejection {
             Rejection::WrongPhase { gid, why } => write!(f, "{gid}: {why}"),
             Rejection::Unaccounted { gid } => unaccounted(gid, f),
             Rejection::Unreadable { gid } => unreadable(gid, f),
-            Rejection::OpenFull => {
-                f.write_str("as many transactions are open as may be; try again later")
-            }
-            Rejection::LogFull => {
-                f.write_str("the log is at its limit; try again later, or raise log_bytes_max")
-            }
-            Rejection::WaitersFull => {
-                f.write_str("as many requests wait as may; ask again without waiting")
-            }
-            Rejection::Starting => f.write_str("the coordinator is starting; try again"),
-            Rejection::Draining => {
-                f.write_str("the coordinator takes no new transactions; it is being stopped")
-            }
+            Rejection::OpenFull
+            | Rejection::OpenBytesFull
+            | Rejection::DestinationsFull
+            | Rejection::LookupsFull
+            | Rejection::InboxFull
+            | Rejection::LogFull
+            | Rejection::WaitersFull
+            | Rejection::Starting
+            | Rejection::Draining => f.write_str(passing(self)),
         }
+    }
+}
+
+/// What is said where the same request may be done later.
+fn passing(rejection: &Rejection) -> &'static str {
+    match rejection {
+        Rejection::OpenFull => "as many transactions are open as may be; try again later",
+        Rejection::OpenBytesFull => {
+            "open transactions hold as many bytes of payloads as they may; try again later, or \
+             raise open_bytes_max"
+        }
+        Rejection::DestinationsFull => {
+            "open transactions name as many destinations as they may; try again later, or raise \
+             destinations_max"
+        }
+        Rejection::LookupsFull => "as many requests wait for a look-up as may; try again later",
+        Rejection::InboxFull => "as many requests wait to be looked at as may; try again later",
+        Rejection::LogFull => "the log is at its limit; try again later, or raise log_bytes_max",
+        Rejection::WaitersFull => "as many requests wait as may; ask again without waiting",
+        Rejection::Starting => "the coordinator is starting; try again",
+        Rejection::Draining => {
+            "the coordinator takes no new transactions; it is being drained or stopped"
+        }
+        Rejection::GidTaken { .. }
+        | Rejection::IdempotencyMismatch { .. }
+        | Rejection::BranchTaken { .. }
+        | Rejection::Decided { .. }
+        | Rejection::GidUnknown { .. }
+        | Rejection::OutcomeForgotten { .. }
+        | Rejection::BranchUnknown { .. }
+        | Rejection::BranchContradicted { .. }
+        | Rejection::NotOpen { .. }
+        | Rejection::PlanInvalid(_)
+        | Rejection::BranchInvalid { .. }
+        | Rejection::TooLarge { .. }
+        | Rejection::NotStuck { .. }
+        | Rejection::AlreadyEnded { .. }
+        | Rejection::WrongPhase { .. }
+        | Rejection::Unreadable { .. }
+        | Rejection::Unaccounted { .. } => "the request was not done",
     }
 }
 

@@ -427,15 +427,21 @@ impl Coordinator {
 
     /// A call's time is over.
     pub fn times_out(&mut self, (life, call): (u32, CallId), stage: &mut Stage) {
-        let detail = Text::cut("timeout");
-        let answer = if mutants::is_on(Mutant::TimeoutIsRefusal) {
-            barrier::hanging()
-        } else if mutants::is_on(Mutant::TimeoutIsDone) {
-            barrier::done(Body::default())
-        } else {
-            Answer::Unknown { detail }
-        };
-        self.answered((life, call), answer, stage);
+        if mutants::is_on(Mutant::TimeoutIsRefusal) {
+            return self.answered((life, call), barrier::hanging(), stage);
+        }
+        if mutants::is_on(Mutant::TimeoutIsDone) {
+            return self.answered((life, call), barrier::done(Body::default()), stage);
+        }
+        if life != self.life {
+            return;
+        }
+        let Some(process) = &mut self.process else { return };
+        let Some(Flight { gid, branch, .. }) = process.in_flight.remove(&call) else { return };
+        stage.note([16, call.0, number_of(gid.as_str())], || {
+            format!("core < nothing came of call {} of {gid} {branch}", call.0)
+        });
+        self.step(Input::Silent { call, detail: Text::cut("timeout") }, stage);
     }
 
     /// What the store knew of a gid arrives.

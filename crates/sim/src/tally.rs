@@ -302,6 +302,8 @@ counted! {
         ForgottenEarly => "forgotten early",
         /// As many were open as may.
         OpenFull => "open full",
+        /// Open transactions held as many bytes as they may.
+        OpenBytesFull => "open bytes full",
         /// As many waited as may.
         WaitersFull => "waiters full",
         /// An operator said how a branch stands.

@@ -219,8 +219,11 @@ pub struct World {
 
 /// Limits small enough that everything happens within seconds.
 fn limits(chance: &mut Chance) -> Limits {
+    let call_timeout_ms = chance.within(20, 100);
     Limits {
-        call_timeout_ms: chance.within(20, 100),
+        call_timeout_ms,
+        breaker_silent_max: [1, 2, 8, 8][(call_timeout_ms % 4) as usize],
+        open_bytes_max: [512, 1 << 30, 1 << 30, 1 << 30, 1 << 30][(call_timeout_ms % 5) as usize],
         backoff_ms: chance.within(2, 20),
         backoff_ms_max: chance.within(50, 200),
         open_timeout_ms: chance.within(200, 1_500),

@@ -1,12 +1,13 @@
 //! Calls: what is due goes out through its lane, comes back, or is sent again.
 
+use super::breaker::Moment;
 use super::entry::{Sent, Slot, Stage, Taken};
 use super::held::Waiting;
 use super::lanes::Sign;
 use super::{Driver, Timer};
 use crate::branch::{Answer, BranchSpec, First, Op, RowSeen};
 use crate::effect::{Call, Effect, Proof};
-use crate::ids::{Body, BranchId, BranchIndex, CallId, Text};
+use crate::ids::{Body, BranchId, BranchIndex, CallId, Destination, Text};
 use crate::mutants::{self, Mutant};
 use crate::retry;
 use crate::transaction::{Event, Touched, Transaction};
@@ -32,7 +33,7 @@ impl Driver {
                 (Stage::Idle, None) => {}
                 (stage, op) if stage.op() == op => {}
                 (stage, op) => {
-                    self.leave_waiting(slot, index, stage);
+                    self.give_up(slot, index, stage);
                     match op {
                         Some(op) => self.line_up(slot, index, op),
                         None => self.slots.entry_mut(slot).lines[at].stage = Stage::Idle,
@@ -42,13 +43,33 @@ impl Driver {
         }
     }
 
-    fn leave_waiting(&mut self, slot: Slot, index: BranchIndex, stage: Stage) {
-        if let Stage::Waiting(_, timer) = stage {
-            self.timers.clear(timer);
-            let spec = &self.slots.entry(slot).transaction.branches[index.at()].spec;
-            self.lanes.wait_over(&spec.destination, (slot, index));
-            self.lanes.tidy(&spec.destination);
+    /// What was on its way out is not due any more.
+    fn give_up(&mut self, slot: Slot, index: BranchIndex, stage: Stage) {
+        let spec = &self.slots.entry(slot).transaction.branches[index.at()].spec;
+        let destination = &spec.destination;
+        match stage {
+            Stage::Waiting(_, timer) => {
+                self.timers.clear(timer);
+                self.lanes.wait_over(destination, (slot, index));
+                self.lanes.tidy(destination);
+            }
+            Stage::Queued(_) => {
+                if self.lanes.goes_stale(destination) {
+                    let destination = destination.clone();
+                    self.slots.entry_mut(slot).lines[index.at()].stage = Stage::Idle;
+                    self.clear_lane(&destination);
+                }
+            }
+            Stage::Idle | Stage::Held(_) | Stage::InFlight(..) => {}
         }
+    }
+
+    fn clear_lane(&mut self, destination: &Destination) {
+        let slots = &self.slots;
+        self.lanes.clear(destination, |slot, index| {
+            let entry = slots.look(slot);
+            entry.is_some_and(|entry| matches!(entry.lines[index.at()].stage, Stage::Queued(_)))
+        });
     }
 
     /// A branch has something new to be asked.
@@ -100,7 +121,7 @@ impl Driver {
             match self.slots.find(slot).map(|entry| entry.lines[index.at()].stage) {
                 Some(Stage::Queued(op)) => self.send(slot, index, op, effects),
                 Some(Stage::Idle | Stage::Held(_) | Stage::InFlight(..) | Stage::Waiting(..))
-                | None => self.lanes.tidy(&destination),
+                | None => self.lanes.was_stale(&destination),
             }
         }
     }
@@ -145,9 +166,12 @@ impl Driver {
         let Some((slot, index, destination)) = self.lanes.came_back(call) else { return };
         let sign = match came {
             Came::Answer(Answer::Done { .. } | Answer::Refused(_)) | Came::Row(_) => Sign::Life,
-            Came::Answer(Answer::Working | Answer::Unknown { .. }) => Sign::Silence,
+            Came::Answer(Answer::Working | Answer::Unknown { .. }) => Sign::Murmur,
+            Came::Nothing(_) => Sign::Silence,
         };
-        for (slot, index) in self.lanes.free(&destination, sign) {
+        let seed = retry::mix(self.seed ^ !call.0);
+        let moment = Moment { now: self.now, limits: &self.limits, seed };
+        for (slot, index) in self.lanes.free((call, &destination), sign, moment) {
             self.send_again(slot, index);
         }
         // It may have ended meanwhile: its branch was resolved, or named tried.
@@ -166,8 +190,13 @@ impl Driver {
         let Answered { index, op, ref came, attempts, .. } = answered;
         let entry = self.slots.entry(slot);
         let touched = |index| entry.is_touched(index);
+        let nothing;
         let event = match came {
             Came::Answer(answer) => Event::Answered { branch: index, op, answer, attempts },
+            Came::Nothing(detail) => {
+                nothing = Answer::Unknown { detail: detail.clone() };
+                Event::Answered { branch: index, op, answer: &nothing, attempts }
+            }
             Came::Row(row) => Event::Inspected { branch: index, row },
         };
         let fact = entry
@@ -224,6 +253,8 @@ fn payload_of(spec: &BranchSpec, op: Op) -> Body {
 /// What came of a call.
 pub(super) enum Came {
     Answer(Answer),
+    /// No connection, or no answer in time.
+    Nothing(Text),
     /// Of an inspection: what the row says.
     Row(RowSeen),
 }
@@ -270,6 +301,6 @@ fn seen(came: &Came) -> Text {
             Text::cut(&alloc::format!("refused: {}", refusal.code))
         }
         Came::Answer(Answer::Working) => Text::cut("still working"),
-        Came::Answer(Answer::Unknown { detail }) => detail.clone(),
+        Came::Answer(Answer::Unknown { detail }) | Came::Nothing(detail) => detail.clone(),
     }
 }

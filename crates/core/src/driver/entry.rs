@@ -51,6 +51,15 @@ impl Slots {
         }
     }
 
+    /// The same, to be looked at.
+    pub(super) fn look(&self, slot: Slot) -> Option<&Entry> {
+        let (tenant, entry) = self.places.get(slot.at as usize)?;
+        match *tenant == slot.tenant {
+            true => entry.as_deref(),
+            false => None,
+        }
+    }
+
     pub(super) fn entry(&self, slot: Slot) -> &Entry {
         self.places[slot.at as usize].1.as_deref().expect("an indexed slot has its tenant")
     }
@@ -90,6 +99,10 @@ pub(super) struct Entry {
     pub(super) lines: Vec<Line>,
     /// Requests that wait for it.
     pub(super) waiters: Vec<RequestId>,
+    /// Branches whose destination knows of them.
+    pub(super) claimed: usize,
+    /// What it holds of payloads and replies.
+    pub(super) bytes: usize,
 }
 
 impl Entry {
@@ -115,6 +128,8 @@ impl Entry {
             latest: Position(0),
             lines: Vec::new(),
             waiters: Vec::new(),
+            claimed: 0,
+            bytes: 0,
         };
         entry.match_branches();
         entry

@@ -1,51 +1,98 @@
 //! Slots and lanes: how many calls are in flight, all together and per destination, and who is
 //! next.
+//!
+//! What keeps a dead destination from holding what a healthy one needs: it takes no more slots
+//! than are left to the others; after so many calls that came to nothing it has one, for a probe;
+//! and when it answers again, its slots come back with its answers.
 
+use super::breaker::{Breaker, Moment, Outage, Probe};
 use super::entry::Slot;
+use super::slots::SlotRules;
+use crate::document::{BreakerStanding, DestinationStanding, Pause};
 use crate::ids::{BranchIndex, CallId, Destination};
+use crate::limits::Limits;
 use crate::mutants::{self, Mutant};
+use crate::time::{Instant, Now};
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
-/// So many sendings in a row without an answer make a destination silent. Once it answers again,
-/// each answer wakes a few of those that wait, until none does.
-const SILENT_AFTER: u32 = 3;
+/// So many sendings in a row of which nothing was learned make a destination absent. Once it
+/// answers again, each answer wakes a few of those that wait, until none does.
+const ABSENT_AFTER: u32 = 3;
 /// So many: it doubles what is under way after an outage, and keeps a busy one from a storm.
 const WOKEN_PER_ANSWER: usize = 2;
 
-/// All lanes.
+/// So many calls that are not due any more may stand in a lane, however short it is.
+const STALE_KEPT_MAX: usize = 64;
+
+/// All lanes: one for each destination that a transaction names which is not over.
 #[derive(Clone, Default, Hash)]
 pub(super) struct Lanes {
     lanes: BTreeMap<Destination, Lane>,
-    /// Lanes that have a call and a slot for it, in turn.
+    /// Lanes that have a call and perhaps a slot for it, in turn.
     ready: VecDeque<Destination>,
+    /// Lanes that hold as many slots as are left to the others: they wait for any slot.
+    held_back: VecDeque<Destination>,
     calls: BTreeMap<CallId, (Slot, BranchIndex, Destination)>,
-    limits: BTreeMap<Destination, usize>,
+    rules: SlotRules,
+    /// When the next probe of a destination is due.
+    probes: BTreeSet<(Instant, Destination)>,
+    /// Destinations that an operator lets rest.
+    paused: BTreeMap<Destination, Pause>,
+    /// Calls in all queues, and those of them that are not due any more.
     queued: usize,
+    stale: usize,
 }
 
 /// One destination's.
-#[derive(Clone, Default, Hash)]
+#[derive(Clone, Hash)]
 struct Lane {
     queue: VecDeque<(Slot, BranchIndex)>,
+    /// Calls in the queue that are not due any more.
+    stale: usize,
     in_flight: usize,
     /// Calls that wait to be sent again.
     waiting: BTreeSet<(Slot, BranchIndex)>,
     unanswered: u32,
     mood: Mood,
     turn: Turn,
+    breaker: Breaker,
+    /// Slots since an outage: one more with each answer.
+    allowance: usize,
+    /// Slots that the configuration gives it.
+    slots: Option<usize>,
+    /// Branches of open transactions that name it.
+    branches: usize,
 }
 
-/// Whether a destination has come back after a silence.
+impl Lane {
+    fn new(slots: Option<usize>) -> Lane {
+        Lane {
+            queue: VecDeque::new(),
+            stale: 0,
+            in_flight: 0,
+            waiting: BTreeSet::new(),
+            unanswered: 0,
+            mood: Mood::Steady,
+            turn: Turn::Out,
+            breaker: Breaker::default(),
+            allowance: usize::MAX,
+            slots,
+            branches: 0,
+        }
+    }
+}
+
+/// Whether a destination has come back after it was absent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 enum Mood {
     #[default]
     Steady,
-    /// Some still wait from the time it was silent.
+    /// Some still wait from the time it was absent.
     Returning,
 }
 
-/// Whether a lane stands in the row of those that are ready.
+/// Whether a lane stands in a row: of those that are ready, or of those held back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 enum Turn {
     #[default]
@@ -53,25 +100,35 @@ enum Turn {
     In,
 }
 
-/// What an answer says of the one who gave it.
+/// What came of a call, as its destination goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Sign {
     /// It answers.
     Life,
-    /// It does not, or not in words we understand.
+    /// It is there, yet still at work, or it speaks words that we do not understand.
+    Murmur,
+    /// Nothing came back.
     Silence,
 }
 
 impl Lanes {
-    /// Takes these limits in place of those before. Who waited for a slot is looked at again.
-    pub(super) fn limit(&mut self, limits: impl IntoIterator<Item = (Destination, usize)>) {
-        self.limits = limits.into_iter().collect();
+    /// Takes these rules in place of those before. Who waited for a slot is looked at again.
+    pub(super) fn rule(&mut self, rules: SlotRules) {
+        self.rules = rules;
         for (destination, lane) in &mut self.lanes {
-            if lane.turn == Turn::Out && !lane.queue.is_empty() {
-                lane.turn = Turn::In;
-                self.ready.push_back(destination.clone());
-            }
+            lane.slots = self.rules.of(destination);
+            lane.line_up(destination, &mut self.ready);
         }
+    }
+
+    /// How many stand in the longest lane, due or not.
+    #[cfg(test)]
+    pub(super) fn longest(&self) -> usize {
+        self.lanes.values().map(|lane| lane.queue.len()).max().unwrap_or(0)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.lanes.len()
     }
 
     pub(super) fn in_flight(&self) -> usize {
@@ -79,21 +136,53 @@ impl Lanes {
     }
 
     pub(super) fn queued(&self) -> usize {
-        self.queued
+        self.queued - self.stale
+    }
+
+    /// Destinations that are called by probes only.
+    pub(super) fn silent(&self) -> usize {
+        let open = |lane: &&Lane| matches!(lane.breaker, Breaker::Open(_));
+        self.lanes.values().filter(open).count()
+    }
+
+    /// Whether these destinations make no more than so many.
+    pub(super) fn has_room<'a>(
+        &self,
+        destinations: impl Iterator<Item = &'a Destination>,
+        destinations_max: usize,
+    ) -> bool {
+        let further: BTreeSet<&Destination> =
+            destinations.filter(|destination| !self.lanes.contains_key(*destination)).collect();
+        further.is_empty() || self.lanes.len() + further.len() <= destinations_max
+    }
+
+    /// A branch of an open transaction names a destination.
+    pub(super) fn claim(&mut self, destination: &Destination) {
+        self.lane(destination).branches += 1;
+    }
+
+    /// Its transaction is over.
+    pub(super) fn release(&mut self, destination: &Destination) {
+        if let Some(lane) = self.lanes.get_mut(destination) {
+            lane.branches -= 1;
+            self.tidy(destination);
+        }
+    }
+
+    fn lane(&mut self, destination: &Destination) -> &mut Lane {
+        if !self.lanes.contains_key(destination) {
+            let lane = Lane::new(self.rules.of(destination));
+            self.lanes.insert(destination.clone(), lane);
+        }
+        self.lanes.get_mut(destination).expect("a lane was made for it")
     }
 
     /// Puts a call into its lane.
     pub(super) fn push(&mut self, destination: &Destination, call: (Slot, BranchIndex)) {
-        if !self.lanes.contains_key(destination) {
-            self.lanes.insert(destination.clone(), Lane::default());
-        }
-        let lane = self.lanes.get_mut(destination).expect("a lane was made for it");
-        lane.queue.push_back(call);
+        self.lane(destination).queue.push_back(call);
         self.queued += 1;
-        if lane.turn == Turn::Out {
-            lane.turn = Turn::In;
-            self.ready.push_back(destination.clone());
-        }
+        let lane = self.lanes.get_mut(destination).expect("a lane was made for it");
+        lane.line_up(destination, &mut self.ready);
     }
 
     /// The next call that has a slot, in turn of the destinations.
@@ -102,33 +191,75 @@ impl Lanes {
         calls_max: usize,
         destination_calls_max: usize,
     ) -> Option<(Destination, (Slot, BranchIndex))> {
-        if self.calls.len() >= calls_max {
+        let free = calls_max.saturating_sub(self.calls.len());
+        if free == 0 {
             return None;
         }
         while let Some(destination) = self.ready.pop_front() {
-            let lane = self.lanes.get_mut(&destination).expect("a ready lane exists");
+            let Some(lane) = self.lanes.get_mut(&destination) else { continue };
             lane.turn = Turn::Out;
-            let own = self.limits.get(&destination).copied().unwrap_or(destination_calls_max);
+            let own = lane.slots.unwrap_or(destination_calls_max).min(lane.allowance);
             let own = own + usize::from(mutants::is_on(Mutant::SlotTooMany));
-            if lane.in_flight >= own {
+            let rests = self.paused.contains_key(&destination);
+            if lane.in_flight >= own || rests || !lane.breaker.lets_through() {
+                continue;
+            }
+            // It leaves to the others at least as many as it takes.
+            if lane.in_flight >= free && !lane.queue.is_empty() {
+                lane.turn = Turn::In;
+                self.held_back.push_back(destination);
                 continue;
             }
             if let Some(call) = lane.queue.pop_front() {
                 self.queued -= 1;
-                if !lane.queue.is_empty() {
-                    lane.turn = Turn::In;
-                    self.ready.push_back(destination.clone());
-                }
+                lane.line_up(&destination, &mut self.ready);
                 return Some((destination, call));
             }
+            self.tidy(&destination);
         }
         None
+    }
+
+    /// A call that stands in a lane is not due any more. Says whether more than half of the lane
+    /// is such, so that it should be cleared of them: a lane may stand still for long.
+    pub(super) fn goes_stale(&mut self, destination: &Destination) -> bool {
+        let Some(lane) = self.lanes.get_mut(destination) else { return false };
+        lane.stale += 1;
+        self.stale += 1;
+        lane.stale > STALE_KEPT_MAX && lane.stale > lane.queue.len() / 2
+    }
+
+    /// A call that came up was not due any more.
+    pub(super) fn was_stale(&mut self, destination: &Destination) {
+        if let Some(lane) = self.lanes.get_mut(destination) {
+            lane.stale -= 1;
+            self.stale -= 1;
+            self.tidy(destination);
+        }
+    }
+
+    /// Clears a lane of the calls that are not due.
+    pub(super) fn clear(
+        &mut self,
+        destination: &Destination,
+        is_due: impl Fn(Slot, BranchIndex) -> bool,
+    ) {
+        let Some(lane) = self.lanes.get_mut(destination) else { return };
+        let mut kept = BTreeSet::new();
+        let before = lane.queue.len();
+        lane.queue.retain(|(slot, index)| is_due(*slot, *index) && kept.insert((*slot, *index)));
+        let cleared = before - lane.queue.len();
+        assert!(cleared == lane.stale, "what is stale in a lane is counted");
+        self.queued -= cleared;
+        self.stale -= cleared;
+        lane.stale = 0;
     }
 
     /// A call left.
     pub(super) fn sent(&mut self, id: CallId, call: (Slot, BranchIndex, Destination)) {
         if let Some(lane) = self.lanes.get_mut(&call.2) {
             lane.in_flight += 1;
+            lane.breaker.sent(id);
         }
         self.calls.insert(id, call);
     }
@@ -141,22 +272,45 @@ impl Lanes {
     /// Gives the slot of a call back, and says which calls its answer wakes.
     pub(super) fn free(
         &mut self,
-        destination: &Destination,
+        (id, destination): (CallId, &Destination),
         sign: Sign,
+        moment: Moment<'_>,
     ) -> Vec<(Slot, BranchIndex)> {
+        self.ready.append(&mut self.held_back);
         let Some(lane) = self.lanes.get_mut(destination) else { return Vec::new() };
         lane.in_flight -= 1;
-        if lane.turn == Turn::Out && !lane.queue.is_empty() {
-            lane.turn = Turn::In;
-            self.ready.push_back(destination.clone());
-        }
-        match sign {
+        let woken = match sign {
             Sign::Silence => {
                 lane.unanswered = lane.unanswered.saturating_add(1);
+                if let Some(at) = lane.breaker.silent(id, moment) {
+                    self.probes.insert((at, destination.clone()));
+                }
                 Vec::new()
             }
-            Sign::Life => lane.wake(),
-        }
+            Sign::Murmur => {
+                let woken = match lane.come_back() {
+                    Some(outage) => {
+                        rest_no_more(&mut self.probes, destination, outage);
+                        lane.wake()
+                    }
+                    None => Vec::new(),
+                };
+                lane.unanswered = lane.unanswered.saturating_add(1);
+                woken
+            }
+            Sign::Life => {
+                if let Some(outage) = lane.come_back() {
+                    rest_no_more(&mut self.probes, destination, outage);
+                }
+                if lane.unanswered >= ABSENT_AFTER {
+                    lane.mood = Mood::Returning;
+                }
+                lane.unanswered = 0;
+                lane.wake()
+            }
+        };
+        lane.line_up(destination, &mut self.ready);
+        woken
     }
 
     pub(super) fn wait(&mut self, destination: &Destination, call: (Slot, BranchIndex)) {
@@ -171,15 +325,107 @@ impl Lanes {
         }
     }
 
+    /// When the next probe is due.
+    pub(super) fn next_probe(&self) -> Option<Instant> {
+        self.probes.first().map(|(at, _)| *at)
+    }
+
+    /// Lets the probes go that are due by then; gives the calls that are to be sent for it, where
+    /// none stands in the lane.
+    pub(super) fn probe(&mut self, now: Instant) -> Vec<(Slot, BranchIndex)> {
+        let mut called = Vec::new();
+        while let Some((at, destination)) = self.probes.first().cloned() {
+            if at > now {
+                break;
+            }
+            called.extend(self.probe_at_once(&destination));
+        }
+        called
+    }
+
+    /// The next call to a destination is its probe, whatever the backoff says.
+    pub(super) fn probe_at_once(
+        &mut self,
+        destination: &Destination,
+    ) -> Option<(Slot, BranchIndex)> {
+        let lane = self.lanes.get_mut(destination)?;
+        let at = lane.breaker.due()?;
+        self.probes.remove(&(at, destination.clone()));
+        lane.line_up(destination, &mut self.ready);
+        match lane.queue.is_empty() {
+            true => lane.waiting.first().copied(),
+            false => None,
+        }
+    }
+
+    /// Lets a destination rest until it is resumed; says whether there is room for one more.
+    pub(super) fn pause(
+        &mut self,
+        destination: &Destination,
+        pause: Pause,
+        destinations_max: usize,
+    ) -> bool {
+        let is_full = self.paused.len() >= destinations_max;
+        if is_full && !self.paused.contains_key(destination) {
+            return false;
+        }
+        self.paused.insert(destination.clone(), pause);
+        true
+    }
+
+    /// A destination is called again; says whether it rested.
+    pub(super) fn resume(&mut self, destination: &Destination) -> bool {
+        let rested = self.paused.remove(destination).is_some();
+        if let Some(lane) = self.lanes.get_mut(destination) {
+            lane.line_up(destination, &mut self.ready);
+        }
+        rested
+    }
+
+    /// Whether an operator lets it rest.
+    pub(super) fn is_paused(&self, destination: &Destination) -> bool {
+        self.paused.contains_key(destination)
+    }
+
+    /// Whether it is called by probes only.
+    pub(super) fn is_silent(&self, destination: &Destination) -> bool {
+        let lane = self.lanes.get(destination);
+        lane.is_some_and(|lane| matches!(lane.breaker, Breaker::Open(_)))
+    }
+
+    /// How each destination stands, by name; those that rest are among them.
+    pub(super) fn standing(&self, limits: &Limits, now: Now) -> Vec<DestinationStanding> {
+        let names: BTreeSet<&Destination> = self.lanes.keys().chain(self.paused.keys()).collect();
+        let none = Lane::new(None);
+        let show = |destination: &Destination| {
+            let lane = self.lanes.get(destination).unwrap_or(&none);
+            let slots = self.rules.of(destination).unwrap_or(limits.destination_calls_max);
+            DestinationStanding {
+                destination: destination.clone(),
+                branches: lane.branches,
+                in_flight: lane.in_flight,
+                queued: lane.queue.len() - lane.stale,
+                waiting: lane.waiting.len(),
+                slots,
+                breaker: shown(&lane.breaker, now),
+                pause: self.paused.get(destination).cloned(),
+            }
+        };
+        names.into_iter().map(show).collect()
+    }
+
     /// Lets go of a lane in which nothing is left.
     pub(super) fn tidy(&mut self, destination: &Destination) {
-        let idle = self.lanes.get(destination).is_some_and(|lane| {
-            lane.queue.is_empty()
-                && lane.in_flight == 0
-                && lane.waiting.is_empty()
-                && lane.turn == Turn::Out
-        });
+        let Some(lane) = self.lanes.get(destination) else { return };
+        let idle = lane.branches == 0
+            && lane.queue.is_empty()
+            && lane.in_flight == 0
+            && lane.waiting.is_empty()
+            && lane.turn == Turn::Out;
         if idle {
+            if let Some(at) = lane.breaker.rests_until() {
+                self.probes.remove(&(at, destination.clone()));
+            }
             self.lanes.remove(destination);
         }
     }
@@ -196,34 +442,80 @@ pub struct LaneGauges {
     pub queued: usize,
     /// Waiting to be sent again.
     pub waiting: usize,
+    /// One if nothing comes back from it, so that it is called by probes only.
+    pub silent: usize,
+    /// One if an operator lets it rest.
+    pub paused: usize,
 }
 
 impl Lanes {
-    /// Every destination with something left to do, as it stands.
+    /// Every destination that a transaction names, as it stands.
     pub(super) fn gauges(
         &self,
         destination_calls_max: usize,
     ) -> impl Iterator<Item = (&Destination, LaneGauges)> {
         self.lanes.iter().map(move |(destination, lane)| {
-            let slots = self.limits.get(destination).copied().unwrap_or(destination_calls_max);
+            let slots = lane.slots.unwrap_or(destination_calls_max);
             let gauges = LaneGauges {
                 in_flight: lane.in_flight,
                 free: slots.saturating_sub(lane.in_flight),
-                queued: lane.queue.len(),
+                queued: lane.queue.len() - lane.stale,
                 waiting: lane.waiting.len(),
+                silent: usize::from(matches!(lane.breaker, Breaker::Open(_))),
+                paused: usize::from(self.paused.contains_key(destination)),
             };
             (destination, gauges)
         })
     }
 }
 
+/// An outage is over: its next probe is not waited for.
+fn rest_no_more(
+    probes: &mut BTreeSet<(Instant, Destination)>,
+    destination: &Destination,
+    outage: Outage,
+) {
+    match outage.probe {
+        Probe::Resting(at) => {
+            probes.remove(&(at, destination.clone()));
+        }
+        Probe::Due | Probe::InFlight(_) => {}
+    }
+}
+
+fn shown(breaker: &Breaker, now: Now) -> BreakerStanding {
+    match breaker {
+        Breaker::Closed { .. } => BreakerStanding::Closed,
+        Breaker::Open(Outage { since, probes, .. }) => BreakerStanding::Open {
+            since: *since,
+            probes: *probes,
+            next_ms: breaker.rests_until().map(|at| at.since_ms(now.monotonic)),
+        },
+    }
+}
+
 impl Lane {
-    /// It answered: some of those that wait since its silence are woken.
-    fn wake(&mut self) -> Vec<(Slot, BranchIndex)> {
-        if self.unanswered >= SILENT_AFTER {
+    /// Puts it among those that are ready, if it has a call.
+    fn line_up(&mut self, destination: &Destination, ready: &mut VecDeque<Destination>) {
+        if self.turn == Turn::Out && !self.queue.is_empty() {
+            self.turn = Turn::In;
+            ready.push_back(destination.clone());
+        }
+    }
+
+    /// Something came back from it: after an outage its slots come back one by one.
+    fn come_back(&mut self) -> Option<Outage> {
+        let outage = self.breaker.answered();
+        if outage.is_some() {
+            self.allowance = 1;
             self.mood = Mood::Returning;
         }
-        self.unanswered = 0;
+        self.allowance = self.allowance.saturating_add(1);
+        outage
+    }
+
+    /// It answered: some of those that wait since it was absent are woken.
+    fn wake(&mut self) -> Vec<(Slot, BranchIndex)> {
         let mut woken = Vec::new();
         while self.mood == Mood::Returning && woken.len() < WOKEN_PER_ANSWER {
             match self.waiting.pop_first() {
@@ -258,8 +550,9 @@ mod tests {
         }
         let mut sent = 0;
         let mut check = |limits: &[(&str, usize)], expected: u64| {
-            let limits = limits.iter().map(|(name, max)| (Destination::new(name).unwrap(), *max));
-            lanes.limit(limits);
+            let exact =
+                limits.iter().map(|(name, max)| (Destination::new(name).unwrap(), Some(*max)));
+            lanes.rule(SlotRules { exact: exact.collect(), patterns: Vec::new() });
             let more = send(&mut lanes, sent);
             assert_eq!(more, expected);
             sent += more;

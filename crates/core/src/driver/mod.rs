@@ -4,14 +4,20 @@
 //! decide, applies the records at once and queues them for the log; calls and replies that need
 //! them are held until the log says they are durable.
 
+mod admission;
+mod breaker;
 mod calls;
 mod census;
 mod clock;
 mod entry;
 mod held;
 mod lanes;
+mod operating;
 mod requests;
+mod slots;
 mod waiters;
+
+pub use slots::{NamePattern, SlotRules, is_label};
 
 use crate::effect::{Content, Draft, Effect};
 use crate::ids::{Gid, IdempotencyKey, Origin, Position, Principal, RequestId, Version};
@@ -59,6 +65,10 @@ pub struct Driver {
     ending: BTreeMap<Position, Slot>,
     /// Requests that wait to hear what the store knows of their gid.
     lookups: BTreeMap<Gid, Vec<(RequestId, Request)>>,
+    /// How many these are.
+    looking: usize,
+    /// Payloads and replies of all transactions.
+    bytes: usize,
     timers: Timers,
     lanes: Lanes,
     held: Held,
@@ -90,7 +100,10 @@ enum Log {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Intake {
     Open,
-    Draining,
+    /// An operator drains it: what is open goes on.
+    Drained,
+    /// It is being stopped: every wait is over as well.
+    Stopping,
 }
 
 /// What waits for an instant.
@@ -161,9 +174,16 @@ pub struct Gauges {
     pub held: usize,
     /// Requests that wait for a look-up.
     pub lookups: usize,
+    /// Payloads and replies held in memory.
+    pub bytes: usize,
+    /// Destinations that open transactions name.
+    pub destinations: usize,
+    /// Those of them that are called by probes only, for nothing comes back.
+    pub silent: usize,
     /// Timers set.
     pub timers: usize,
-    /// Entries by which transactions are found: by gid, key, deadline, and position of their end.
+    /// Entries by which transactions are found: by gid, key, deadline, position of their end, and
+    /// destination.
     pub entries: usize,
 }
 
@@ -184,6 +204,8 @@ impl Driver {
             deadlines: BTreeSet::new(),
             ending: BTreeMap::new(),
             lookups: BTreeMap::new(),
+            looking: 0,
+            bytes: 0,
             timers: Timers::default(),
             lanes: Lanes::default(),
             held: Held::default(),
@@ -251,6 +273,9 @@ impl Driver {
             Input::Answered { call, answer } => {
                 self.came_back(call, Came::Answer(answer), effects);
             }
+            Input::Silent { call, detail } => {
+                self.came_back(call, Came::Nothing(detail), effects);
+            }
             Input::Inspected { call, row } => self.came_back(call, Came::Row(row), effects),
             Input::Durable(position) => self.durable(position, effects),
             Input::Found { gid, records, forgotten } => {
@@ -260,7 +285,7 @@ impl Driver {
             Input::Room(room) => self.room = room,
             Input::Woken => {}
             Input::Drain => {
-                self.intake = Intake::Draining;
+                self.intake = Intake::Stopping;
                 self.end_waits(effects);
             }
         }
@@ -277,12 +302,9 @@ impl Driver {
         &self.limits
     }
 
-    /// Gives these destinations so many slots, and all others `destination_calls_max`.
-    pub fn limit_destinations(
-        &mut self,
-        slots: impl IntoIterator<Item = (crate::ids::Destination, usize)>,
-    ) {
-        self.lanes.limit(slots);
+    /// Gives destinations so many slots, and those that are not named `destination_calls_max`.
+    pub fn limit_destinations(&mut self, rules: SlotRules) {
+        self.lanes.rule(rules);
     }
 
     /// How much of everything there is.
@@ -297,9 +319,16 @@ impl Driver {
             queued: self.lanes.queued(),
             waiters: self.waiters.len(),
             held: self.held.len(),
-            lookups: self.lookups.len(),
+            lookups: self.looking,
+            bytes: self.bytes,
+            destinations: self.lanes.len(),
+            silent: self.lanes.silent(),
             timers: self.timers.queue.len(),
-            entries: self.gids.len() + self.keys.len() + self.deadlines.len() + self.ending.len(),
+            entries: self.gids.len()
+                + self.keys.len()
+                + self.deadlines.len()
+                + self.ending.len()
+                + self.lanes.len(),
         }
     }
 
@@ -317,7 +346,9 @@ impl Driver {
     fn gone(&mut self, id: RequestId) {
         self.waiters.remove(id, &mut self.slots, &mut self.timers);
         for waiting in self.lookups.values_mut() {
+            let before = waiting.len();
             waiting.retain(|(asker, _)| *asker != id);
+            self.looking -= before - waiting.len();
         }
     }
 
@@ -329,6 +360,9 @@ impl Driver {
                 Timer::WaitOver(request) => self.wait_over(request, effects),
                 Timer::TakeUp(slot) => self.take_up(slot),
             }
+        }
+        for (slot, branch) in self.lanes.probe(self.now.monotonic) {
+            self.send_again(slot, branch);
         }
         self.deadlines_due(effects);
         if self.clock.is_mark_due(self.now) {
@@ -366,7 +400,9 @@ impl Driver {
 
     fn set_alarm(&mut self, effects: &mut Vec<Effect>) {
         let deadline = self.deadlines.first().map(|(at, _)| self.clock.instant_of(*at, self.now));
-        let candidates = [self.timers.first(), self.lazy, deadline, Some(self.clock.next_mark())];
+        let mark = Some(self.clock.next_mark());
+        let probe = self.lanes.next_probe();
+        let candidates = [self.timers.first(), self.lazy, deadline, mark, probe];
         let next = candidates.into_iter().flatten().min();
         if next != self.alarm || next.is_some_and(|at| at <= self.now.monotonic) {
             self.alarm = next;
@@ -422,12 +458,14 @@ impl Driver {
         }
         let earlier = self.gids.insert(gid, slot);
         assert!(earlier.is_none(), "a gid is accepted once");
+        self.claim(slot);
         slot
     }
 
     /// Lets go of a transaction whose end is durable: the store knows it from here on.
     fn forget(&mut self, slot: Slot) {
         let entry = self.slots.remove(slot);
+        self.release(&entry);
         let transaction = &entry.transaction;
         self.census.left(Place::of(transaction));
         self.gids.remove(&transaction.gid);
@@ -467,6 +505,7 @@ impl Driver {
             next = entry.follow();
         }
         self.census.moved(place, Place::of(&entry.transaction));
+        self.claim(slot);
         self.append(slot, after, records, effects);
         self.rest_deadline(slot, deadline);
         self.evaluate(slot);
@@ -520,3 +559,6 @@ impl Entry {
         self.transaction.follow(Touched(&touched))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,21 +1,21 @@
 //! What clients and operators ask.
 
-use super::entry::{Entry, Slot, Stage};
+use super::Driver;
+use super::entry::{Entry, Slot};
 use super::waiters::{Awaited, Shape, awaited};
-use super::{Driver, Intake};
 use crate::branch::{BranchSpec, Caller};
-use crate::document::{Arrival, Attempts, Calls, Freshness, Response};
+use crate::document::{Arrival, Freshness, Response};
 use crate::effect::Effect;
 use crate::ids::{Gid, Position, Principal, RequestId, Version};
 use crate::input::{
-    Abort, Action, Begin, Commit, GidSource, Operate, Register, Request, Room, Submit, Wait,
+    Abort, Action, Begin, Commit, GidSource, Operate, Register, Request, Submit, Wait,
 };
 use crate::limits::Limits;
 use crate::mutants::{self, Mutant};
 use crate::plan::{self, PlanLimits};
 use crate::record::{Begun, Cause, Fact, Record, Start};
 use crate::rejection::Rejection;
-use crate::time::{Now, Timestamp};
+use crate::time::Timestamp;
 use crate::transaction::{Event, Form, Touched, Transaction, check_open_branch};
 use alloc::vec::Vec;
 
@@ -28,7 +28,11 @@ impl Driver {
         match (self.gids.get(gid).copied(), source) {
             (Some(slot), _) => self.on_open(id, slot, request, effects),
             (None, GidSource::Issued) => self.on_absent(id, request, Timestamp(0), effects),
+            (None, GidSource::Client) if self.looking >= self.limits.lookups_max => {
+                self.reject(id, None, Rejection::LookupsFull, effects);
+            }
             (None, GidSource::Client) => {
+                self.looking += 1;
                 let gid = gid.clone();
                 // One look-up of a gid at a time, also when all who asked are gone: an answer that
                 // was read before the gid was begun must not meet those who ask after its end.
@@ -52,7 +56,9 @@ impl Driver {
         effects: &mut Vec<Effect>,
     ) {
         let over = Transaction::fold(records);
-        for (id, request) in self.lookups.remove(&gid).unwrap_or_default() {
+        let waiting = self.lookups.remove(&gid).unwrap_or_default();
+        self.looking -= waiting.len();
+        for (id, request) in waiting {
             // The request before may have begun it.
             match (self.gids.get(&gid).copied(), &over) {
                 (Some(slot), _) if !mutants::is_on(Mutant::StaleLookup) => {
@@ -66,7 +72,9 @@ impl Driver {
 
     /// The store cannot say what it knows of a gid: whoever asked hears that, and the others go on.
     pub(super) fn unreadable(&mut self, gid: Gid, effects: &mut Vec<Effect>) {
-        for (id, _) in self.lookups.remove(&gid).unwrap_or_default() {
+        let waiting = self.lookups.remove(&gid).unwrap_or_default();
+        self.looking -= waiting.len();
+        for (id, _) in waiting {
             let rejection = Rejection::Unreadable { gid: gid.clone() };
             self.reject(id, None, rejection, effects);
         }
@@ -219,21 +227,7 @@ impl Driver {
         }
         check_declared(&begin.branches, &self.limits)?;
         check_timeout(begin.timeout_ms, &self.limits)?;
-        self.accept()
-    }
-
-    /// Whether one more transaction may begin, and with which begun.
-    fn accept(&mut self) -> Result<Timestamp, Rejection> {
-        if self.intake == Intake::Draining {
-            return Err(Rejection::Draining);
-        }
-        if self.room == Room::Full {
-            return Err(Rejection::LogFull);
-        }
-        if self.gids.len() >= self.limits.open_max {
-            return Err(Rejection::OpenFull);
-        }
-        self.clock.begun(self.now).ok_or(Rejection::Starting)
+        self.accept(&begin.branches)
     }
 
     fn submit(&mut self, id: RequestId, submit: Submit, effects: &mut Vec<Effect>) {
@@ -246,7 +240,7 @@ impl Driver {
             Err(error) => return self.reject(id, None, Rejection::PlanInvalid(error), effects),
         };
         let timeout = check_timeout(submit.timeout_ms, &self.limits);
-        let begun = match timeout.and_then(|()| self.accept()) {
+        let begun = match timeout.and_then(|()| self.accept(&steps)) {
             Ok(begun) => begun,
             Err(rejection) => return self.reject(id, None, rejection, effects),
         };
@@ -291,6 +285,9 @@ impl Driver {
         effects: &mut Vec<Effect>,
     ) {
         let known = self.slots.entry(slot).transaction.find(&register.spec.id).is_some();
+        if let Err(rejection) = self.admit_branch(slot, &register.spec) {
+            return self.reject(id, Some(slot), rejection, effects);
+        }
         if !self.happen(id, slot, Event::Register(&register.spec), effects) {
             return;
         }
@@ -365,6 +362,7 @@ impl Driver {
         }
         if let Action::Retry { .. } = action {
             self.wake_calls(slot);
+            self.probe_for(slot);
         }
         self.answer_or_wait(id, slot, None, Shape::Transaction, effects);
     }
@@ -397,7 +395,7 @@ impl Driver {
     fn calls(&mut self, id: RequestId, request: &Request, effects: &mut Vec<Effect>) {
         let Request::Calls { gids } = request else { return };
         let open = gids.iter().filter_map(|gid| self.gids.get(gid));
-        let calls = open.map(|slot| attempts(self.slots.entry(*slot), self.now)).collect();
+        let calls = open.map(|slot| self.attempts(self.slots.entry(*slot))).collect();
         self.reply(id, Position(0), Ok(Response::Calls(calls)), effects);
     }
 
@@ -533,35 +531,12 @@ fn check_declared(branches: &[BranchSpec], limits: &Limits) -> Result<(), Reject
     Ok(())
 }
 
-/// How the calls of a transaction stand.
-fn attempts(entry: &Entry, now: Now) -> Calls {
-    let row = |(at, line): (usize, &super::entry::Line)| {
-        let (op, next_ms) = match line.stage {
-            Stage::Waiting(op, (until, _)) => (op, Some(until.since_ms(now.monotonic))),
-            Stage::Queued(op) => (op, Some(0)),
-            Stage::InFlight(op, _) => (op, None),
-            // What is held follows from what is not durable: nobody hears of it.
-            Stage::Held(_) | Stage::Idle => return None,
-        };
-        Some(Attempts {
-            branch: entry.transaction.branches[at].spec.id.clone(),
-            op,
-            attempts: line.attempts,
-            next_ms,
-            last: line.last.clone(),
-        })
-    };
-    Calls {
-        gid: entry.transaction.gid.clone(),
-        branches: entry.lines.iter().enumerate().filter_map(row).collect(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::ids::Origin;
     use crate::input::{Input, Loaded, Wait};
+    use crate::time::Now;
 
     /// How many look-ups an input asks for.
     fn look_ups(driver: &mut Driver, input: Input) -> usize {

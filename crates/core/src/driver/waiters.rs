@@ -92,7 +92,7 @@ impl Driver {
             None => return self.answer(id, slot, None, shape, effects),
         };
         // What was asked is done; there is only no room to wait for what comes of it.
-        if self.is_full_for(slot, awaited) || self.intake == Intake::Draining {
+        if self.is_full_for(slot, awaited) || self.intake == Intake::Stopping {
             return self.answer(id, slot, Some(awaited), shape, effects);
         }
         let at = self.now.monotonic.plus_ms(wait_ms.min(self.limits.wait_ms_max));

@@ -8,7 +8,9 @@ extern crate std;
 use crate::branch::{
     Answer, BranchSpec, Caller, Direction, Kept, Mode, Refusal, Resolution, RowSeen,
 };
-use crate::document::{Arrival, Freshness, Response, TryAnswer};
+use crate::document::{
+    Arrival, BreakerStanding, DestinationStanding, Freshness, Response, TryAnswer,
+};
 use crate::driver::Driver;
 use crate::effect::{Call, Content, Effect};
 use crate::ids::{Body, BranchId, CallId, Digest, Gid, IdempotencyKey, Position, RequestId, Text};
@@ -46,7 +48,12 @@ struct Stage {
 }
 
 fn limits() -> Limits {
-    Limits { backoff_jitter_percent: 0, transaction_waiters_max: 2, ..Limits::default() }
+    Limits {
+        backoff_jitter_percent: 0,
+        transaction_waiters_max: 2,
+        breaker_silent_max: 3,
+        ..Limits::default()
+    }
 }
 
 fn driver(loaded: Loaded) -> Driver {
@@ -115,6 +122,23 @@ impl Stage {
                 let call = self.calls.remove(&key).expect("the call is in flight");
                 self.step(Input::Answered { call, answer: answer(how) });
             }
+            ["silence", branch, op] => {
+                let key = (branch.to_string(), op.to_string());
+                let call = self.calls.remove(&key).expect("the call is in flight");
+                self.step(Input::Silent { call, detail: Text::cut("timeout") });
+            }
+            ["pause", destination] => {
+                let (by, reason) = ("tester".parse().unwrap(), Text::cut("because"));
+                let pause = crate::document::Pause { by, reason, since: self.now.wall };
+                assert!(self.driver.pause(&destination.parse().unwrap(), pause));
+            }
+            ["resume", destination] => {
+                assert!(self.driver.resume(&destination.parse().unwrap()));
+                self.step(Input::Woken);
+            }
+            ["destinations"] => self.see_destinations(),
+            ["close"] => self.driver.close_intake(),
+            ["open"] => self.driver.open_intake(),
             ["calls"] => {
                 self.requests += 1;
                 let request = Request::Calls { gids: self.begun.keys().cloned().collect() };
@@ -234,6 +258,23 @@ impl Stage {
             .collect();
         self.calls.insert((call.branch.to_string(), op.clone()), call.id);
         self.say(&format!("call {} {op}{reads}{own}", call.branch));
+    }
+
+    fn see_destinations(&mut self) {
+        for row in self.driver.standing().destinations {
+            let rests = row.pause.map_or("", |_| ", paused");
+            let breaker = match row.breaker {
+                BreakerStanding::Closed => "answers".to_string(),
+                BreakerStanding::Open { probes, next_ms, .. } => {
+                    format!("silent, {probes} probes, next {next_ms:?}")
+                }
+            };
+            let DestinationStanding { destination, in_flight, queued, waiting, .. } = row;
+            self.say(&format!(
+                "{destination} {breaker}{rests}: {in_flight} in flight, {queued} queued, \
+                 {waiting} waiting"
+            ));
+        }
     }
 
     fn see_reply(&mut self, to: RequestId, reply: &Result<Response, Rejection>) {
@@ -542,6 +583,9 @@ scenarios!(
     order_of_return,
     full,
     backoff,
+    breaker,
+    paused,
+    drained,
     restored_tcc,
     restored_saga,
     restored_mixed,

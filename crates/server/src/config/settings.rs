@@ -255,6 +255,18 @@ pub(super) const SETTINGS: &[Setting] = &[
         "calls in flight to one destination",
     ),
     number(
+        "calls.breaker_silent_max",
+        (1, 1_000_000),
+        |config| &mut config.limits.breaker_silent_max,
+        "calls in a row that come to nothing before a destination is called by probes only",
+    ),
+    count(
+        "calls.destinations_max",
+        (1, 1_000_000),
+        |config| &mut config.limits.destinations_max,
+        "destinations that open transactions name",
+    ),
+    number(
         "transactions.open_timeout_ms",
         (1, MS_MAX),
         |config| &mut config.limits.open_timeout_ms,
@@ -307,6 +319,24 @@ pub(super) const SETTINGS: &[Setting] = &[
         (1, 100_000_000),
         |config| &mut config.limits.open_max,
         "open transactions",
+    ),
+    count(
+        "transactions.open_bytes_max",
+        (1, 1_024 * GIB),
+        |config| &mut config.limits.open_bytes_max,
+        "payloads and replies of open transactions; the last eighth is kept for their branches",
+    ),
+    count(
+        "waiting.inbox_max",
+        (1, 10_000_000),
+        |config| &mut config.limits.inbox_max,
+        "requests that wait to be taken by the coordinator's loop",
+    ),
+    count(
+        "waiting.lookups_max",
+        (1, 10_000_000),
+        |config| &mut config.limits.lookups_max,
+        "requests that wait for a look-up of their gid",
     ),
     count(
         "waiting.transaction_waiters_max",

@@ -285,20 +285,10 @@ fn parse_name_or_ipv4(text: &str) -> Result<Host, AddressError> {
         let ip: Ipv4Addr = text.parse().map_err(|_| AddressError::IpSpelling)?;
         return check_ip(IpAddr::V4(ip)).map(|()| Host::Ip(IpAddr::V4(ip)));
     }
-    match text.len() <= 253 && text.split('.').all(is_label) {
+    match text.len() <= 253 && text.split('.').all(wholly_core::driver::is_label) {
         true => Ok(Host::Name(text.to_owned())),
         false => Err(AddressError::Host),
     }
-}
-
-/// Whether a text is one part of a DNS name. Underscores are no part of a host name by the book,
-/// but container networks give them.
-pub(super) fn is_label(text: &str) -> bool {
-    let inner = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_');
-    (1..=63).contains(&text.len())
-        && text.bytes().all(inner)
-        && !text.starts_with('-')
-        && !text.ends_with('-')
 }
 
 fn parse_path(path: &str) -> Result<String, AddressError> {

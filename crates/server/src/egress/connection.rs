@@ -61,6 +61,19 @@ pub(super) enum ExchangeError {
     NoLength,
 }
 
+impl ExchangeError {
+    /// Whether nothing came back at all.
+    pub(super) fn is_silence(&self) -> bool {
+        match self {
+            ExchangeError::Stale(_) => true,
+            ExchangeError::Head(_)
+            | ExchangeError::Body(_)
+            | ExchangeError::TooLarge { .. }
+            | ExchangeError::NoLength => false,
+        }
+    }
+}
+
 impl Connection {
     /// Connects to the first of the addresses that takes a connection. Time is shared out evenly,
     /// so that a dead first address does not cost the others their turn.

@@ -9,13 +9,11 @@ use http::HeaderValue;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Arc, RwLock};
-use tokio::sync::Semaphore;
+use wholly_core::driver::{NamePattern, SlotRules};
 use wholly_core::ids::Destination;
 
 /// Places that were found by pattern or URL and are kept ready; more are made again when needed.
 const PLACES_KEPT_MAX: usize = 4_096;
-/// More slots than any destination is given calls for.
-const SLOTS_MAX: usize = 65_536;
 
 /// What the configuration says of a destination or of a pattern of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -168,8 +166,6 @@ pub(super) struct Place {
     pub(super) host: HeaderValue,
     pub(super) reach: Reach,
     pub(super) rule: Rule,
-    /// Slots of a destination named by pattern; one named exactly has them in the driver.
-    pub(super) slots: Option<Semaphore>,
     pub(super) pool: Pool,
     /// Who vouches for calls to it.
     pub(super) signer: Option<Arc<Signer>>,
@@ -182,7 +178,7 @@ impl Place {
         let host = HeaderValue::from_str(&address.authority);
         let host = host.expect("an address that was parsed is printable ASCII");
         let (names, pool) = (Names::default(), Pool::new(idle_max));
-        Place { figures, address, names, host, reach, rule, slots: None, pool, signer: None }
+        Place { figures, address, names, host, reach, rule, pool, signer: None }
     }
 }
 
@@ -197,20 +193,14 @@ pub struct Destinations {
     resolver: Arc<dyn Resolver>,
 }
 
+/// What its `*` stands for is one part of a DNS name, so that it can only ever be one in the URL.
 struct Pattern {
     name: String,
-    before: String,
-    after: String,
+    names: NamePattern,
     rule: Rule,
 }
 
 impl Pattern {
-    /// What the `*` matches: one part of a DNS name, so that it can only ever be one in the URL.
-    fn matched<'a>(&self, name: &'a str) -> Option<&'a str> {
-        let inner = name.strip_prefix(self.before.as_str())?.strip_suffix(self.after.as_str())?;
-        super::address::is_label(inner).then_some(inner)
-    }
-
     /// Whoever asks chooses what fills the `*`. In the path it is all the same host; in the host
     /// it must not lead to what listens on this machine for this machine alone.
     fn reach(&self) -> Reach {
@@ -252,13 +242,11 @@ impl Destinations {
         let mut exact = HashMap::new();
         for (name, rule) in rules {
             check_rule(name, rule)?;
-            match name.split_once('*') {
-                Some((before, after)) => patterns.push(Pattern {
-                    name: name.clone(),
-                    before: before.to_owned(),
-                    after: after.to_owned(),
-                    rule: rule.clone(),
-                }),
+            match NamePattern::new(name) {
+                Some(names) => {
+                    let rule = rule.clone();
+                    patterns.push(Pattern { name: name.clone(), names, rule });
+                }
                 None => {
                     let address = Address::parse(&rule.url).map_err(RuleError::Url)?;
                     let place =
@@ -300,12 +288,15 @@ impl Destinations {
         unsigned.map(|(name, _)| name.as_str())
     }
 
-    /// The slots of destinations that are named exactly and say so.
-    pub fn slots(&self) -> impl Iterator<Item = (Destination, usize)> {
-        self.exact.iter().filter_map(|(name, place)| {
+    /// The slots that the rules give, by name and by pattern.
+    pub fn slots(&self) -> SlotRules {
+        let exact = self.exact.iter().filter_map(|(name, place)| {
             let destination = Destination::new(name).ok()?;
-            Some((destination, place.rule.slots?))
-        })
+            Some((destination, place.rule.slots))
+        });
+        let patterns =
+            self.patterns.iter().map(|pattern| (pattern.names.clone(), pattern.rule.slots));
+        SlotRules { exact: exact.collect(), patterns: patterns.collect() }
     }
 
     /// Destinations that are named exactly, with the slots that the configuration gives them.
@@ -345,18 +336,17 @@ impl Destinations {
     fn make(&self, destination: &Destination) -> Result<Place, NotNamed> {
         let name = destination.as_str();
         for pattern in &self.patterns {
-            if let Some(matched) = pattern.matched(name) {
+            if let Some(matched) = pattern.names.matched(name) {
                 let url = pattern.rule.url.replacen('*', matched, 1);
                 let address = Address::parse(&url)
                     .map_err(|why| NotNamed::Url { destination: destination.clone(), why })?;
                 let rule = pattern.rule.clone();
                 let signer = rule.signer(name, &self.keyring);
-                let slots = rule.slots.map(|slots| Semaphore::new(slots.min(SLOTS_MAX)));
                 let reach = pattern.reach();
                 let refused = |why| NotNamed::Url { destination: destination.clone(), why };
                 address.check(reach).map_err(refused)?;
                 let place = Place::new(&pattern.name, address, reach, rule, self.idle_max);
-                return Ok(Place { slots, signer, names: Names::of(&self.resolver), ..place });
+                return Ok(Place { signer, names: Names::of(&self.resolver), ..place });
             }
         }
         if !name.contains("//") {

@@ -23,7 +23,7 @@ use std::sync::{Arc, RwLock, Weak};
 use std::time::Duration;
 use tokio::time::Instant;
 use wholly_core::branch::{Answer, Kept, Op, Refusal};
-use wholly_core::driver::LaneGauges;
+use wholly_core::driver::{LaneGauges, SlotRules};
 use wholly_core::effect::{Call, Mark, Proof};
 use wholly_core::ids::{Body, BranchId, CallId, Code, Destination, Gid, Operation, Text};
 use wholly_wire::trace::TraceParent;
@@ -64,8 +64,6 @@ enum CallError {
     NotNamed(#[from] NotNamed),
     #[error("the payload and replies of the call make no body")]
     Body(#[source] serde_json::Error),
-    #[error("every slot of the destination was taken for {timeout_ms} ms")]
-    Slots { timeout_ms: u64 },
     #[error("no answer within {timeout_ms} ms")]
     Timeout { timeout_ms: u64 },
     #[error(transparent)]
@@ -80,7 +78,35 @@ enum CallError {
     Exchange(#[from] ExchangeError),
 }
 
+/// What came of a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// Something came back, or nothing was sent: this is what it says.
+    Judged(Answer),
+    /// No connection, or no answer in time.
+    Silent(Text),
+}
+
+impl Sent {
+    /// The answer: where nothing came back, unknown.
+    pub fn answer(self) -> Answer {
+        match self {
+            Sent::Judged(answer) => answer,
+            Sent::Silent(detail) => Answer::Unknown { detail },
+        }
+    }
+}
+
 impl CallError {
+    /// Whether nothing came back, so that the destination may be gone.
+    fn is_silence(&self) -> bool {
+        match self {
+            CallError::Timeout { .. } | CallError::Resolve(_) | CallError::Connect { .. } => true,
+            CallError::Exchange(error) => error.is_silence(),
+            CallError::NotNamed(_) | CallError::Body(_) => false,
+        }
+    }
+
     /// The whole chain in one line, for people.
     fn detail(&self) -> Text {
         let mut text = self.to_string();
@@ -141,6 +167,8 @@ impl Egress {
                     shown.free += lane.free;
                     shown.queued += lane.queued;
                     shown.waiting += lane.waiting;
+                    shown.silent += lane.silent;
+                    shown.paused += lane.paused;
                 }
                 None => drop(lanes.insert(label.to_owned(), lane)),
             }
@@ -148,9 +176,9 @@ impl Egress {
         lanes
     }
 
-    /// The slots of destinations that are named exactly and say so.
-    pub fn slots(&self) -> Vec<(Destination, usize)> {
-        self.destinations().slots().collect()
+    /// The slots that the configuration gives, by name and by pattern.
+    pub fn slots(&self) -> SlotRules {
+        self.destinations().slots()
     }
 
     /// Takes other destinations from here on; calls under way end where they began.
@@ -159,29 +187,35 @@ impl Egress {
             Arc::new(destinations);
     }
 
-    /// Sends a call and says what came of it; never later than its timeout, or twice that where
-    /// it waited for a slot.
+    /// Sends a call and says what came of it; never later than its timeout.
     pub async fn call(&self, call: &Call) -> Answer {
-        self.call_in(call, None).await
+        self.call_in(call, None).await.answer()
     }
 
     /// The same, as part of a distributed trace; without one, of the transaction's own.
-    pub async fn call_in(&self, call: &Call, trace: Option<TraceParent>) -> Answer {
+    pub async fn call_in(&self, call: &Call, trace: Option<TraceParent>) -> Sent {
         let trace = request::span(call, trace);
         let place = match self.destinations().place(&call.destination) {
             Ok(place) => place,
-            Err(error) => return Answer::Unknown { detail: CallError::from(error).detail() },
+            Err(error) => {
+                let detail = CallError::from(error).detail();
+                return Sent::Judged(Answer::Unknown { detail });
+            }
         };
         match (call.op, place.rule.answers) {
             // It may not look at the op, and take this for the call itself.
-            (Op::Inspect, Answers::Plain) => return no_row_kept(),
+            (Op::Inspect, Answers::Plain) => return Sent::Judged(no_row_kept()),
             (Op::Inspect, Answers::Wholly)
             | (Op::Try | Op::Confirm | Op::Cancel | Op::Action | Op::Compensate, _) => {}
         }
         let begun = Instant::now();
-        let answer = match self.exchange(&place, call, trace).await {
-            Ok(seen) => answer::judge(call, &place.rule, &seen),
-            Err(error) => Answer::Unknown { detail: error.detail() },
+        let (answer, silent) = match self.exchange(&place, call, trace).await {
+            Ok(seen) => (answer::judge(call, &place.rule, &seen), None),
+            Err(error) => {
+                let detail = error.detail();
+                let silent = error.is_silence().then(|| detail.clone());
+                (Answer::Unknown { detail }, silent)
+            }
         };
         let took = begun.elapsed();
         self.metrics.called(&place.figures, call.op, &answer, took);
@@ -197,7 +231,7 @@ impl Egress {
             took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
             "called"
         );
-        answer
+        silent.map_or(Sent::Judged(answer), Sent::Silent)
     }
 
     /// Asks a participant what its barrier row of a branch says; no effect. Done brings
@@ -234,13 +268,6 @@ impl Egress {
         let timeout_ms = place.rule.timeout_ms.unwrap_or(call.timeout_ms);
         let timeout = Duration::from_millis(timeout_ms);
         let body = request::body(call, place.rule.body, trace).map_err(CallError::Body)?;
-        let _slot = match &place.slots {
-            None => None,
-            Some(slots) => match tokio::time::timeout(timeout, slots.acquire()).await {
-                Ok(slot) => Some(slot.expect("slots are never closed")),
-                Err(_elapsed) => return Err(CallError::Slots { timeout_ms }),
-            },
-        };
         let deadline = Instant::now() + timeout;
         let attempt = self.attempt(place, call, &body, deadline, timeout_ms);
         match tokio::time::timeout_at(deadline, attempt).await {

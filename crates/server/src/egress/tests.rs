@@ -351,22 +351,16 @@ async fn a_branch_is_inspected_without_a_payload() {
     assert!(seen.contains("wholly-op: inspect\r\n") && seen.ends_with("\r\n\r\n"), "{seen}");
 }
 
-#[tokio::test]
-async fn slots_bound_the_calls_in_flight_to_a_pattern() {
-    let server = Server::start(Conduct::Stall(String::new())).await;
-    let rule = Rule { slots: Some(1), timeout_ms: Some(100), ..Rule::new(&server.url) };
-    let rules = BTreeMap::from([("svc-*".to_owned(), rule)]);
-    let destinations = Destinations::new(&rules, Urls::Refused, 8).unwrap();
-    let egress = Egress::new(destinations, REPLY_BYTES_MAX, Arc::default());
-    let call = call("svc-a");
-    let held = Arc::clone(&egress);
-    let (first, second) = tokio::join!(held.call(&call), egress.call(&call));
-    for answer in [first, second] {
-        assert!(spell(&answer).starts_with("unknown: "), "{answer:?}");
-    }
-    assert!(server.seen().0 <= 2);
-    let slots = egress.destinations().place(&call.destination).unwrap();
-    assert_eq!(slots.slots.as_ref().unwrap().available_permits(), 1);
+#[test]
+fn slots_of_names_and_patterns_are_the_drivers() {
+    let rule = |slots| Rule { slots, ..Rule::new("http://stock") };
+    let rules = [("stock", None), ("points", Some(1)), ("svc-*", Some(2)), ("svc-b*", None)];
+    let rules = rules.map(|(name, slots)| (name.to_owned(), rule(slots)));
+    let rules = Destinations::new(&rules.into(), Urls::Refused, 8).unwrap().slots();
+    let exact: Vec<_> = rules.exact.iter().map(|(name, slots)| (name.as_str(), *slots)).collect();
+    assert_eq!(exact, [("points", Some(1)), ("stock", None)]);
+    let patterns: Vec<_> = rules.patterns.iter().map(|(_, slots)| *slots).collect();
+    assert_eq!(patterns, [None, Some(2)], "the longer one goes before");
 }
 
 #[tokio::test]

@@ -48,6 +48,8 @@ pub(super) struct Calls {
     seconds: Family<DestinationLabels, Histogram, fn() -> Histogram>,
     due: Family<DueLabels, Gauge>,
     free: Family<DestinationLabels, Gauge>,
+    silent: Family<DestinationLabels, Gauge>,
+    paused: Family<DestinationLabels, Gauge>,
     ops: [[OnceLock<Counter>; ANSWERS.len()]; Op::ALL.len()],
 }
 
@@ -100,6 +102,8 @@ impl Default for Calls {
             seconds: Family::new_with_constructor(call_buckets),
             due: Family::default(),
             free: Family::default(),
+            silent: Family::default(),
+            paused: Family::default(),
             ops: Default::default(),
         }
     }
@@ -115,6 +119,10 @@ impl Calls {
         let help = "Calls due: in flight, queued for a slot, or waiting to be sent again";
         registry.register("calls_due", help, self.due.clone());
         registry.register("slots_free", "Further calls a destination may get", self.free.clone());
+        let help = "Destinations from which nothing comes back: they are called by probes only";
+        registry.register("destinations_silent", help, self.silent.clone());
+        let help = "Destinations that an operator lets rest";
+        registry.register("destinations_paused", help, self.paused.clone());
     }
 
     pub(super) fn answered(&self, figures: &CallFigures, op: Op, answer: &Answer, took: Duration) {
@@ -140,6 +148,8 @@ impl Calls {
     pub(super) fn take(&self, lanes: &BTreeMap<String, LaneGauges>) {
         self.due.clear();
         self.free.clear();
+        self.silent.clear();
+        self.paused.clear();
         for (destination, lane) in lanes {
             let states =
                 [("in_flight", lane.in_flight), ("queued", lane.queued), ("waiting", lane.waiting)];
@@ -149,6 +159,12 @@ impl Calls {
             }
             let labels = DestinationLabels { destination: destination.clone() };
             self.free.get_or_create(&labels).set(super::number(lane.free));
+            // Seldom, so shown only where it is so: each destination's figures are few.
+            for (family, count) in [(&self.silent, lane.silent), (&self.paused, lane.paused)] {
+                if count > 0 {
+                    family.get_or_create(&labels).set(super::number(count));
+                }
+            }
         }
     }
 }

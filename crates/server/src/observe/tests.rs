@@ -28,7 +28,7 @@ fn every_figure_is_shown_under_its_name() {
     }
     stats.drafts_per_batch.note(6);
     let mut shown = snapshot(gauges, stats);
-    let lane = LaneGauges { in_flight: 2, free: 1, queued: 5, waiting: 6 };
+    let lane = LaneGauges { in_flight: 2, free: 1, queued: 5, waiting: 6, ..LaneGauges::default() };
     shown.lanes.insert("stock".into(), lane);
     let text = metrics.text(&shown);
     for line in [

@@ -9,13 +9,14 @@ mod alarm;
 mod announce;
 mod guards;
 mod mailbox;
+mod operating;
 mod trace;
 mod traces;
 
 pub use mailbox::Mailbox;
 pub use trace::EffectTrace;
 
-use crate::egress::Egress;
+use crate::egress::{Egress, Sent};
 use crate::observe::{Backlog, Metrics};
 use alarm::Alarm;
 use announce::announce;
@@ -27,7 +28,7 @@ use std::time::{Instant as Monotonic, SystemTime, UNIX_EPOCH};
 use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
 use traces::Traces;
-use wholly_core::branch::{Answer, Op};
+use wholly_core::branch::Op;
 use wholly_core::document::Response;
 use wholly_core::driver::{Driver, Gauges, LaneGauges};
 use wholly_core::effect::{Call, Effect, Proof};
@@ -65,6 +66,7 @@ pub enum Standing {
 /// Drives one shard.
 pub struct Shell {
     inbox: Mutex<Vec<Event>>,
+    inbox_max: usize,
     held: Mutex<Held>,
     store: Arc<dyn Store>,
     egress: Arc<Egress>,
@@ -142,6 +144,7 @@ impl Shell {
     /// Starts the driver; needs a tokio runtime.
     pub fn start(parts: Parts) -> Arc<Self> {
         let Parts { driver, store, mailbox, egress, metrics, trace } = parts;
+        let inbox_max = driver.limits().inbox_max;
         let held = Held {
             synced: store.stats().durable,
             driver,
@@ -154,6 +157,7 @@ impl Shell {
         };
         let shell = Arc::new_cyclic(|own| Shell {
             inbox: Mutex::default(),
+            inbox_max,
             held: Mutex::new(held),
             store,
             egress,
@@ -195,18 +199,14 @@ impl Shell {
             self.traces.asked(id, &request, trace);
         }
         let (sender, receiver) = oneshot::channel();
-        self.put(Event::Asked(id, request, sender));
+        if !self.put_request(Event::Asked(id, request, sender)) {
+            return Ok(Err(Rejection::InboxFull));
+        }
         self.drive();
         let mut asker = Asker { shell: self, id, answered: false };
         let reply = receiver.await.map_err(|_dropped| Stopped);
         asker.answered = true;
         reply
-    }
-
-    /// Gives destinations the slots that the configuration says, and the default to all others.
-    pub fn limit_destinations(&self) {
-        let slots = self.egress.slots();
-        self.held(|held| held.driver.limit_destinations(slots));
     }
 
     /// Tells the driver what happened.
@@ -258,11 +258,6 @@ impl Shell {
         Now { wall: Timestamp(ms(wall)), monotonic: Instant(ms(run)) }
     }
 
-    /// Takes no new transactions from here on.
-    pub fn drain(&self) {
-        self.input(Input::Drain);
-    }
-
     /// Stops: nothing leaves any more, whoever waits hears that the coordinator has stopped. What
     /// was queued for the log stays queued there.
     pub fn stop(&self) {
@@ -291,6 +286,16 @@ impl Shell {
 
     fn put(&self, event: Event) {
         self.inbox.lock().expect("nothing panics while it holds the inbox").push(event);
+    }
+
+    /// Only requests are refused: what the log and the participants say is always taken.
+    fn put_request(&self, event: Event) -> bool {
+        let mut inbox = self.inbox.lock().expect("nothing panics while it holds the inbox");
+        let fits = inbox.len() < self.inbox_max;
+        if fits {
+            inbox.push(event);
+        }
+        fits
     }
 
     fn has_mail(&self) -> bool {
@@ -367,6 +372,7 @@ impl Shell {
                 Input::Woken => held.wake = held.wake.filter(|at| *at > now.monotonic),
                 Input::Request { .. }
                 | Input::Answered { .. }
+                | Input::Silent { .. }
                 | Input::Inspected { .. }
                 | Input::Durable(_)
                 | Input::Found { .. }
@@ -497,9 +503,9 @@ impl Shell {
             while let Some(call) = next.take() {
                 sending.call = call.id;
                 let trace = sending.shell.upgrade().and_then(|shell| shell.traces.of(&call.gid));
-                let answer = egress.call_in(&call, trace).await;
+                let sent = egress.call_in(&call, trace).await;
                 let Some(shell) = sending.shell.upgrade() else { break };
-                shell.put(Event::Input(returned(&call, answer)));
+                shell.put(Event::Input(returned(&call, sent)));
                 next = shell.drive_and_keep();
             }
             sending.finished();
@@ -508,8 +514,12 @@ impl Shell {
 }
 
 /// What came of a call, as the driver hears it: of an inspection, what the row says.
-fn returned(call: &Call, answer: Answer) -> Input {
+fn returned(call: &Call, sent: Sent) -> Input {
     let call_id = call.id;
+    let answer = match sent {
+        Sent::Judged(answer) => answer,
+        Sent::Silent(detail) => return Input::Silent { call: call_id, detail },
+    };
     match call.op {
         Op::Inspect => match row_seen(answer) {
             Ok(row) => Input::Inspected { call: call_id, row },

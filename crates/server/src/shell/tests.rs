@@ -36,7 +36,7 @@ impl World {
         let options = Options { segment_bytes: 1 << 20, ..Options::default() };
         let (log, loaded) = Log::open(folder, options, None, mailbox.handler()).unwrap();
         let store = Arc::new(store(log));
-        let limits = Limits { backoff_ms: 1, ..Limits::default() };
+        let limits = Limits { backoff_ms: 1, inbox_max: 100, ..Limits::default() };
         let driver = Driver::new(limits, Origin::new("o").unwrap(), 7, loaded);
         let metrics = Arc::<Metrics>::default();
         let destinations = Destinations::new(&BTreeMap::new(), Urls::Loopback, 8).unwrap();
@@ -205,6 +205,33 @@ async fn an_asker_that_goes_away_is_forgotten() {
     }
     assert_eq!(world.shell.gauges().waiters, 0);
     assert!(world.shell.held(|held| held.waiting.is_empty()));
+}
+
+#[tokio::test]
+async fn an_inbox_that_is_full_refuses_requests_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::start(folder.path(), None);
+    world.ready().await;
+    let shell = &world.shell;
+    let inbox_max = shell.inbox_max;
+    // While somebody holds the driver, what comes stays in the inbox.
+    let mut asked = Vec::new();
+    let refused = shell.held(|_held| {
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        for number in 0..inbox_max {
+            let mut ask = Box::pin(shell.ask(begin(&format!("order-{number}"), 60_000)));
+            assert!(ask.as_mut().poll(&mut context).is_pending(), "{number} fits");
+            asked.push(ask);
+        }
+        shell.put(Event::Input(Input::Woken));
+        let mut ask = Box::pin(shell.ask(begin("one-too-many", 60_000)));
+        ask.as_mut().poll(&mut context)
+    });
+    assert_eq!(refused, std::task::Poll::Ready(Ok(Err(Rejection::InboxFull))));
+    for ask in asked {
+        ask.await.unwrap().unwrap();
+    }
+    shell.ask(begin("one-too-many", 60_000)).await.unwrap().unwrap();
 }
 
 #[tokio::test]

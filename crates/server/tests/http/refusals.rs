@@ -154,7 +154,11 @@ async fn names_that_are_in_use() {
     let commit = "POST /v1/transactions/n-1/commit";
     check(&world.ask(commit, &shown, both).await, "branch_contradicted", "name it once");
     let nobody = r#"{"tried":["x"]}"#;
-    check(&world.ask(commit, &shown, nobody).await, "branch_unknown", "register it first");
+    check(
+        &world.ask(commit, &shown, nobody).await,
+        "branch_unknown",
+        "its branches are those that were registered",
+    );
 }
 
 #[tokio::test]

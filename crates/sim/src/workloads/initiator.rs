@@ -395,6 +395,10 @@ impl Initiator {
         match rejection {
             Rejection::Starting
             | Rejection::OpenFull
+            | Rejection::OpenBytesFull
+            | Rejection::DestinationsFull
+            | Rejection::LookupsFull
+            | Rejection::InboxFull
             | Rejection::Unreadable { .. }
             | Rejection::Unaccounted { .. }
             | Rejection::LogFull

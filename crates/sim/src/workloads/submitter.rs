@@ -138,6 +138,10 @@ impl Submitter {
         match rejection {
             Rejection::Starting
             | Rejection::OpenFull
+            | Rejection::OpenBytesFull
+            | Rejection::DestinationsFull
+            | Rejection::LookupsFull
+            | Rejection::InboxFull
             | Rejection::Unreadable { .. }
             | Rejection::Unaccounted { .. }
             | Rejection::LogFull

@@ -1,10 +1,12 @@
 //! Problem documents (RFC 9457), and the way from a rejection to one.
 
 mod pages;
+mod row;
 mod table;
 
 pub use pages::pages;
-pub use table::{Grpc, Page, Retry, Row, TABLE, row};
+pub use row::{Grpc, Page, Retry, Row};
+pub use table::{TABLE, row};
 
 use crate::edge::EdgeRejection;
 use crate::v1::answer::Transaction;
@@ -90,6 +92,10 @@ impl<'a> Problem<'a> {
                 | Rejection::Unaccounted { .. }
                 | Rejection::Unreadable { .. }
                 | Rejection::OpenFull
+                | Rejection::OpenBytesFull
+                | Rejection::DestinationsFull
+                | Rejection::LookupsFull
+                | Rejection::InboxFull
                 | Rejection::LogFull
                 | Rejection::WaitersFull
                 | Rejection::Starting

@@ -1,6 +1,7 @@
 //! The pages of all codes as one page, `docs/codes.md`.
 
-use super::table::{Retry, Row, TABLE};
+use super::row::{Retry, Row};
+use super::table::TABLE;
 use std::fmt::Write;
 
 const HEAD: &str = "# Codes

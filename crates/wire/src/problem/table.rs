@@ -1,113 +1,10 @@
 //! The one table of codes: status, retry and page of everything that can be refused.
 
-use crate::words::words;
-use std::fmt;
-
-/// A code that a user can see.
-#[derive(Clone, Copy, Debug)]
-pub struct Row {
-    /// What a program reads.
-    pub code: &'static str,
-    /// The HTTP status.
-    pub status: u16,
-    /// The gRPC status.
-    pub grpc: Grpc,
-    /// Whether the same request may succeed, and when.
-    pub retry: Retry,
-    /// What a person reads first.
-    pub title: &'static str,
-    /// What a person reads next.
-    pub page: Page,
-}
-
-/// What a person should know of a code.
-#[derive(Clone, Copy, Debug)]
-pub struct Page {
-    /// What happened.
-    pub happened: &'static str,
-    /// What it means for the data.
-    pub data: &'static str,
-    /// What to do.
-    pub advice: &'static str,
-}
-
-/// Whether the same request may succeed, and when.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Retry {
-    /// Not without changing it.
-    Never,
-    /// After a while.
-    Later,
-    /// At once.
-    Now,
-}
-
-words!(Retry { Never => "never", Later => "later", Now => "now" });
-
-/// Statuses of gRPC that codes map to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Grpc {
-    /// The request is wrong in itself.
-    InvalidArgument,
-    /// It did not arrive in time.
-    DeadlineExceeded,
-    /// What it is about is not there.
-    NotFound,
-    /// What it would make is there already.
-    AlreadyExists,
-    /// The asker is not known.
-    Unauthenticated,
-    /// The asker may not.
-    PermissionDenied,
-    /// A limit is reached.
-    ResourceExhausted,
-    /// Not in this state.
-    FailedPrecondition,
-    /// No such method.
-    Unimplemented,
-    /// A broken promise of ours.
-    Internal,
-    /// What was kept is damaged.
-    DataLoss,
-    /// Not at the moment.
-    Unavailable,
-}
-
-words!(Grpc {
-    InvalidArgument => "INVALID_ARGUMENT",
-    DeadlineExceeded => "DEADLINE_EXCEEDED",
-    NotFound => "NOT_FOUND",
-    AlreadyExists => "ALREADY_EXISTS",
-    Unauthenticated => "UNAUTHENTICATED",
-    PermissionDenied => "PERMISSION_DENIED",
-    ResourceExhausted => "RESOURCE_EXHAUSTED",
-    FailedPrecondition => "FAILED_PRECONDITION",
-    Unimplemented => "UNIMPLEMENTED",
-    Internal => "INTERNAL",
-    DataLoss => "DATA_LOSS",
-    Unavailable => "UNAVAILABLE",
-});
+use super::row::{Grpc, Page, Retry, Row};
 
 /// The row of a code.
 pub fn row(code: &str) -> Option<&'static Row> {
     TABLE.iter().find(|row| row.code == code)
-}
-
-impl fmt::Display for Row {
-    /// The page as text.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Page { happened, data, advice } = self.page;
-        let retry = match self.retry {
-            Retry::Never => "not without changing it",
-            Retry::Later => "the same request later",
-            Retry::Now => "the same request at once",
-        };
-        writeln!(f, "# {}: {}\n", self.code, self.title)?;
-        writeln!(f, "What happened: {happened}\n")?;
-        writeln!(f, "What it means for the data: {data}\n")?;
-        writeln!(f, "What to do: {advice}\n")?;
-        writeln!(f, "HTTP status {}. Retry: {retry}.", self.status)
-    }
 }
 
 const fn code(
@@ -540,6 +437,58 @@ pub const TABLE: &[Row] = &[
             data: "Nothing was begun; open transactions go on.",
             advice: "Try again later. If it stays so, look at what the open transactions wait \
                  for: wholly tx list.",
+        },
+    ),
+    code(
+        "open_bytes_full",
+        (503, ResourceExhausted, Later),
+        "Open transactions hold as many bytes as they may",
+        Page {
+            happened: "Payloads and replies of open transactions, kept in memory until these end, \
+                       have reached open_bytes_max; the last eighth is kept for branches that \
+                       open transactions add.",
+            data: "Nothing was changed by this request; open transactions go on and make room as \
+                   they end.",
+            advice: "Try again later. If it stays so, look at what the open transactions wait \
+                 for: wholly status. Smaller payloads, as an id instead of a document, help most; \
+                 else raise transactions.open_bytes_max.",
+        },
+    ),
+    code(
+        "destinations_full",
+        (503, ResourceExhausted, Later),
+        "Open transactions name as many destinations as they may",
+        Page {
+            happened: "The request names a destination that no open transaction does, and the \
+                       limit destinations_max is reached; only patterns can lead to so many.",
+            data: NOTHING,
+            advice: "Try again later. If it stays so, look at which destinations are waited for: \
+                 wholly destination list; or raise calls.destinations_max.",
+        },
+    ),
+    code(
+        "lookups_full",
+        (503, ResourceExhausted, Later),
+        "As many look-ups are waited for as may",
+        Page {
+            happened: "The request is about a gid that is not open, so the log must be asked \
+                       first, and lookups_max requests wait for that already.",
+            data: "Nothing was changed by this request; those about open transactions are \
+                   answered as ever.",
+            advice: "Try again later. If it stays so, the disk is slow, or somebody asks for \
+                 many gids that have ended.",
+        },
+    ),
+    code(
+        "inbox_full",
+        (503, ResourceExhausted, Later),
+        "As many requests wait to be looked at as may",
+        Page {
+            happened: "Requests come faster than the coordinator takes them: inbox_max of them \
+                       wait.",
+            data: NOTHING,
+            advice: "Try again later. If it stays so, the coordinator has too little of the \
+                 processor.",
         },
     ),
     code(

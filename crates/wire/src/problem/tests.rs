@@ -57,6 +57,10 @@ fn rejections() -> Vec<Rejection> {
         Rejection::Draining,
         Rejection::Unreadable { gid: gid() },
         Rejection::Unaccounted { gid: gid() },
+        Rejection::OpenBytesFull,
+        Rejection::DestinationsFull,
+        Rejection::LookupsFull,
+        Rejection::InboxFull,
     ];
     let mut places: Vec<usize> = all.iter().map(place).collect();
     places.sort_unstable();
@@ -88,6 +92,10 @@ fn place(rejection: &Rejection) -> usize {
         Rejection::Draining => 19,
         Rejection::Unreadable { .. } => 20,
         Rejection::Unaccounted { .. } => 21,
+        Rejection::OpenBytesFull => 22,
+        Rejection::DestinationsFull => 23,
+        Rejection::LookupsFull => 24,
+        Rejection::InboxFull => 25,
     }
 }
 
