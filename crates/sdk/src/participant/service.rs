@@ -13,6 +13,7 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tracing::Instrument as _;
 use wholly_core::barrier::{Inspection, State, Verdict, done};
 use wholly_core::branch::{Answer, Kept, Mode, Op, Refusal};
 use wholly_core::ids::{Body, Code, Destination, Origin, Text};
@@ -187,7 +188,16 @@ impl<D: BarrierDatabase> Service<D> {
     async fn run(&self, offered: Offered<D>, call: Call, seat: Seat) -> Answer {
         let service = self.clone();
         let scope = call.clone();
-        let task = tokio::spawn(scope.serve(async move {
+        // Whatever the handler logs says of which branch it was.
+        let span = tracing::info_span!(
+            "branch",
+            service = %self.name,
+            gid = %call.gid(),
+            branch = %call.branch(),
+            operation = %call.operation(),
+            op = call.op().spell(),
+        );
+        let work = scope.serve(async move {
             let answer = match &offered {
                 Offered::Inside(handler) => service.inside(handler.as_ref(), &call).await,
                 Offered::Beyond(handler) => service.beyond(handler.as_ref(), &call).await,
@@ -196,8 +206,8 @@ impl<D: BarrierDatabase> Service<D> {
             service.log(&call, &answer);
             service.clear_if_due(&call);
             answer
-        }));
-        match task.await {
+        });
+        match tokio::spawn(work.instrument(span)).await {
             Ok(answer) => answer,
             Err(error) => {
                 tracing::error!(service = %self.name, %error, "a handler did not come to its end");

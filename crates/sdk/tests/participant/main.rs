@@ -11,5 +11,6 @@ mod outside;
 mod races;
 mod same_as_core;
 mod schema;
+mod spans;
 mod transient;
 mod world;

@@ -1,0 +1,46 @@
+//! What is logged while a handler runs says of which branch it is.
+
+use crate::asking::Ask;
+use crate::handlers::{Gate, Lock, Stock};
+use crate::world::{Bed, Isolation};
+use std::io;
+use std::sync::{Arc, Mutex};
+use tracing_subscriber::layer::SubscriberExt as _;
+use wholly::Service;
+use wholly_core::branch::Op;
+
+/// What was logged.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_handler_runs_in_the_span_of_its_branch() {
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let layer = tracing_subscriber::fmt::layer().json().with_writer(move || writer.clone());
+    // Of this thread, on which the runtime of this test runs all its tasks.
+    let _subscribed = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
+    let world = <sqlx::Sqlite as Bed>::make(Isolation::Default, 2).await;
+    let stock = Stock::<sqlx::Sqlite>::new(&Gate::closed());
+    let service = Service::new("stock", world.pool.clone()).tcc::<Lock>(stock);
+    let router = wholly::participant::router([&service]);
+    Ask::new("stock.lock", Op::Try, "spanned", "fail").of(&router).await;
+    let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    let failed = text.lines().find(|line| line.contains("a handler failed")).unwrap();
+    let event: serde_json::Value = serde_json::from_str(failed).unwrap();
+    let span = &event["span"];
+    let of = |name: &str| span[name].as_str().unwrap_or_default();
+    let seen = [of("name"), of("service"), of("gid"), of("branch"), of("operation"), of("op")];
+    assert_eq!(seen, ["branch", "stock", "spanned", "stock", "stock.lock", "try"], "{failed}");
+}
