@@ -1,6 +1,6 @@
 //! The highest limit that this process has seen of each coordinator's log.
 
-use super::CLEAR_STEP_MS;
+use super::{CLEAR_STEP_MS, Sweep};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use wholly_core::ids::Origin;
@@ -21,6 +21,8 @@ struct Seen {
     limit: Timestamp,
     /// The limit at the last clearing.
     cleared: Timestamp,
+    /// The limit that a clearing of this process has written down.
+    written: Timestamp,
     at_it: AtIt,
 }
 
@@ -35,7 +37,7 @@ enum AtIt {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Clearing {
     /// They are, by whoever is told so.
-    Due,
+    Due(Sweep),
     /// They are not.
     NotDue,
 }
@@ -49,7 +51,9 @@ impl Limits {
             return entry.limit;
         }
         if seen.len() < ORIGINS_MAX {
-            seen.insert(origin.clone(), Seen { limit, cleared: Timestamp(0), at_it: AtIt::No });
+            let none = Timestamp(0);
+            let entry = Seen { limit, cleared: none, written: none, at_it: AtIt::No };
+            seen.insert(origin.clone(), entry);
         }
         limit
     }
@@ -69,14 +73,14 @@ impl Limits {
             return Clearing::NotDue;
         }
         (entry.cleared, entry.at_it) = (entry.limit, AtIt::Yes);
-        Clearing::Due
+        Clearing::Due(Sweep { limit: entry.limit, below: entry.written })
     }
 
-    /// A clearing is over, well or not.
-    pub(crate) fn cleared(&self, origin: &Origin) {
+    /// A clearing is over, and this limit is written down: nought where it failed.
+    pub(crate) fn cleared(&self, origin: &Origin, written: Timestamp) {
         let mut seen = self.seen.lock().expect("no holder panics");
         if let Some(entry) = seen.get_mut(origin) {
-            entry.at_it = AtIt::No;
+            (entry.at_it, entry.written) = (AtIt::No, entry.written.max(written));
         }
     }
 }
@@ -92,12 +96,15 @@ mod tests {
         assert_eq!(limits.clearing(&origin), Clearing::NotDue);
         assert_eq!(limits.raise(&origin, Timestamp(CLEAR_STEP_MS)).0, CLEAR_STEP_MS);
         assert_eq!(limits.raise(&origin, Timestamp(1)).0, CLEAR_STEP_MS);
-        assert_eq!(limits.clearing(&origin), Clearing::Due);
-        limits.raise(&origin, Timestamp(2 * CLEAR_STEP_MS));
+        let first = Timestamp(CLEAR_STEP_MS);
+        let sweep = Sweep { limit: first, below: Timestamp(0) };
+        assert_eq!(limits.clearing(&origin), Clearing::Due(sweep), "nothing was written yet");
+        let second = limits.raise(&origin, Timestamp(2 * CLEAR_STEP_MS));
         assert_eq!(limits.clearing(&origin), Clearing::NotDue, "one is at it");
-        limits.cleared(&origin);
-        assert_eq!(limits.clearing(&origin), Clearing::Due);
-        limits.cleared(&origin);
+        limits.cleared(&origin, first);
+        let sweep = Sweep { limit: second, below: first };
+        assert_eq!(limits.clearing(&origin), Clearing::Due(sweep));
+        limits.cleared(&origin, Timestamp(0));
         assert_eq!(limits.clearing(&origin), Clearing::NotDue, "not far enough");
         assert_eq!(limits.highest(&origin, Timestamp(7)).0, 2 * CLEAR_STEP_MS);
     }

@@ -88,11 +88,17 @@ pub trait Table: sqlx::Database + sealed::Sealed {
         origin: &Origin,
         limit: Timestamp,
     ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
-    /// Clears at most so many rows below the limit that is written down; says how many.
+    /// The limit that is written down for a log, where the statements above do not look; read
+    /// before the local transaction begins.
+    fn written(
+        db: &mut Self::Connection,
+        origin: &Origin,
+    ) -> impl Future<Output = Result<Timestamp, sqlx::Error>> + Send;
+    /// Clears at most [`CLEAR_ROWS_MAX`] rows begun below this; says how many.
     fn clear(
         db: &mut Self::Connection,
         origin: &Origin,
-        rows_max: u32,
+        below: Timestamp,
     ) -> impl Future<Output = Result<u64, sqlx::Error>> + Send;
     /// Makes the tables, where they are not.
     fn migrate(pool: &sqlx::Pool<Self>) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
@@ -244,20 +250,27 @@ pub async fn refuse<D: BarrierDatabase>(
     })
 }
 
-/// Writes a limit down, then clears away at most [`CLEAR_ROWS_MAX`] rows below it, each in a small
-/// transaction; says how many rows are gone. The limit is seen by all before any row goes: a late
-/// call that waited for a row to go would otherwise find neither.
+/// What a clearing does.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sweep {
+    /// The limit to be written down.
+    pub limit: Timestamp,
+    /// Rows begun below this go: a limit that an earlier sweep has written down. A late call that
+    /// looked for the limit before it was written has met its row or come to its end since.
+    pub below: Timestamp,
+}
+
+/// Writes a limit down and clears away at most [`CLEAR_ROWS_MAX`] rows; says how many are gone.
 #[doc(hidden)]
 pub async fn clear<D: BarrierDatabase>(
     pool: &sqlx::Pool<D>,
     origin: &Origin,
-    limit: Timestamp,
+    sweep: Sweep,
 ) -> Result<u64, sqlx::Error> {
     let mut tx = pool.begin_with(D::BEGIN).await?;
-    D::raise(&mut tx, origin, limit).await?;
-    tx.commit().await?;
-    let mut tx = pool.begin_with(D::BEGIN).await?;
-    let rows = D::clear(&mut tx, origin, CLEAR_ROWS_MAX).await?;
+    D::raise(&mut tx, origin, sweep.limit).await?;
+    let rows = D::clear(&mut tx, origin, sweep.below).await?;
     tx.commit().await?;
     Ok(rows)
 }

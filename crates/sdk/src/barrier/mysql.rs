@@ -1,7 +1,7 @@
 //! The barrier on MySQL and MariaDB.
 
 use super::sql::{Columns, bigint, blob};
-use super::{Arrival, BarrierDatabase, Met, Table, Writers};
+use super::{Arrival, BarrierDatabase, CLEAR_ROWS_MAX, Met, Table, Writers};
 use crate::schema::{self, Dialect};
 use sqlx::mysql::{MySqlArguments, MySqlDatabaseError, MySqlQueryResult};
 use sqlx::{MySql, Row};
@@ -23,12 +23,14 @@ macro_rules! arrival {
     };
 }
 
-/// Whether the row counts as absent.
+/// Whether the row counts as absent: below the limit seen of the call's log, or below the one that
+/// is written down for another. A statement that writes locks the limits that it reads until the
+/// local transaction ends, so it reads none of its own log: [`Table::written`] has.
 macro_rules! absent {
     () => {
-        "(wholly_barrier.begun < coalesce((SELECT l.limit_ms FROM wholly_barrier_limit l
-             WHERE l.origin = wholly_barrier.origin), 0)
-           OR (wholly_barrier.origin = a.origin AND wholly_barrier.begun < a.seen))"
+        "CASE WHEN wholly_barrier.origin = a.origin THEN wholly_barrier.begun < a.seen
+              ELSE wholly_barrier.begun < coalesce((SELECT l.limit_ms FROM wholly_barrier_limit l
+                     WHERE l.origin = wholly_barrier.origin), 0) END"
     };
 }
 
@@ -52,8 +54,6 @@ macro_rules! insert {
             $state,
             ", 0, a.origin, a.begun, a.code, a.detail FROM ",
             arrival!(),
-            " WHERE a.begun >= ",
-            written!(),
             "
              ON DUPLICATE KEY UPDATE
                prev = LAST_INSERT_ID(
@@ -77,16 +77,15 @@ const MEET_FIRST: &str = insert!("1", "");
 const MEET_UNDO: &str = insert!("4", " WHEN wholly_barrier.state = 1 THEN 3");
 const MEET_REFUSED: &str = insert!("5", "");
 
-/// `?` gid, branch, origin, the limit seen, begun, origin. One table and no join: MySQL assigns the
-/// columns of several tables in no order that it names, and locks the limits that it reads then,
-/// at read committed too.
+/// `?` gid, branch, origin, the limit seen. One table and no join: MySQL assigns the columns of
+/// several tables in no order that it names, and locks the limits that it reads then, at read
+/// committed too.
 const MEET_CONFIRM: &str = "UPDATE wholly_barrier
      SET prev = LAST_INSERT_ID(state), state = CASE WHEN state = 1 THEN 2 ELSE state END
      WHERE gid = ? AND branch = ?
-       AND NOT (begun < coalesce((SELECT l.limit_ms FROM wholly_barrier_limit l
-                  WHERE l.origin = wholly_barrier.origin), 0)
-                OR (origin = ? AND begun < ?))
-       AND ? >= coalesce((SELECT w.limit_ms FROM wholly_barrier_limit w WHERE w.origin = ?), 0)";
+       AND NOT CASE WHEN origin = ? THEN begun < ?
+                    ELSE begun < coalesce((SELECT l.limit_ms FROM wholly_barrier_limit l
+                           WHERE l.origin = wholly_barrier.origin), 0) END";
 
 /// One row always: the limit that is written down, and the branch's row if there is one.
 const FIND: &str = concat!(
@@ -111,10 +110,10 @@ const KEEP: &str = "UPDATE wholly_barrier SET reply = ? WHERE gid = ? AND branch
 const RAISE: &str = "INSERT INTO wholly_barrier_limit (origin, limit_ms) VALUES (?, ?)
      ON DUPLICATE KEY UPDATE limit_ms = GREATEST(limit_ms, VALUES(limit_ms))";
 
-const CLEAR: &str = "DELETE FROM wholly_barrier
-     WHERE origin = ?
-       AND begun < (SELECT l.limit_ms FROM wholly_barrier_limit l WHERE l.origin = ?)
-     ORDER BY begun LIMIT ?";
+const WRITTEN: &str = "SELECT limit_ms FROM wholly_barrier_limit WHERE origin = ?";
+
+const CLEAR: &str =
+    "DELETE FROM wholly_barrier WHERE origin = ? AND begun < ? ORDER BY begun LIMIT ?";
 
 impl BarrierDatabase for MySql {}
 
@@ -135,16 +134,10 @@ impl Table for MySql {
             .bind(arrival.branch.as_str())
             .bind(arrival.origin.as_str())
             .bind(bigint(arrival.limit))
-            .bind(bigint(arrival.begun))
-            .bind(arrival.origin.as_str())
             .execute(&mut *db)
             .await?;
         match said.rows_affected() {
-            // Only whether it is stale counts: a try that came in between was not confirmed.
-            0 => match Self::find(db, arrival).await? {
-                Met::Stale => Ok(Met::Stale),
-                Met::Nothing | Met::Absent | Met::State(_) => Ok(Met::Nothing),
-            },
+            0 => Ok(Met::Nothing),
             _ => met(db, arrival, &said).await,
         }
     }
@@ -207,13 +200,20 @@ impl Table for MySql {
         Ok(())
     }
 
+    /// Outside of any local transaction, where reading locks nothing and fixes no view of the rows.
+    async fn written(db: &mut Connection, origin: &Origin) -> Result<Timestamp, sqlx::Error> {
+        let row = sqlx::query(WRITTEN).bind(origin.as_str()).fetch_optional(db).await?;
+        let limit = row.map(|row| row.try_get::<i64, _>("limit_ms")).transpose()?.unwrap_or(0);
+        Ok(Timestamp(u64::try_from(limit).unwrap_or(0)))
+    }
+
     async fn clear(
         db: &mut Connection,
         origin: &Origin,
-        rows_max: u32,
+        below: Timestamp,
     ) -> Result<u64, sqlx::Error> {
-        let statement = sqlx::query(CLEAR).bind(origin.as_str()).bind(origin.as_str());
-        Ok(statement.bind(rows_max).execute(db).await?.rows_affected())
+        let statement = sqlx::query(CLEAR).bind(origin.as_str()).bind(bigint(below));
+        Ok(statement.bind(CLEAR_ROWS_MAX).execute(db).await?.rows_affected())
     }
 
     async fn migrate(pool: &sqlx::Pool<MySql>) -> Result<(), sqlx::Error> {
@@ -231,17 +231,16 @@ impl Table for MySql {
     }
 }
 
-/// What an insert or update found: nothing was written if the call is stale.
+/// What an insert or update found.
 async fn met(
     db: &mut Connection,
     arrival: &Arrival<'_>,
     said: &MySqlQueryResult,
 ) -> Result<Met, sqlx::Error> {
-    match (said.rows_affected(), said.last_insert_id()) {
-        (0, _) => Ok(Met::Stale),
-        (_, 0) => Ok(Met::Nothing),
-        (_, replaced) if replaced > REPLACED => Ok(Met::Absent),
-        (_, state) => {
+    match said.last_insert_id() {
+        0 => Ok(Met::Nothing),
+        replaced if replaced > REPLACED => Ok(Met::Absent),
+        state => {
             let row = read(db, arrival).await?.ok_or(sqlx::Error::RowNotFound)?;
             columns(&row, i16::try_from(state).unwrap_or(i16::MAX))?.met()
         }

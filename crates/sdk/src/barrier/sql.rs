@@ -115,16 +115,15 @@ pub(super) const RAISE: &str = "INSERT INTO wholly_barrier_limit AS l (origin, l
      ON CONFLICT (origin) DO UPDATE SET limit_ms = excluded.limit_ms
      WHERE l.limit_ms < excluded.limit_ms";
 
-/// `$1` origin, `$2` rows. The outer condition is the inner one again: a row that is replaced
-/// while this waits for it must stay.
+/// `$1` origin, `$2` the limit, `$3` rows. The outer condition is the inner one again: a row that is
+/// replaced while this waits for it must stay.
 pub(super) const CLEAR: &str = "DELETE FROM wholly_barrier
      WHERE origin = $1
-       AND begun < (SELECT l.limit_ms FROM wholly_barrier_limit l WHERE l.origin = $1)
+       AND begun < $2
        AND (gid, branch) IN (
          SELECT o.gid, o.branch FROM wholly_barrier o
-         WHERE o.origin = $1
-           AND o.begun < (SELECT l.limit_ms FROM wholly_barrier_limit l WHERE l.origin = $1)
-         ORDER BY o.begun LIMIT $2)";
+         WHERE o.origin = $1 AND o.begun < $2
+         ORDER BY o.begun LIMIT $3)";
 
 /// The columns of a row, as a statement returns them.
 pub(super) struct Columns {

@@ -1,7 +1,7 @@
 //! The barrier on SQLite.
 
 use super::sql::{self, Columns, bigint, blob};
-use super::{Arrival, BarrierDatabase, Met, Table, Writers};
+use super::{Arrival, BarrierDatabase, CLEAR_ROWS_MAX, Met, Table, Writers};
 use crate::schema::{self, Dialect};
 use sqlx::{Row, Sqlite};
 use wholly_core::ids::{Body, Code, Origin, Text};
@@ -89,13 +89,19 @@ impl Table for Sqlite {
         Ok(())
     }
 
+    /// Each statement reads the limit itself.
+    async fn written(_: &mut Connection, _: &Origin) -> Result<Timestamp, sqlx::Error> {
+        Ok(Timestamp(0))
+    }
+
     async fn clear(
         db: &mut Connection,
         origin: &Origin,
-        rows_max: u32,
+        below: Timestamp,
     ) -> Result<u64, sqlx::Error> {
-        let statement = sqlx::query(sql::CLEAR).bind(origin.as_str()).bind(i64::from(rows_max));
-        Ok(statement.execute(db).await?.rows_affected())
+        let statement = sqlx::query(sql::CLEAR).bind(origin.as_str()).bind(bigint(below));
+        let rows_max = i64::from(CLEAR_ROWS_MAX);
+        Ok(statement.bind(rows_max).execute(db).await?.rows_affected())
     }
 
     async fn migrate(pool: &sqlx::Pool<Sqlite>) -> Result<(), sqlx::Error> {

@@ -4,7 +4,7 @@ use super::call::Call;
 use super::desk::{Desk, Door, Errand, Seat};
 use super::offered::{Beyond, Boxed, Inside, OfOutside, OfSaga, OfTcc, Offered};
 use super::{Outside, Saga, Tcc};
-use crate::barrier::{self, Arrival, BarrierDatabase, Clearing, Limits, Writers};
+use crate::barrier::{self, Arrival, BarrierDatabase, Clearing, Limits, Sweep, Writers};
 use crate::error::{Failure, NotDone, Refused};
 use crate::operation::Operation;
 use sqlx::Connection as _;
@@ -238,6 +238,8 @@ impl<D: BarrierDatabase> Service<D> {
         }
         let _writing = self.writing().await;
         let mut connection = self.pool.acquire().await?;
+        let written = D::written(&mut connection, arrival.origin).await?;
+        let arrival = Arrival { limit: arrival.limit.max(written), ..arrival };
         let mut tx = connection.begin_with(D::BEGIN).await?;
         let ending = match (self.work(handler, call, &arrival, &mut tx).await, self.commits) {
             (Ok(Ending::Commit(answer)), Commits::Yes) => {
@@ -381,28 +383,29 @@ impl<D: BarrierDatabase> Service<D> {
     /// Clears old rows away, off the path of any call.
     fn clear_if_due(&self, call: &Call) {
         let mark = &call.parts().mark;
-        if self.limits.clearing(&mark.origin) == Clearing::NotDue {
-            return;
-        }
+        let Clearing::Due(sweep) = self.limits.clearing(&mark.origin) else { return };
         let (service, origin) = (self.clone(), mark.origin.clone());
-        let limit = self.limits.highest(&origin, mark.limit);
         tokio::spawn(async move {
-            match service.clear(&origin, limit).await {
-                Ok(rows) => tracing::debug!(%origin, rows, "old barrier rows were cleared away"),
+            let written = match service.clear(&origin, sweep).await {
+                Ok(rows) => {
+                    tracing::debug!(%origin, rows, "old barrier rows were cleared away");
+                    sweep.limit
+                }
                 Err(error) => {
                     tracing::warn!(%origin, %error, "old barrier rows stay until the next time");
+                    Timestamp(0)
                 }
-            }
-            service.limits.cleared(&origin);
+            };
+            service.limits.cleared(&origin, written);
         });
     }
 
     /// Batch after batch, so that calls come in between; one clearing at a time.
-    async fn clear(&self, origin: &Origin, limit: Timestamp) -> Result<u64, sqlx::Error> {
+    async fn clear(&self, origin: &Origin, sweep: Sweep) -> Result<u64, sqlx::Error> {
         let mut cleared = 0;
         loop {
             let _writing = self.writing().await;
-            let rows = barrier::clear::<D>(&self.pool, origin, limit).await?;
+            let rows = barrier::clear::<D>(&self.pool, origin, sweep).await?;
             cleared += rows;
             if rows < u64::from(barrier::CLEAR_ROWS_MAX) {
                 return Ok(cleared);

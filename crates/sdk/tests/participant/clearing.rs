@@ -10,7 +10,7 @@ use wholly_core::branch::Op;
 everywhere!(rows_below_the_limit_are_cleared_and_late_calls_are_stale, a_gid_is_free_again);
 
 const ROWS: &str = "SELECT count(*) FROM wholly_barrier";
-const LIMITS: &str = "SELECT max(limit_ms) FROM wholly_barrier_limit";
+const LIMIT: &str = "SELECT coalesce(max(limit_ms), 0) FROM wholly_barrier_limit";
 
 /// A cancel of a branch begun then, by a coordinator whose limit is this.
 fn cancel(of: &str, begun: u64, limit: u64) -> Ask {
@@ -33,11 +33,18 @@ async fn rows_below_the_limit_are_cleared_and_late_calls_are_stale<D: Bed>(isola
     assert_eq!(D::count(&world.pool, ROWS).await, i64::from(old) + 1, "not a step yet");
     assert_eq!(words(&cancel("young", limit, limit).of(&router).await), "done kept");
     let mut looks = 0;
-    while D::count(&world.pool, ROWS).await != 1 {
+    while D::count(&world.pool, LIMIT).await != i64::try_from(limit).unwrap() {
+        looks += 1;
+        assert!(looks < 10_000, "the limit is not written down");
+    }
+    assert_eq!(D::count(&world.pool, ROWS).await, i64::from(old) + 1, "not before all can see it");
+    let (next, mut looks) = (2 * limit, 0);
+    while D::count(&world.pool, ROWS).await != 2 {
+        assert_eq!(words(&cancel("younger", next, next).of(&router).await), "done kept");
         looks += 1;
         assert!(looks < 10_000, "old rows are not cleared away");
     }
-    assert_eq!(D::count(&world.pool, LIMITS).await, i64::try_from(limit).unwrap());
+    assert_eq!(D::count(&world.pool, LIMIT).await, i64::try_from(next).unwrap());
 
     let another =
         Service::new("stock", world.pool.clone()).tcc::<Lock>(Stock::<D>::new(&Gate::closed()));
@@ -50,7 +57,7 @@ async fn rows_below_the_limit_are_cleared_and_late_calls_are_stale<D: Bed>(isola
         assert_eq!(words(&late.of(&router).await), "refused stale");
     }
     assert_eq!(D::count(&world.pool, "SELECT count(*) FROM effects").await, 0);
-    assert_eq!(D::count(&world.pool, ROWS).await, 1);
+    assert_eq!(D::count(&world.pool, ROWS).await, 2);
 }
 
 async fn a_gid_is_free_again<D: Bed>(isolation: Isolation) {
@@ -70,7 +77,7 @@ async fn a_gid_is_free_again<D: Bed>(isolation: Isolation) {
     assert_eq!(again(Op::Cancel, 200, 100).await, "refused illegal_order", "100 is not below");
     assert_eq!(again(Op::Try, 200, 101).await, done, "another transaction");
     assert_eq!(D::count(&world.pool, "SELECT count(*) FROM effects").await, 3);
-    assert_eq!(D::count(&world.pool, LIMITS).await, 101, "written down with the row it frees");
+    assert_eq!(D::count(&world.pool, LIMIT).await, 101, "written down with the row it frees");
     assert_eq!(again(Op::Cancel, 100, 0).await, "refused stale");
     assert_eq!(again(Op::Confirm, 200, 101).await, "done kept");
 }
@@ -95,8 +102,7 @@ async fn a_limit_is_written_down_beside_a_handler<D: Bed>(isolation: Isolation) 
     gate.entered().await;
     assert_eq!(ask(Op::Cancel, "other", CLEAR_STEP_MS).await, "done kept");
     let mut looks = 0;
-    let written = "SELECT coalesce(max(limit_ms), 0) FROM wholly_barrier_limit";
-    while D::count(&world.pool, written).await == 0 {
+    while D::count(&world.pool, LIMIT).await == 0 {
         looks += 1;
         assert!(looks < 10_000, "the limit is not written down while a handler runs");
     }
@@ -109,7 +115,10 @@ async fn a_limit_is_written_down_beside_a_handler<D: Bed>(isolation: Isolation) 
 #[cfg(feature = "mysql")]
 #[tokio::test]
 async fn mysql_a_limit_is_written_down_beside_a_handler() {
-    a_limit_is_written_down_beside_a_handler::<sqlx::MySql>(Isolation::ReadCommitted).await;
+    for isolation in [Isolation::ReadCommitted, Isolation::RepeatableRead, Isolation::Serializable]
+    {
+        a_limit_is_written_down_beside_a_handler::<sqlx::MySql>(isolation).await;
+    }
 }
 
 #[cfg(feature = "postgres")]

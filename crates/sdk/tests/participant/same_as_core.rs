@@ -2,7 +2,7 @@
 
 use crate::asking::{branch, gid, mark};
 use crate::world::{Bed, Isolation, World, everywhere};
-use wholly::barrier::{self, Arrival};
+use wholly::barrier::{self, Arrival, Sweep};
 use wholly::schema::Dialect;
 use wholly_core::barrier::{Barrier, Inspection, State, Verdict};
 use wholly_core::branch::{Answer, Op};
@@ -190,7 +190,8 @@ async fn walk<D: Bed>(world: &World<D>, seed: u64) -> Result<(), String> {
         }
         if random(10) == 0 {
             let limit = core.limit(&mark.origin);
-            barrier::clear::<D>(&world.pool, &mark.origin, limit).await.unwrap();
+            let sweep = Sweep { limit, below: limit };
+            barrier::clear::<D>(&world.pool, &mark.origin, sweep).await.unwrap();
             core.clear(usize::MAX);
         }
         let young = Mark { begun: Timestamp(9_000), limit: core.limit(&mark.origin), ..mark };
