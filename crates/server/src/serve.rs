@@ -236,7 +236,8 @@ fn destinations(
     rules: &BTreeMap<String, Rule>,
     keyring: Keyring,
 ) -> Result<Destinations, ServeError> {
-    let idle_max = config.limits.destination_calls_max;
+    // No more of them can be of use than calls can be in flight.
+    let idle_max = config.limits.calls_max;
     let destinations = Destinations::new(rules, config.urls(), idle_max);
     let known = !keyring.is_empty();
     let destinations = destinations.map_err(ServeError::Destination)?.signed(keyring);

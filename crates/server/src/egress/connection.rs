@@ -12,9 +12,11 @@ use hyper_util::rt::TokioIo;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 /// Most bytes of an answer's head.
@@ -243,48 +245,50 @@ impl Gathered {
     }
 }
 
-/// Connections that wait for their next use, the warmest on top.
+/// Connections that wait for their next use, the warmest on top. Each has a place among those of
+/// all destinations: were they bounded one by one, whoever names many destinations of a pattern
+/// would take the descriptors that the log needs.
 pub(super) struct Pool {
-    #[expect(clippy::vec_box, reason = "a connection is large, and moved at every use")]
-    idle: std::sync::Mutex<Vec<Box<Connection>>>,
-    idle_max: usize,
+    idle: std::sync::Mutex<Vec<Idle>>,
+    places: Arc<Semaphore>,
 }
+
+type Idle = (Box<Connection>, OwnedSemaphorePermit);
 
 /// How long a connection may lie idle.
 const IDLE_MAX: Duration = Duration::from_secs(30);
 
 impl Pool {
-    /// An empty pool that keeps at most so many.
-    pub(super) fn new(idle_max: usize) -> Self {
-        Pool { idle: std::sync::Mutex::new(Vec::new()), idle_max }
+    /// An empty pool, whose connections lie on these places.
+    pub(super) fn new(places: &Arc<Semaphore>) -> Self {
+        Pool { idle: std::sync::Mutex::new(Vec::new()), places: Arc::clone(places) }
     }
 
     /// The one used last, if it still stands.
     pub(super) async fn take(&self) -> Option<Box<Connection>> {
         loop {
             let taken = self.idle.lock().expect("nothing panics under this lock").pop();
-            let mut connection = taken?;
+            let (mut connection, _place) = taken?;
             if connection.idle_since.elapsed() < IDLE_MAX && connection.is_usable().await {
                 return Some(connection);
             }
         }
     }
 
-    /// Keeps it for the next call, if it can take one.
+    /// Keeps it for the next call, if it can take one and there is a place.
     pub(super) async fn put(&self, mut connection: Box<Connection>) {
         if !connection.is_usable().await {
             return;
         }
         connection.idle_since = Instant::now();
-        let mut idle = self.idle.lock().expect("nothing panics under this lock");
-        if idle.len() < self.idle_max {
-            idle.push(connection);
+        if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
+            self.idle.lock().expect("nothing panics under this lock").push((connection, place));
         }
     }
 
     /// Closes what has been idle too long.
     pub(super) fn sweep(&self) {
         let mut idle = self.idle.lock().expect("nothing panics under this lock");
-        idle.retain(|connection| connection.idle_since.elapsed() < IDLE_MAX);
+        idle.retain(|(connection, _place)| connection.idle_since.elapsed() < IDLE_MAX);
     }
 }

@@ -9,6 +9,7 @@ use http::HeaderValue;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Arc, RwLock};
+use tokio::sync::Semaphore;
 use wholly_core::driver::{NamePattern, SlotRules};
 use wholly_core::ids::Destination;
 
@@ -172,12 +173,11 @@ pub(super) struct Place {
 }
 
 impl Place {
-    fn new(label: &str, address: Address, reach: Reach, rule: Rule, idle_max: usize) -> Self {
-        let idle_max = rule.slots.unwrap_or(idle_max).min(idle_max);
+    fn new(label: &str, address: Address, reach: Reach, rule: Rule, idle: &Arc<Semaphore>) -> Self {
         let figures = CallFigures::new(label);
         let host = HeaderValue::from_str(&address.authority);
         let host = host.expect("an address that was parsed is printable ASCII");
-        let (names, pool) = (Names::default(), Pool::new(idle_max));
+        let (names, pool) = (Names::default(), Pool::new(idle));
         Place { figures, address, names, host, reach, rule, pool, signer: None }
     }
 }
@@ -186,7 +186,8 @@ impl Place {
 pub struct Destinations {
     patterns: Vec<Pattern>,
     urls: Urls,
-    idle_max: usize,
+    /// Room for connections that lie idle, of all destinations together.
+    idle: Arc<Semaphore>,
     places: RwLock<HashMap<Destination, Arc<Place>>>,
     exact: HashMap<String, Arc<Place>>,
     keyring: Keyring,
@@ -231,8 +232,8 @@ pub fn check_rule(name: &str, rule: &Rule) -> Result<(), RuleError> {
 }
 
 impl Destinations {
-    /// Takes the rules by name. Exact names go before patterns, a longer pattern before a
-    /// shorter one.
+    /// Takes the rules by name, and how many connections may lie idle, all together. Exact names go
+    /// before patterns, a longer pattern before a shorter one.
     pub fn new(
         rules: &BTreeMap<String, Rule>,
         urls: Urls,
@@ -240,6 +241,7 @@ impl Destinations {
     ) -> Result<Self, RuleError> {
         let mut patterns = Vec::new();
         let mut exact = HashMap::new();
+        let idle = Arc::new(Semaphore::new(idle_max.min(Semaphore::MAX_PERMITS)));
         for (name, rule) in rules {
             check_rule(name, rule)?;
             match NamePattern::new(name) {
@@ -249,8 +251,7 @@ impl Destinations {
                 }
                 None => {
                     let address = Address::parse(&rule.url).map_err(RuleError::Url)?;
-                    let place =
-                        Place::new(name, address, Reach::Configured, rule.clone(), idle_max);
+                    let place = Place::new(name, address, Reach::Configured, rule.clone(), &idle);
                     exact.insert(name.clone(), Arc::new(place));
                 }
             }
@@ -258,7 +259,7 @@ impl Destinations {
         patterns.sort_by_key(|pattern| std::cmp::Reverse(pattern.name.len()));
         let (places, keyring) = (RwLock::default(), Keyring::default());
         let resolver = Arc::new(System);
-        Ok(Destinations { patterns, urls, idle_max, places, exact, keyring, resolver })
+        Ok(Destinations { patterns, urls, idle, places, exact, keyring, resolver })
     }
 
     /// The same, names being looked up by another resolver than the system's.
@@ -345,7 +346,7 @@ impl Destinations {
                 let reach = pattern.reach();
                 let refused = |why| NotNamed::Url { destination: destination.clone(), why };
                 address.check(reach).map_err(refused)?;
-                let place = Place::new(&pattern.name, address, reach, rule, self.idle_max);
+                let place = Place::new(&pattern.name, address, reach, rule, &self.idle);
                 return Ok(Place { signer, names: Names::of(&self.resolver), ..place });
             }
         }
@@ -359,7 +360,7 @@ impl Destinations {
                 let address = Address::parse(name).map_err(refused)?;
                 address.check(Reach::Loopback).map_err(refused)?;
                 let rule = Rule::new(name);
-                let place = Place::new("dev", address, Reach::Loopback, rule, self.idle_max);
+                let place = Place::new("dev", address, Reach::Loopback, rule, &self.idle);
                 Ok(Place { names: Names::of(&self.resolver), ..place })
             }
         }

@@ -363,6 +363,22 @@ fn slots_of_names_and_patterns_are_the_drivers() {
     assert_eq!(patterns, [None, Some(2)], "the longer one goes before");
 }
 
+/// Whoever asks chooses how many destinations of a pattern there are.
+#[tokio::test]
+async fn connections_that_lie_idle_are_bounded_over_all_destinations() {
+    let server = Server::start(Conduct::Answer(done("1"))).await;
+    let rules = BTreeMap::from([("svc-*".to_owned(), Rule::new(&format!("{}/*", server.url)))]);
+    let destinations = Destinations::new(&rules, Urls::Refused, 2).unwrap();
+    let egress = Egress::new(destinations, REPLY_BYTES_MAX, Arc::default());
+    for round in 1..=2 {
+        for name in ["svc-a", "svc-b", "svc-c", "svc-d"] {
+            assert_eq!(spell(&egress.call(&call(name)).await), "done 1", "{name}");
+        }
+        // Those of a and b are kept; c and d connect each time.
+        assert_eq!(server.seen(), (2 + 2 * round, 4 * round));
+    }
+}
+
 #[tokio::test]
 async fn calls_follow_a_change_of_the_configuration() {
     let server = Server::start(Conduct::Answer(done("1"))).await;

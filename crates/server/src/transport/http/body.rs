@@ -1,7 +1,7 @@
 //! Reads request bodies: declared as JSON, bounded in size and in time.
 
 use super::RequestLimits;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use http_body_util::BodyExt as _;
@@ -43,7 +43,9 @@ enum Collected {
 
 /// Most bodies come in one piece, which is then not copied.
 async fn collect(mut body: Incoming, max: usize) -> Collected {
-    let mut whole = Bytes::new();
+    // As much as the head announces, or nothing where it announces nothing; at most the limit.
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(max);
+    let mut whole = Gathered::One(Bytes::new());
     while let Some(frame) = body.frame().await {
         let Ok(frame) = frame else {
             return Collected::Broken;
@@ -54,18 +56,53 @@ async fn collect(mut body: Incoming, max: usize) -> Collected {
         if whole.len() + piece.len() > max {
             return Collected::TooLarge;
         }
-        whole = match whole.is_empty() {
-            true => piece,
-            false => joined(whole, &piece),
-        };
+        whole = whole.with(piece, announced, max);
     }
-    Collected::Whole(whole)
+    Collected::Whole(whole.into_bytes())
 }
 
-fn joined(whole: Bytes, piece: &[u8]) -> Bytes {
-    let mut longer = BytesMut::from(whole);
-    longer.extend_from_slice(piece);
-    longer.freeze()
+/// A body in the making.
+enum Gathered {
+    One(Bytes),
+    Many(Vec<u8>),
+}
+
+impl Gathered {
+    fn len(&self) -> usize {
+        match self {
+            Gathered::One(piece) => piece.len(),
+            Gathered::Many(many) => many.len(),
+        }
+    }
+
+    /// One more piece. Whoever sends slowly costs what it has sent and no more: the room is that of
+    /// the announced length, which takes no memory before it is written to, and where it must
+    /// grow, it doubles but stays within the limit.
+    fn with(self, piece: Bytes, announced: usize, max: usize) -> Gathered {
+        let mut many = match self {
+            Gathered::One(first) if first.is_empty() => return Gathered::One(piece),
+            Gathered::One(first) => {
+                let mut many = Vec::with_capacity(announced.max(first.len() + piece.len()));
+                many.extend_from_slice(&first);
+                many
+            }
+            Gathered::Many(many) => many,
+        };
+        let needed = many.len() + piece.len();
+        if needed > many.capacity() {
+            let room = needed.max(2 * many.capacity()).min(max);
+            many.reserve_exact(room - many.len());
+        }
+        many.extend_from_slice(&piece);
+        Gathered::Many(many)
+    }
+
+    fn into_bytes(self) -> Bytes {
+        match self {
+            Gathered::One(piece) => piece,
+            Gathered::Many(many) => many.into(),
+        }
+    }
 }
 
 fn check_content_type(headers: &HeaderMap) -> Result<(), EdgeRejection> {
@@ -82,5 +119,38 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), EdgeRejection> {
     match is_json && is_utf8 {
         true => Ok(()),
         false => Err(EdgeRejection::ContentType { seen: value.chars().take(100).collect() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(pieces: &[usize], announced: usize, room_max: usize) {
+        const MAX: usize = 1_000;
+        let mut whole = Gathered::One(Bytes::new());
+        let mut sent = Vec::new();
+        for (at, bytes) in pieces.iter().enumerate() {
+            let piece = vec![u8::try_from(at % 256).unwrap(); *bytes];
+            sent.extend_from_slice(&piece);
+            whole = whole.with(piece.into(), announced, MAX);
+        }
+        if let Gathered::Many(many) = &whole {
+            assert!(many.capacity() <= room_max, "{pieces:?}: room for {}", many.capacity());
+        }
+        assert_eq!(whole.len(), sent.len());
+        assert_eq!(whole.into_bytes(), sent, "{pieces:?}");
+    }
+
+    #[test]
+    fn a_body_in_pieces_takes_no_more_room_than_it_may_have() {
+        check(&[], 0, 0);
+        check(&[700], 700, 0);
+        check(&[1; 700], 700, 700);
+        check(&[300, 400], 700, 700);
+        check(&[1; 1_000], 0, 1_000);
+        check(&[999, 1], 0, 1_000);
+        check(&[600, 1, 1, 398], 0, 1_000);
+        check(&[5, 0, 5], 0, 10);
     }
 }
