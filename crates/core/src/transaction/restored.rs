@@ -147,10 +147,8 @@ impl Transaction {
             }
             (Phase::Open { .. } | Phase::Forward { .. }, Past::Lost) => {}
         }
-        let unread = |branch: &Branch| {
-            branch.restored() == Some(&RowSeen::NotAsked)
-                && !matches!(branch.first, First::Done { .. })
-        };
+        // Also of a branch that was done when the copy was made: it may have been taken back since.
+        let unread = |branch: &Branch| branch.restored() == Some(&RowSeen::NotAsked);
         if self.branches.iter().any(unread) {
             return wrong(
                 "a participant has not said how its branch stands; make it answer, then \
