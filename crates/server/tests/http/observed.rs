@@ -18,15 +18,28 @@ fn read(path: &str) -> String {
     std::fs::read_to_string(root.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// Every series of a coordinator that has called somebody: its name, and the keys of its labels.
+/// So often at most is looked whether a call has come to nothing.
+const LOOKS_MAX: usize = 100_000;
+
+/// Every series of a coordinator that has called somebody, to whom a destination is
+/// dead: its name, and the keys of its labels.
 async fn shown() -> (String, BTreeMap<String, BTreeSet<String>>) {
-    let world = World::start().await;
+    let world = World::start_with(|config| config.limits.breaker_silent_max = 1).await;
     for (gid, operation) in [("o-1", "do"), ("o-2", "refuse")] {
         let line = format!("PUT /v1/transactions/{gid}?wait=ended");
         let heard = world.ask(&line, &[], &world.plan(&[operation])).await;
         assert_eq!(heard.status, 201, "{heard:?}");
     }
-    let text = world.get("/metrics").await.body;
+    let step = serde_json::json!({"branch": "b", "to": "http://127.0.0.1:1", "operation": "o"});
+    let plan = serde_json::json!({"name": "dead", "steps": [step]}).to_string();
+    assert_eq!(world.ask("PUT /v1/transactions/o-3", &[], &plan).await.status, 201);
+    let mut text = String::new();
+    for _look in 0..LOOKS_MAX {
+        text = world.get("/metrics").await.body;
+        if text.contains("wholly_destinations_silent{") {
+            break;
+        }
+    }
     let mut series: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for line in text.lines().filter(|line| !line.starts_with('#')) {
         let name = line.split(['{', ' ']).next().unwrap();
