@@ -46,6 +46,8 @@ pub(crate) enum Command {
     Demo(Demo),
     /// Put a copy of a data folder back, and say so to the coordinator that starts on it
     Restore(Restore),
+    /// Look whether what operators asked for still stands as it was written
+    Audit(Audit),
     /// Show how the coordinator stands: backlog, what is stuck, version
     Status(Reading),
     /// Look at transactions and act on them
@@ -109,6 +111,17 @@ pub(crate) struct Restore {
     /// The data folder to make of it; it must not exist yet, or be empty
     #[arg(long, value_name = "DIR")]
     pub(crate) data: PathBuf,
+}
+
+/// `wholly audit`
+#[derive(Debug, Args)]
+pub(crate) struct Audit {
+    /// The coordinator's data folder; it may be running
+    #[arg(long, value_name = "DIR", default_value = "wholly-data")]
+    pub(crate) data: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// `wholly demo`

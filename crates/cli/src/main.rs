@@ -4,6 +4,7 @@
 mod out;
 
 mod arguments;
+mod audit;
 mod check;
 mod complaint;
 mod coordinator;
@@ -58,6 +59,7 @@ async fn run(command: Command) -> Result<(), Complaint> {
     match command {
         Command::Serve(serve) => serve::run(serve).await,
         Command::Restore(restore) => restore::run(&restore),
+        Command::Audit(audit) => audit::run(&audit),
         Command::Demo(demo) => demo::run(demo).await,
         Command::Status(reading) => status::run(reading).await,
         Command::Tx(tx) => tx::run(tx).await,

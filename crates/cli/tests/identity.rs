@@ -137,6 +137,14 @@ fn commands_say_who_asks() {
     world.check(ANNA, &["tx", "list"], 0, "no transaction matches");
     world.check(ANNA, &["tx", "show", "o-1"], 4, "gid_unknown");
     world.check(ANNA, &["tx", "park", "o-1", "--reason", "r"], 4, "gid_unknown");
+    let data = world.folder.path().join("data");
+    let audit = ["audit", "--data", data.to_str().unwrap()];
+    world.check(ANNA, &audit, 0, "1 lines, whole and in order");
+    let file = data.join("audit.log");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace("anna", "otto")).unwrap();
+    world.check(ANNA, &audit, 1, "line 1 is not as it was written");
+    std::fs::write(&file, text).unwrap();
     world.check(ANNA, &["tx", "retry", "--stuck", "--dry-run"], 0, "would retry 0");
     world.check(("", ""), &["status"], 4, "credential_missing");
     world.check(("anna", NEXT), &["status"], 4, "credential_wrong");

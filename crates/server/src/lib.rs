@@ -5,6 +5,7 @@
 //! says.
 
 pub mod access;
+pub mod audit;
 pub mod config;
 pub mod descriptors;
 pub mod egress;

@@ -1,6 +1,7 @@
 //! A coordinator put together: folder, log, driver, way out, way in; started and stopped in order.
 
 use crate::access::Access;
+use crate::audit::Audit;
 use crate::config::Config;
 use crate::descriptors::{self, TooFew};
 use crate::egress::{Destinations, Egress, Rule, RuleError};
@@ -22,7 +23,7 @@ use tokio::task::JoinHandle;
 use wholly_core::document::Response;
 use wholly_core::driver::Driver;
 use wholly_core::ids::{Destination, Gid, Origin, Position};
-use wholly_core::input::{Loaded, Request};
+use wholly_core::input::{Loaded, Operate, Request};
 use wholly_core::limits::Limits;
 use wholly_core::record::Record;
 use wholly_core::time::Timestamp;
@@ -92,6 +93,8 @@ pub struct Coordinator {
     shell: Arc<Shell>,
     store: Arc<dyn Store>,
     key: CapabilityKey,
+    /// None in memory.
+    audit: Option<Arc<Audit>>,
     limits: Limits,
     metrics: Arc<Metrics>,
 }
@@ -129,7 +132,7 @@ impl Coordinator {
         // A port that is taken is found out before any file is touched. Who connects early waits.
         let (listener, addr) = bind(config.listen).await?;
         let mailbox = Arc::<Mailbox>::default();
-        let Opened { store, loaded, identity, place } =
+        let Opened { store, loaded, identity, audit, place } =
             opened(open, &config, mailbox.handler()).await?;
         // It empties its file, which may be that of the process that has the folder.
         let trace = config.trace_effects.as_deref().map(trace).transpose()?;
@@ -145,7 +148,7 @@ impl Coordinator {
             trace,
         });
         let limits = config.limits.clone();
-        let coordinator = Coordinator { shell, store, key: identity.key, limits, metrics };
+        let coordinator = Coordinator { shell, store, key: identity.key, audit, limits, metrics };
         coordinator.ready().await?;
         if restored {
             coordinator.says_it_was_restored(&config)?;
@@ -260,6 +263,7 @@ struct Opened {
     store: Arc<dyn Store>,
     loaded: Loaded,
     identity: Identity,
+    audit: Option<Arc<Audit>>,
     place: String,
 }
 
@@ -300,8 +304,9 @@ fn open_log(config: &Config, handler: OnCompletion) -> Result<Opened, ServeError
         Position(_) => LogUse::Used,
     };
     let identity = folder::identity(&config.data, log_use)?;
+    let audit = Some(Arc::new(Audit::open(&config.data)?));
     let place = format!("data in {}", config.data.display());
-    Ok(Opened { store: Arc::new(log), loaded, identity, place })
+    Ok(Opened { store: Arc::new(log), loaded, identity, audit, place })
 }
 
 /// Nothing to read back, and nothing to keep a name and a key for.
@@ -316,6 +321,7 @@ fn open_memory(config: &Config, handler: OnCompletion) -> Result<Opened, ServeEr
         store: Arc::new(Memory::new(&options, handler)),
         loaded: Loaded::default(),
         identity,
+        audit: None,
         place: "data in memory".to_owned(),
     })
 }
@@ -491,6 +497,27 @@ impl Coordinates for Coordinator {
         match self.shell.ask_in(request, trace).await {
             Ok(reply) => reply.map_err(Refused::from),
             Err(Stopped) => Err(EdgeRejection::Unavailable.into()),
+        }
+    }
+
+    async fn audit(&self, act: &Operate) -> Result<(), Refused> {
+        let Some(audit) = self.audit.clone() else { return Ok(()) };
+        let (now, written) = (self.now(), act.clone());
+        match tokio::task::spawn_blocking(move || audit.record(now, &written)).await {
+            Ok(Ok(chain)) => {
+                let Operate { gid, by, .. } = act;
+                let (line, hash) = (chain.lines, chain.last);
+                tracing::info!(%gid, %by, line, hash, "an operator acts");
+                Ok(())
+            }
+            Ok(Err(error)) => {
+                tracing::error!(%error, "writing the audit failed; the operator's act is not done");
+                Err(EdgeRejection::Internal.into())
+            }
+            Err(error) => {
+                tracing::error!(%error, "writing the audit broke off");
+                Err(EdgeRejection::Internal.into())
+            }
         }
     }
 

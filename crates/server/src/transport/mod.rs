@@ -5,7 +5,7 @@ pub mod http;
 use std::future::Future;
 use wholly_core::document::Response;
 use wholly_core::ids::{Destination, Gid};
-use wholly_core::input::Request;
+use wholly_core::input::{Operate, Request};
 use wholly_core::limits::Limits;
 use wholly_core::record::Record;
 use wholly_core::rejection::Rejection;
@@ -24,6 +24,9 @@ pub trait Coordinator: Send + Sync + 'static {
         request: Request,
         trace: Option<TraceParent>,
     ) -> impl Future<Output = Result<Response, Refused>> + Send;
+
+    /// Writes down what an operator asks for, durably, before it is asked.
+    fn audit(&self, act: &Operate) -> impl Future<Output = Result<(), Refused>> + Send;
 
     /// The durable records of a transaction in order; none if it is not known.
     fn history(&self, gid: &Gid) -> impl Future<Output = Result<Vec<Record>, Refused>> + Send;

@@ -142,6 +142,30 @@ async fn a_principal_is_the_credentials_name() {
 }
 
 #[tokio::test]
+async fn what_an_operator_asks_for_is_in_the_audit_before_it_is_answered() {
+    let world = World::start_with(known).await;
+    let verify = || wholly_server::audit::verify(world.data()).unwrap();
+    ask_as(&world, "orders", SECRET, "PUT /v1/transactions/s-1", &world.plan(&["hang"])).await;
+    assert_eq!(verify().lines, 0, "services are not written down");
+    let reason = r#"{"reason":"the bank is down"}"#;
+    for (n, (line, status)) in
+        [("s-1/park", 200), ("s-1/retry", 200), ("nobody/park", 404)].into_iter().enumerate()
+    {
+        let line = format!("POST /v1/transactions/{line}");
+        let heard = ask_as(&world, "anna", SECRET, &line, reason).await;
+        assert_eq!(heard.status, status, "{heard:?}");
+        assert_eq!(verify().lines, n as u64 + 1, "{line}");
+    }
+    ask_as(&world, "orders", SECRET, "POST /v1/transactions/s-1/park", reason).await;
+    ask_as(&world, "anna", NEXT, "POST /v1/transactions/s-1/park", reason).await;
+    ask_as(&world, "anna", SECRET, "POST /v1/transactions/s-1/park", "{}").await;
+    assert_eq!(verify().lines, 3, "who may not act, or says nothing, is not written down");
+    let text = std::fs::read_to_string(world.data().join("audit.log")).unwrap();
+    assert_eq!(text.matches("\"who\":\"anna\"").count(), 3, "{text}");
+    assert_eq!(text.matches("the bank is down").count(), 3, "{text}");
+}
+
+#[tokio::test]
 async fn a_secret_is_changed_without_a_restart() {
     let world = World::start_with(known).await;
     let check = async |secret: &str, expected: &str| {

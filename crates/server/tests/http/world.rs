@@ -3,6 +3,7 @@
 use crate::described::{self, Came};
 use serde_json::Value;
 use std::net::SocketAddr;
+use std::path::Path;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -65,6 +66,11 @@ impl World {
         config.destinations.insert("stock".into(), Rule::new(&participant));
         let running = Coordinator::start(config).await.unwrap();
         World { running, participant, folder }
+    }
+
+    /// Its data folder.
+    pub(crate) fn data(&self) -> &Path {
+        self.folder.path()
     }
 
     pub(crate) fn addr(&self) -> SocketAddr {

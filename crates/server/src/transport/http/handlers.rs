@@ -59,7 +59,7 @@ pub(super) async fn handle<C: Coordinator>(
         Action::Commit => api.commit(&parts, query)?,
         Action::Abort => api.abort(&parts, query)?,
         Action::Get => Request::Get { gid: parts.gid(), wait: api.wait(query, WaitDefault::No)? },
-        Action::Operate(operation) => api.operate(&parts, operation)?,
+        Action::Operate(operation) => api.operate(&parts, operation).await?,
         Action::History => return api.history(parts.gid()).await,
         Action::List => return api.list(query).await,
         Action::About => return Ok(api.about()),
@@ -159,10 +159,13 @@ impl<C: Coordinator> Api<C> {
         }))
     }
 
-    fn operate(&self, parts: &Parts<'_>, operation: Operation) -> Result<Request, Refused> {
+    /// What is refused afterwards stands in the audit too: it was asked for.
+    async fn operate(&self, parts: &Parts<'_>, operation: Operation) -> Result<Request, Refused> {
         let (action, reason) = v1::read_operation(operation, parts.bytes)?;
         let by = parts.principal.clone();
-        Ok(Request::Operate(Operate { gid: parts.gid(), action, reason, by }))
+        let act = Operate { gid: parts.gid(), action, reason, by };
+        self.coordinator.audit(&act).await?;
+        Ok(Request::Operate(act))
     }
 
     async fn history(&self, gid: Gid) -> Result<Answer, Refused> {
