@@ -2,12 +2,16 @@
 
     python3 docs/participants/stock.py 8080 stock.db
     wholly serve --dev --destination stock=http://127.0.0.1:8080
+
+With the file of a secret as third argument, it believes only calls signed for credential `stock`.
 """
 
 import json
 import sqlite3
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from believe import Forged, believe
 
 SCHEMA = """
 create table if not exists stock (sku text primary key, free integer not null check (free >= 0),
@@ -133,6 +137,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self):
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
+        try:
+            self.believe(body)
+        except Forged as why:  # No answer: to the coordinator, nothing is known.
+            return self.send(401, {}, {"code": "call_not_believed", "detail": str(why)})
         if "wholly-mark" not in self.headers:
             return self.send(400, {}, {"detail": "this is no call of a coordinator"})
         call = {name: self.headers[f"wholly-{name}"] for name in ("gid", "branch", "operation", "op")}
@@ -163,6 +171,12 @@ class Handler(BaseHTTPRequestHandler):
         db.close()
         self.send(200, {}, dict(zip(("free", "locked", "sold"), books)))
 
+    def believe(self, body):
+        if not SECRETS:
+            return
+        headers = {name.lower(): self.headers.get_all(name) for name in self.headers.keys()}
+        believe(SECRETS, "stock", "stock", self.command, self.path, headers, body)
+
     def unknown(self, call):
         if call["op"] in FIRST:
             detail = {"code": "operation_unknown", "detail": call["operation"]}
@@ -190,6 +204,7 @@ class Handler(BaseHTTPRequestHandler):
 
 if __name__ == "__main__":
     PORT, DATABASE = int(sys.argv[1]), sys.argv[2]
+    SECRETS = open(sys.argv[3]).read().split() if len(sys.argv) > 3 else []
     sqlite3.connect(DATABASE).executescript(SCHEMA)
     server = ThreadingHTTPServer(("127.0.0.1", PORT), Handler)
     print(f"ready http://127.0.0.1:{PORT}", flush=True)
