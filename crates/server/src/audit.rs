@@ -1,5 +1,5 @@
-//! The audit: what operators asked for, a line each, durable before it is done, each line chained to
-//! the one before by its hash.
+//! The audit: what operators asked for, a line each, durable before it is done, each chained to the
+//! one before by its hash.
 
 use crate::folder::FolderError;
 use serde::{Deserialize, Serialize};

@@ -182,6 +182,11 @@ impl EdgeRejection {
 }
 
 const ROUTE_UNKNOWN: &str = "there is no such path; /v1/openapi.json lists them all";
+const CREDENTIAL_MISSING: &str = "the request does not say who asks; send id and secret of a \
+                                  credential, as `curl -u ID:SECRET` does";
+const CREDENTIAL_WRONG: &str = "no credential of this coordinator has that id and secret; send \
+                                those of one that its configuration names";
+const NO_CONTENT_TYPE: &str = "the body has no content type; send content-type: application/json";
 const UNAVAILABLE: &str = "the coordinator stopped before it could answer, so it is not known \
                            whether this took effect; send the same again, or ask for the \
                            transaction";
@@ -202,9 +207,7 @@ impl fmt::Display for EdgeRejection {
             }
             EdgeRejection::FieldMissing { field } => write!(f, "{field} is missing; add it"),
             EdgeRejection::FieldInvalid { field, why } => write!(f, "{field} {why}"),
-            EdgeRejection::ContentType { seen } if seen.is_empty() => {
-                f.write_str("the body has no content type; send content-type: application/json")
-            }
+            EdgeRejection::ContentType { seen } if seen.is_empty() => f.write_str(NO_CONTENT_TYPE),
             EdgeRejection::ContentType { seen } => {
                 write!(f, "the body is declared as {seen:?}; send content-type: application/json")
             }
@@ -212,10 +215,7 @@ impl fmt::Display for EdgeRejection {
                 write!(f, "the body is over the limit body_bytes_max, which is {max}; send less")
             }
             EdgeRejection::HeaderTooLarge { max } => {
-                write!(
-                    f,
-                    "the headers are over the limit header_bytes_max, which is {max}; send less"
-                )
+                write!(f, "the headers are over the limit header_bytes_max, {max}; send less")
             }
             EdgeRejection::RequestTimeout { ms } => {
                 write!(f, "the body did not arrive within {ms} ms; send it again, faster")
@@ -237,19 +237,11 @@ impl fmt::Display for EdgeRejection {
                 "requests of web pages are refused, and this one comes from {origin:?}; send it \
                  from a program"
             ),
-            EdgeRejection::CredentialMissing => f.write_str(
-                "the request does not say who asks; send id and secret of a credential, as `curl \
-                 -u ID:SECRET` does",
-            ),
-            EdgeRejection::CredentialWrong => f.write_str(
-                "no credential of this coordinator has that id and secret; send those of one that \
-                 its configuration names",
-            ),
-            EdgeRejection::RoleForbidden { role, needs } => write!(
-                f,
-                "this is for {needs}, and the credential is a {}'s; send another credential",
-                role.spell()
-            ),
+            EdgeRejection::CredentialMissing => f.write_str(CREDENTIAL_MISSING),
+            EdgeRejection::CredentialWrong => f.write_str(CREDENTIAL_WRONG),
+            EdgeRejection::RoleForbidden { role, needs } => {
+                write!(f, "this is for {needs}; show another credential than a {}'s", role.spell())
+            }
             EdgeRejection::CapabilityMissing { gid } => write!(
                 f,
                 "header wholly-capability is missing; send the one that the begin of {gid} returned"

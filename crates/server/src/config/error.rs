@@ -135,7 +135,7 @@ impl fmt::Display for ConfigError {
             ConfigError::BeyondLoopback { listen } => write!(
                 f,
                 "listening on {listen} would let every machine that reaches it decide \
-                 transactions, since no [credentials] are configured; listen on 127.0.0.1, configure \
+                 transactions, since no [credentials] are configured; listen on 127.0.0.1, name \
                  credentials, or say --insecure if the network keeps strangers out"
             ),
             ConfigError::Secret { credential, path, .. } => write!(

@@ -377,7 +377,7 @@ pub const TABLE: &[Row] = &[
         Page {
             happened: "The asker is known, but its credential has another role than this asks for.",
             data: NOTHING,
-            advice: "Use a credential of the role that the detail names; the page on identity lists \
+            advice: "Use a credential of the role that the detail names; the page on identity has \
                      who may ask what.",
         },
     ),

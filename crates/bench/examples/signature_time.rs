@@ -1,6 +1,6 @@
 //! What a signature costs: time to sign and to verify a call, for payloads of several sizes.
 //!
-//! `cargo run --release -p wholly-wire --example signature_time`
+//! `cargo run --release -p wholly-bench --example signature_time`
 
 use std::borrow::Cow;
 use std::hint::black_box;
