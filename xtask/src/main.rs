@@ -3,6 +3,7 @@
 mod chance;
 mod crash_sweep;
 mod fuzz;
+mod hostile;
 mod http;
 mod kill;
 mod numbers;
@@ -42,6 +43,8 @@ cargo xtask TASK
   kill trace        the coordinator under strace: nothing leaves before its sync
   crash-sweep [--mode saga|tcc|hand-over|recovery]
                     the coordinator struck at each system call of its log
+  hostile [--program FILE]
+                    clients and participants that mean no good: memory, healthy calls, figures
   fuzz [TARGET] [--seconds N]
                     arbitrary inputs into one target or all, N seconds each";
 
@@ -84,6 +87,7 @@ fn dispatch(root: &Path, words: &[&str]) -> Result<(), Failure> {
         ["bench", options @ ..] => programs::bench(root, options),
         ["participants"] => participants::run(root),
         ["kill", options @ ..] => kill::run(root, options),
+        ["hostile", options @ ..] => hostile::run(root, options),
         ["fuzz", options @ ..] => fuzz::run(root, options),
         ["crash-sweep", options @ ..] => crash_sweep::run(root, options),
         [] | ["help" | "--help" | "-h", ..] => {

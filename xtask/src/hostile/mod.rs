@@ -1,0 +1,78 @@
+//! Hostile: a real coordinator among clients and participants that mean it no good; its memory, the
+//! healthy calls it serves meanwhile, its figures and its log lines are counted.
+
+mod attacks;
+mod participants;
+mod victim;
+
+use crate::{Failure, programs};
+use attacks::{ATTACKS, Ground};
+use std::path::{Path, PathBuf};
+use victim::{LIMITS, Victim};
+
+/// Sagas that must end while an attack goes on.
+const HEALTHY: usize = 10;
+/// Series of figures, whatever was asked.
+const SERIES_MAX: usize = 2_000;
+/// Lines of the log that no transaction has a part in.
+const IDLE_LINES_MAX: usize = 50;
+/// Longest line of the log.
+const LINE_BYTES_MAX: usize = 4_096;
+
+/// The task `hostile`.
+pub(crate) fn run(root: &Path, options: &[&str]) -> Result<(), Failure> {
+    let program = match options {
+        [] => programs::wholly(root)?,
+        ["--program", path] => PathBuf::from(path),
+        other => return Err(Failure::new(format!("hostile does not know {}", other.join(" ")))),
+    };
+    let participants =
+        participants::start().map_err(|e| Failure::new(format!("listening: {e}")))?;
+    let victim = Victim::start(&program, &participants)?;
+    let base = victim.memory("VmRSS")?;
+    let allowed = allowed(base);
+    println!("before: {} MiB; the sum of the limits: {} MiB", base >> 20, LIMITS.sum() >> 20);
+    println!("{:<22}{:>9}{:>10}{:>8}{:>8}", "attack", "peak MiB", "allowed", "healthy", "lines");
+    let ground = Ground { at: victim.address };
+    let mut wrong = Vec::new();
+    for attack in ATTACKS {
+        victim.forget_peak()?;
+        let lines = victim.log_lines()?;
+        let held = (attack.run)(&ground)?;
+        let idle_lines = victim.log_lines()? - lines;
+        let healthy = (0..HEALTHY).filter(|at| ground.healthy(&held, *at)).count();
+        let peak = victim.memory("VmHWM")?;
+        drop(held);
+        ground.settle(&victim)?;
+        let (shown, allowed) = (peak >> 20, allowed >> 20);
+        let name = attack.name;
+        println!("{name:<22}{shown:>9}{allowed:>10}{healthy:>5}/{HEALTHY}{idle_lines:>8}");
+        if shown > allowed {
+            wrong.push(format!("{name}: {shown} MiB of {allowed}"));
+        }
+        if healthy < HEALTHY {
+            wrong.push(format!("{name}: {healthy} of {HEALTHY} healthy sagas ended"));
+        }
+        if attack.logs == attacks::Logs::Nothing && idle_lines > IDLE_LINES_MAX {
+            wrong.push(format!("{name}: {idle_lines} lines in the log"));
+        }
+    }
+    let (series, longest) = (ground.series()?, victim.longest_line()?);
+    println!("{series} series of figures, longest line of the log {longest} bytes");
+    if series > SERIES_MAX || series == 0 {
+        wrong.push(format!("{series} series of figures"));
+    }
+    if longest > LINE_BYTES_MAX {
+        wrong.push(format!("a line of the log has {longest} bytes"));
+    }
+    victim.stop()?;
+    match wrong.is_empty() {
+        true => Ok(()),
+        false => Err(Failure::new(wrong.join("; "))),
+    }
+}
+
+/// What the process may take: half as much again as the limits allow it together.
+fn allowed(base: u64) -> u64 {
+    (base + LIMITS.sum()) / 2 * 3
+}
