@@ -115,8 +115,8 @@ pub(super) const RAISE: &str = "INSERT INTO wholly_barrier_limit AS l (origin, l
      ON CONFLICT (origin) DO UPDATE SET limit_ms = excluded.limit_ms
      WHERE l.limit_ms < excluded.limit_ms";
 
-/// `$1` origin, `$2` the limit, `$3` rows. The outer condition is the inner one again: a row that is
-/// replaced while this waits for it must stay.
+/// `$1` origin, `$2` the limit, `$3` rows. The outer condition is the inner one again: a row that
+/// is replaced while this waits for it must stay.
 pub(super) const CLEAR: &str = "DELETE FROM wholly_barrier
      WHERE origin = $1
        AND begun < $2
