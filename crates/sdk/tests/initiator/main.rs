@@ -12,6 +12,7 @@ mod propagation;
 mod saga;
 mod scope;
 mod transport;
+mod versions;
 
 use serde::{Deserialize, Serialize};
 use wholly::Operation;

@@ -14,5 +14,6 @@ mod participant;
 mod refusals;
 mod requests;
 mod schema;
+mod versions;
 mod whole;
 mod world;
