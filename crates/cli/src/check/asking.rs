@@ -93,9 +93,9 @@ impl Came {
 
     /// In words, for the report.
     pub(crate) fn words(&self) -> String {
-        let body = match &self.body {
-            Value::Null => String::new(),
-            body => format!(" {body}"),
+        let body = match self.body.is_null() {
+            true => String::new(),
+            false => format!(" {}", self.body),
         };
         match self.word {
             Some(AnswerWord::Done) => format!("done{body}"),
