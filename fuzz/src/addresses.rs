@@ -141,6 +141,11 @@ fn is_forbidden_four(four: [u8; 4]) -> bool {
         || [[100, 100, 100, 200], [168, 63, 129, 16], [192, 0, 0, 192]].contains(&four)
 }
 
+/// This machine, itself or by an IPv4 address that is carried in it.
+fn leads_here(ip: IpAddr) -> bool {
+    is_here(ip) || carried(octets(ip)).iter().any(|four| four[0] == 127)
+}
+
 /// IPv4 addresses carried in these octets, or spelled by them.
 fn carried(octets: [u8; 16]) -> Vec<[u8; 4]> {
     let at = |places: [usize; 4]| places.map(|place| octets[place]);
@@ -218,9 +223,10 @@ fn resolved(found: &[IpAddr]) {
         IpAddr::V4(four) => IpAddr::V6(Ipv4Addr::to_ipv6_mapped(four)),
         IpAddr::V6(six) => IpAddr::V6(*six),
     };
-    for reach in [Reach::Configured, Reach::Loopback] {
+    for reach in [Reach::Configured, Reach::Filled, Reach::Loopback] {
         let fine = |ip: &IpAddr| match reach {
             Reach::Configured => !is_forbidden(*ip),
+            Reach::Filled => !is_forbidden(*ip) && !leads_here(*ip),
             Reach::Loopback => is_here(*ip),
         };
         let expected = !found.is_empty() && found.iter().all(fine);
