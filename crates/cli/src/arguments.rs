@@ -50,6 +50,11 @@ pub(crate) enum Command {
     Audit(Audit),
     /// Show how the coordinator stands: backlog, what is stuck, version
     Status(Reading),
+    /// See how destinations stand, let one rest, have it called again
+    #[command(subcommand)]
+    Destination(DestinationVerb),
+    /// Let nothing more begin, and wait until what is open has ended
+    Drain(Drain),
     /// Look at transactions and act on them
     #[command(subcommand)]
     Tx(Tx),
@@ -160,6 +165,45 @@ pub(crate) struct Identity {
     /// The file with its secret; without it, the secret is what WHOLLY_SECRET holds
     #[arg(long, value_name = "FILE")]
     pub(crate) secret_file: Option<PathBuf>,
+}
+
+/// `wholly destination`
+#[derive(Debug, Subcommand)]
+pub(crate) enum DestinationVerb {
+    /// Each with its calls, and whether it answers
+    List(Reading),
+    /// Do not call it until it is resumed or the coordinator starts again
+    Pause(Pausing),
+    /// Call it again
+    Resume(Pausing),
+}
+
+/// `wholly destination pause` and `resume`
+#[derive(Debug, Args)]
+pub(crate) struct Pausing {
+    /// Which destination
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) reading: Reading,
+    /// Why; shown to whoever looks, and in the coordinator's log
+    #[arg(long)]
+    pub(crate) reason: String,
+}
+
+/// `wholly drain`
+#[derive(Debug, Args)]
+pub(crate) struct Drain {
+    #[command(flatten)]
+    pub(crate) reading: Reading,
+    /// Why; in the coordinator's log
+    #[arg(long)]
+    pub(crate) reason: String,
+    /// Give up waiting after this long; the coordinator stays drained
+    #[arg(long, value_name = "TIME", default_value = "10m")]
+    pub(crate) within: Span,
+    /// Let transactions begin again
+    #[arg(long)]
+    pub(crate) cancel: bool,
 }
 
 /// `wholly tx`
@@ -519,6 +563,11 @@ mod tests {
         check("demo", "ok");
         check("demo --keep", "ok");
         check("status --json", "ok");
+        check("destination list", "ok");
+        check("destination pause stock --reason migration", "ok");
+        check("destination resume stock --reason done", "ok");
+        check("drain --reason upgrade --within 5m", "ok");
+        check("drain --reason upgrade --cancel", "ok");
         check("tx list --stuck", "ok");
         check("tx list --waits-for stock --older-than 10m", "ok");
         check("tx show order-4711 --url http://127.0.0.1:1", "ok");
@@ -545,6 +594,8 @@ mod tests {
         }
         check("tx resolve g --branch b --reason r", "--applied|--not-applied|--unknown");
         check("tx resolve g --branch b --reason r --applied --unknown", "cannot be used with");
+        check("destination pause stock", "--reason <REASON>");
+        check("drain", "--reason <REASON>");
         check("tx lst", "a similar subcommand exists: 'list'");
         check("tx list --older-than 10x", "is no unit of time");
         check("tx list --older-than h", "does not begin with a number");

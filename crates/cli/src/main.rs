@@ -9,6 +9,8 @@ mod check;
 mod complaint;
 mod coordinator;
 mod demo;
+mod destination;
+mod drain;
 mod http_client;
 mod identity;
 mod lifeline;
@@ -62,6 +64,8 @@ async fn run(command: Command) -> Result<(), Complaint> {
         Command::Audit(audit) => audit::run(&audit),
         Command::Demo(demo) => demo::run(demo).await,
         Command::Status(reading) => status::run(reading).await,
+        Command::Destination(verb) => destination::run(verb).await,
+        Command::Drain(drain) => drain::run(drain).await,
         Command::Tx(tx) => tx::run(tx).await,
         Command::Schema(schema) => schema::run(schema).await,
         Command::Check(check) => check::run(check).await,

@@ -3,11 +3,14 @@
 use crate::arguments::{Filter, Reading, State};
 use crate::complaint::Complaint;
 use crate::coordinator::{Coordinator, parse};
+use crate::destination;
 use crate::table;
 use crate::tx;
 use serde_json::{Value, json};
 use std::time::Duration;
 use wholly_wire::v1::answer::{About, List};
+use wholly_wire::v1::path;
+use wholly_wire::v1::standing::Status;
 
 /// How many of a kind are looked at; what is beyond is said as "or more".
 const COUNTED_MAX: u32 = 100;
@@ -46,11 +49,44 @@ pub(crate) async fn run(reading: Reading) -> Result<(), Complaint> {
             oldest_ms: oldest.map(|begun| tx::clock().since_ms(begun)),
         });
     }
-    match reading.json {
-        true => say!("{}", document(&about, &counts)),
-        false => say!("{}", render(&reading.url, &about, &counts)),
+    let standing = coordinator.read(path::STATUS).await?;
+    if reading.json {
+        let mut document = document(&about, &counts);
+        document["status"] = standing;
+        say!("{document}");
+        return Ok(());
     }
+    say!("{}", render(&reading.url, &about, &counts));
+    say!("\n{}", render_standing(&parse(standing)?));
     Ok(())
+}
+
+/// Backlog by age, what is stuck and why, and every destination.
+fn render_standing(status: &Status<'_>) -> String {
+    let mut parts = Vec::new();
+    if status.intake != "open" {
+        parts.push(format!("no transaction may begin: {}", status.intake));
+    }
+    let mut rows = table::table(&["AGE", "OPEN", "FORWARD", "FINISHING"]);
+    for band in &status.backlog {
+        let age = match band.age_ms_max {
+            Some(ms) => format!("up to {}", table::span(Duration::from_millis(ms))),
+            None => "older".to_owned(),
+        };
+        let counts = [band.open, band.forward, band.finishing].map(|count| count.to_string());
+        let [open, forward, finishing] = counts;
+        rows.add_row([age, open, forward, finishing]);
+    }
+    parts.push(table::print(&mut rows));
+    if !status.stuck.is_empty() {
+        let mut rows = table::table(&["STUCK", "BRANCHES"]);
+        for stuck in &status.stuck {
+            rows.add_row([stuck.why.to_string(), stuck.count.to_string()]);
+        }
+        parts.push(table::print(&mut rows));
+    }
+    parts.push(destination::render(&status.destinations));
+    parts.join("\n\n")
 }
 
 fn filter(kind: &str) -> Filter {
@@ -113,6 +149,33 @@ finishing  100 or more  –       what it means";
         let document = document(&about, &counts);
         assert_eq!(document["backlog"]["finishing"]["more"], json!(true));
         assert_eq!(document["backlog"]["open"]["oldest_ms"], json!(4_000));
+    }
+
+    #[test]
+    fn ages_reasons_and_destinations_follow() {
+        let status = json!({
+            "version": "0.1.0", "intake": "drained", "remaining": 3,
+            "backlog": [
+                { "age_ms_max": 10_000, "open": 1, "forward": 0, "finishing": 0 },
+                { "open": 0, "forward": 0, "finishing": 2 },
+            ],
+            "stuck": [{ "why": "no_way", "count": 2 }],
+            "destinations": [],
+        });
+        let status: Status<'static> = serde_json::from_value(status).unwrap();
+        let shown = render_standing(&status);
+        let expected = "\
+no transaction may begin: drained
+
+AGE         OPEN  FORWARD  FINISHING
+up to 10 s  1     0        0
+older       0     0        2
+
+STUCK   BRANCHES
+no_way  2
+
+no open transaction names a destination";
+        assert_eq!(shown, expected);
     }
 
     #[test]

@@ -20,7 +20,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
-use wholly_core::document::Response;
+use wholly_core::document::{Pause, Response, Standing as Overview};
 use wholly_core::driver::Driver;
 use wholly_core::ids::{Destination, Gid, Origin, Position};
 use wholly_core::input::{Loaded, Operate, Request};
@@ -536,6 +536,26 @@ impl Coordinates for Coordinator {
 
     fn knows_destination(&self, destination: &Destination) -> bool {
         self.shell.egress().check(destination).is_ok()
+    }
+
+    fn overview(&self) -> Overview {
+        self.shell.overview()
+    }
+
+    fn pause(&self, destination: &Destination, pause: Pause) -> bool {
+        self.shell.pause(destination, pause)
+    }
+
+    fn resume(&self, destination: &Destination) {
+        self.shell.resume(destination);
+    }
+
+    fn close_intake(&self) {
+        self.shell.close_intake();
+    }
+
+    fn open_intake(&self) {
+        self.shell.open_intake();
     }
 
     fn limits(&self) -> &Limits {

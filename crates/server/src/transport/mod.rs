@@ -3,7 +3,7 @@
 pub mod http;
 
 use std::future::Future;
-use wholly_core::document::Response;
+use wholly_core::document::{Pause, Response, Standing};
 use wholly_core::ids::{Destination, Gid};
 use wholly_core::input::{Operate, Request};
 use wholly_core::limits::Limits;
@@ -43,6 +43,21 @@ pub trait Coordinator: Send + Sync + 'static {
 
     /// Whether the configuration names a destination, or lets it stand for itself.
     fn knows_destination(&self, destination: &Destination) -> bool;
+
+    /// How everything stands, for operators.
+    fn overview(&self) -> Standing;
+
+    /// Lets a destination rest; says whether there is room for one more that does.
+    fn pause(&self, destination: &Destination, pause: Pause) -> bool;
+
+    /// A destination is called again.
+    fn resume(&self, destination: &Destination);
+
+    /// Lets nothing begin until it is told otherwise; what is open goes on.
+    fn close_intake(&self);
+
+    /// Lets transactions begin again.
+    fn open_intake(&self);
 
     /// The limits of the protocol.
     fn limits(&self) -> &Limits;

@@ -100,3 +100,57 @@ async fn an_operator_says_why_and_of_what() {
         assert_eq!((heard.status, heard.code().as_str()), (404, "gid_unknown"), "{part}");
     }
 }
+
+/// What an operator sees of a destination; null if there is nothing.
+async fn destination(world: &World, name: &str) -> serde_json::Value {
+    let heard = world.get("/v1/status").await;
+    assert_eq!(heard.status, 200, "{heard:?}");
+    let status = heard.json();
+    let rows = status["destinations"].as_array().unwrap();
+    rows.iter().find(|row| row["name"] == name).cloned().unwrap_or_default()
+}
+
+#[tokio::test]
+async fn a_destination_rests_until_it_is_resumed() {
+    let world = World::start().await;
+    let body = r#"{"destination":"stock","reason":"the schema is migrated"}"#;
+    let paused = world.ask("POST /v1/destinations/pause", &[], body).await;
+    assert_eq!(paused.status, 200, "{paused:?}");
+    assert_eq!(destination(&world, "stock").await["paused_reason"], "the schema is migrated");
+    let plan = world.plan(&["lock"]);
+    let accepted = world.ask("PUT /v1/transactions/p-1", &[], &plan).await;
+    assert_eq!(accepted.status, 201, "{accepted:?}");
+    let held = destination(&world, "stock").await;
+    assert_eq!((&held["queued"], &held["in_flight"]), (&json!(1), &json!(0)), "{held}");
+    let history = world.get("/v1/transactions/p-1/history").await;
+    assert!(history.body.contains("paused by an operator"), "{history:?}");
+    let resumed = world.ask("POST /v1/destinations/resume", &[], body).await;
+    assert_eq!(resumed.status, 200, "{resumed:?}");
+    let ended = world.get("/v1/transactions/p-1?wait=ended").await.json();
+    assert_eq!(ended["state"], "ended");
+    let gone = destination(&world, "stock").await;
+    assert!(gone["paused_since"].is_null(), "{gone}");
+    let nowhere = r#"{"destination":"nowhere","reason":"a slip"}"#;
+    let refused = world.ask("POST /v1/destinations/pause", &[], nowhere).await;
+    assert_eq!(refused.code(), "destination_unknown");
+}
+
+#[tokio::test]
+async fn a_drained_coordinator_ends_what_is_open_and_begins_nothing() {
+    let world = World::start().await;
+    let capability = world.begin("d-1").await;
+    let drained = world.ask("POST /v1/drain", &[], r#"{"reason":"an upgrade"}"#).await;
+    let status = drained.json();
+    assert_eq!((&status["intake"], &status["remaining"]), (&json!("drained"), &json!(1)));
+    let refused = world.ask("POST /v1/transactions", &[], r#"{"name":"test"}"#).await;
+    assert_eq!((refused.status, refused.code().as_str()), (503, "draining"));
+    let shown = [("wholly-capability", capability.as_str())];
+    let commit = world.ask("POST /v1/transactions/d-1/commit?wait=ended", &shown, "{}").await;
+    assert_eq!(commit.status, 200, "{commit:?}");
+    assert_eq!(world.get("/v1/status").await.json()["remaining"], 0);
+    let admitted = world.ask("POST /v1/admit", &[], r#"{"reason":"not today"}"#).await;
+    assert_eq!(admitted.json()["intake"], "open");
+    world.begin("d-2").await;
+    let nameless = world.ask("POST /v1/drain", &[], r#"{"reason":" "}"#).await;
+    assert_eq!(nameless.code(), "field_invalid");
+}

@@ -10,6 +10,7 @@ pub mod path;
 mod read;
 pub mod request;
 pub mod shape;
+pub mod standing;
 pub mod time;
 
 pub use convert::{registered, submitted, summary, transaction};
@@ -17,7 +18,7 @@ pub use history::history;
 pub use json::{NESTING_MAX, is_too_deep, raw};
 pub use read::{
     Opening, Operation, Plan, Votes, Wish, read_abort, read_begin, read_branch, read_commit,
-    read_operation, read_submit,
+    read_operation, read_pause, read_reason, read_submit,
 };
 
 #[cfg(test)]

@@ -5,6 +5,17 @@ use wholly_core::ids::Gid;
 /// All transactions.
 pub const TRANSACTIONS: &str = "/v1/transactions";
 
+/// How everything stands.
+pub const STATUS: &str = "/v1/status";
+/// An operator lets a destination rest.
+pub const PAUSE: &str = "/v1/destinations/pause";
+/// An operator has it called again.
+pub const RESUME: &str = "/v1/destinations/resume";
+/// An operator lets nothing more begin.
+pub const DRAIN: &str = "/v1/drain";
+/// An operator lets transactions begin again.
+pub const ADMIT: &str = "/v1/admit";
+
 /// What belongs to one transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {

@@ -1,6 +1,6 @@
 //! From request bodies to the words of core: every name is parsed here, once.
 
-use super::request::{Abort, Begin, Branch, Commit, Reasoned, Resolve, Retry, Step, Submit};
+use super::request::{Abort, Begin, Branch, Commit, Pause, Reasoned, Resolve, Retry, Step, Submit};
 use super::shape::parse;
 use super::{digest, json};
 use crate::edge::EdgeRejection;
@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 use wholly_core::branch::{BranchSpec, Caller, Direction, Mode, Resolution};
-use wholly_core::ids::{Body, BranchId, Digest, Gid, Name, NameError, Text};
+use wholly_core::ids::{Body, BranchId, Destination, Digest, Gid, Name, NameError, Text};
 use wholly_core::input::Action;
 use wholly_core::plan;
 
@@ -143,6 +143,18 @@ pub fn read_operation(operation: Operation, bytes: &[u8]) -> Result<(Action, Tex
         Operation::Commit => Ok((Action::Commit, reason(&parse::<Reasoned<'_>>(bytes)?.reason)?)),
         Operation::Abort => Ok((Action::Abort, reason(&parse::<Reasoned<'_>>(bytes)?.reason)?)),
     }
+}
+
+/// Reads which destination an operator speaks of, and why.
+pub fn read_pause(bytes: &[u8]) -> Result<(Destination, Text), EdgeRejection> {
+    let pause: Pause<'_> = parse(bytes)?;
+    let destination = Place::TOP.name("destination", &pause.destination)?;
+    Ok((destination, reason(&pause.reason)?))
+}
+
+/// Reads why an operator acts.
+pub fn read_reason(bytes: &[u8]) -> Result<Text, EdgeRejection> {
+    reason(&parse::<Reasoned<'_>>(bytes)?.reason)
 }
 
 /// An operator says why; who reads the history will ask.

@@ -139,6 +139,18 @@ pub struct Reasoned<'a> {
     pub reason: Cow<'a, str>,
 }
 
+/// `POST /v1/destinations/pause` and `/resume`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pause<'a> {
+    /// Which destination.
+    #[serde(borrow)]
+    pub destination: Cow<'a, str>,
+    /// Why; never empty.
+    #[serde(borrow)]
+    pub reason: Cow<'a, str>,
+}
+
 /// `POST /v1/transactions/{gid}/resolve`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -216,6 +228,11 @@ impl Shaped for Retry<'_> {
 
 impl Shaped for Reasoned<'_> {
     const FIELDS: &'static [Field] = &[required("reason", Kind::Text)];
+}
+
+impl Shaped for Pause<'_> {
+    const FIELDS: &'static [Field] =
+        &[required("destination", Kind::Text), required("reason", Kind::Text)];
 }
 
 impl Shaped for Resolve<'_> {

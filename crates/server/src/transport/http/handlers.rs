@@ -62,6 +62,11 @@ pub(super) async fn handle<C: Coordinator>(
         Action::Operate(operation) => api.operate(&parts, operation).await?,
         Action::History => return api.history(parts.gid()).await,
         Action::List => return api.list(query).await,
+        Action::Status => return Ok(api.status()),
+        Action::Pause => return api.pause(&parts),
+        Action::Resume => return api.resume(&parts),
+        Action::Drain => return api.drain(&parts),
+        Action::Admit => return api.admit_again(&parts),
         Action::About => return Ok(api.about()),
         Action::Health => return Ok(answer::text(StatusCode::OK, "ok\n".into())),
         Action::Ready => return api.ready(),
@@ -245,7 +250,7 @@ impl<C: Coordinator> Api<C> {
         begun.ok_or(EdgeRejection::CapabilityWrong { gid })
     }
 
-    fn check_destination(
+    pub(super) fn check_destination(
         &self,
         destination: &Destination,
         field: impl FnOnce() -> String,

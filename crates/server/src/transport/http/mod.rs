@@ -4,6 +4,7 @@ mod answer;
 mod body;
 mod handlers;
 mod list;
+mod operating;
 mod query;
 mod routes;
 mod serve;

@@ -17,6 +17,11 @@ pub(super) enum Action {
     History,
     List,
     Operate(wholly_wire::v1::Operation),
+    Status,
+    Pause,
+    Resume,
+    Drain,
+    Admit,
     About,
     Health,
     Ready,
@@ -49,6 +54,9 @@ impl Action {
             }
             Action::Get => Admitted::Roles(&[Service, Operator]),
             Action::History | Action::List | Action::Operate(_) => Admitted::Roles(&[Operator]),
+            Action::Status | Action::Pause | Action::Resume | Action::Drain | Action::Admit => {
+                Admitted::Roles(&[Operator])
+            }
             Action::Metrics => Admitted::Roles(&[Operator, Metrics]),
         }
     }
@@ -135,6 +143,11 @@ pub(super) const ROUTES: &[Route] = &[
         operate(wholly_wire::v1::Operation::Commit),
         &[],
     ),
+    get("/v1/status", Action::Status, &[]),
+    post("/v1/destinations/pause", Action::Pause, &[]),
+    post("/v1/destinations/resume", Action::Resume, &[]),
+    post("/v1/drain", Action::Drain, &[]),
+    post("/v1/admit", Action::Admit, &[]),
     get("/v1", Action::About, &[]),
     get("/healthz", Action::Health, &[]),
     get("/readyz", Action::Ready, &[]),

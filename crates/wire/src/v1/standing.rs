@@ -1,0 +1,138 @@
+//! How the coordinator stands, for operators: `GET /v1/status`, and what their verbs answer.
+
+use crate::v1::time::Time;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use wholly_core::document::{
+    AgeBand, BreakerStanding, DestinationStanding, IntakeStanding, Standing,
+};
+
+/// To `GET /v1/status`, pause, resume, drain and admit.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Status<'a> {
+    /// The coordinator's release.
+    pub version: Cow<'a, str>,
+    /// `open`, `drained` or `stopping`.
+    pub intake: Cow<'a, str>,
+    /// Transactions that have not ended.
+    pub remaining: u64,
+    /// The same by age.
+    pub backlog: Vec<Band>,
+    /// Stuck branches by why.
+    pub stuck: Vec<StuckCount<'a>>,
+    /// Destinations that open transactions name, or that rest.
+    pub destinations: Vec<Destination<'a>>,
+}
+
+/// Transactions of an age.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Band {
+    /// Not older than this; absent for the rest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub age_ms_max: Option<u64>,
+    /// The initiator will decide.
+    pub open: u64,
+    /// The steps will decide.
+    pub forward: u64,
+    /// Every branch is being told.
+    pub finishing: u64,
+}
+
+/// Stuck branches of one kind.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StuckCount<'a> {
+    /// The code of the refusal, `parked` or `restored`.
+    pub why: Cow<'a, str>,
+    /// How many.
+    pub count: u64,
+}
+
+/// How a destination stands.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Destination<'a> {
+    /// Its name.
+    pub name: Cow<'a, str>,
+    /// Branches of open transactions that name it.
+    pub branches: u64,
+    /// Calls in flight.
+    pub in_flight: u64,
+    /// Calls that wait for a slot.
+    pub queued: u64,
+    /// Calls that wait to be sent again.
+    pub waiting: u64,
+    /// Calls that may be in flight at once.
+    pub slots: u64,
+    /// Since when nothing comes back, so that it is called by probes only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub silent_since: Option<Time>,
+    /// Probes that came to nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probes: Option<u64>,
+    /// Until the next probe.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_ms: Option<u64>,
+    /// Since when an operator lets it rest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused_since: Option<Time>,
+    /// Who does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused_by: Option<Cow<'a, str>>,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused_reason: Option<Cow<'a, str>>,
+}
+
+/// The document of a standing.
+pub fn status<'a>(version: &'static str, standing: &'a Standing) -> Status<'a> {
+    let count = |band: &AgeBand| (band.open + band.forward + band.finishing) as u64;
+    Status {
+        version: version.into(),
+        intake: match standing.intake {
+            IntakeStanding::Open => "open",
+            IntakeStanding::Drained => "drained",
+            IntakeStanding::Stopping => "stopping",
+        }
+        .into(),
+        remaining: standing.backlog.iter().map(count).sum(),
+        backlog: standing.backlog.iter().map(band).collect(),
+        stuck: standing
+            .stuck
+            .iter()
+            .map(|(why, count)| StuckCount { why: why.as_str().into(), count: *count as u64 })
+            .collect(),
+        destinations: standing.destinations.iter().map(destination).collect(),
+    }
+}
+
+fn band(band: &AgeBand) -> Band {
+    Band {
+        age_ms_max: band.age_ms_max,
+        open: band.open as u64,
+        forward: band.forward as u64,
+        finishing: band.finishing as u64,
+    }
+}
+
+fn destination(row: &DestinationStanding) -> Destination<'_> {
+    let (silent_since, probes, next_ms) = match row.breaker {
+        BreakerStanding::Closed => (None, None, None),
+        BreakerStanding::Open { since, probes, next_ms } => {
+            (Some(Time(since)), Some(u64::from(probes)), next_ms)
+        }
+    };
+    let pause = row.pause.as_ref();
+    Destination {
+        name: row.destination.as_str().into(),
+        branches: row.branches as u64,
+        in_flight: row.in_flight as u64,
+        queued: row.queued as u64,
+        waiting: row.waiting as u64,
+        slots: row.slots as u64,
+        silent_since,
+        probes,
+        next_ms,
+        paused_since: pause.map(|pause| Time(pause.since)),
+        paused_by: pause.map(|pause| pause.by.as_str().into()),
+        paused_reason: pause.map(|pause| pause.reason.as_str().into()),
+    }
+}
