@@ -179,7 +179,8 @@ pub const TABLE: &[Row] = &[
         Page {
             happened: "The transaction has no branch of the name in this request.",
             data: "Nothing was changed by this request; in particular nothing was decided.",
-            advice: "Register the branch first, or correct the name.",
+            advice: "Take the name from the transaction's own branches, as wholly tx show lists \
+                 them. An initiator registers a branch before it names it.",
         },
     ),
     code(
