@@ -107,7 +107,7 @@ fn operated(action: &Action, reason: &Text) -> String {
     let reason: Cow<'_, str> = reason.as_str().into();
     match action {
         Action::Retry { branch } => json(&Retry { reason, branch: branch.as_ref().map(named) }),
-        Action::Park | Action::Abort => json(&Reasoned { reason }),
+        Action::Park | Action::Abort | Action::Commit => json(&Reasoned { reason }),
         Action::Resolve { branch, resolution } => {
             let resolution = resolution.spell().into();
             json(&Resolve { reason, branch: named(branch), resolution })

@@ -421,7 +421,7 @@ impl World {
         }
         open.sort_by(|(one, _), (other, _)| one.cmp(other));
         let mark = self.marks.last().map(|(_, mark)| *mark);
-        let loaded = Loaded { position: self.durable, mark, open };
+        let loaded = Loaded { position: self.durable, mark, open, restored: None };
         self.seed += 1;
         self.driver = start(&self.limits, self.seed, loaded);
         self.begin_life();
