@@ -1,7 +1,7 @@
 //! The checkers see what they are there for: small histories, each with the promise it breaks.
 
 use wholly_core::document::{Arrival, Response};
-use wholly_core::effect::{Content, Draft};
+use wholly_core::effect::{Content, Draft, Proof};
 use wholly_core::ids::{Gid, Name, Position, Principal, Text, Version};
 use wholly_core::input::{Abort, Request, Wait};
 use wholly_core::record::{Begun, Cause, Decision, Fact, Outcome, Record, Start};
@@ -31,6 +31,14 @@ enum Step {
     HearsUnknown {
         asked_us: u64,
     },
+    /// A reply leaves that shows how it stood after so many records, and waited for so many.
+    Told {
+        records: usize,
+        needed: u64,
+    },
+    /// A copy that holds so many records is put back, and a start finds it.
+    PutBack(usize),
+    SaysRestored,
     Woken {
         wall: u64,
         alarm: u64,
@@ -91,6 +99,20 @@ fn take(step: Step, records: &mut Vec<Record>, court: &mut Court) {
             let reply = Err(Rejection::GidUnknown { gid: gid() });
             court.hear(&Evidence::Heard { asked_us, heard_us: asked_us, reply: &reply });
         }
+        Step::Told { records: count, needed } => {
+            let document = Transaction::fold(&records[..count]).expect("it begins").document();
+            let reply = Ok(Response::Transaction { document, arrival: Arrival::Arrived });
+            let platter = Position(records.len() as u64);
+            let proof = Proof { needed: Position(needed), durable: platter };
+            let request = &Request::Get { gid: gid(), wait: Wait::No };
+            court.hear(&Evidence::Replied { request, reply: &reply, proof, platter });
+        }
+        Step::SaysRestored => append(3, Fact::Restored, records, court),
+        Step::PutBack(count) => {
+            records.truncate(count);
+            court.hear(&Evidence::Restored { position: Position(count as u64) });
+            found(&[(gid(), records.clone())], count, court);
+        }
         Step::Woken { wall, alarm } => {
             let now = Now { wall: Timestamp(wall), monotonic: Instant(wall) };
             let (held_until, alarm) = (Instant(0), Some(Instant(alarm)));
@@ -132,6 +154,19 @@ fn an_answer_never_shows_less_than_was_heard_before_the_question() {
     check(&with(&[HearsUnknown { asked_us: 6 }]), Some("one register"));
     check(&with(&[HearsUnknown { asked_us: 4 }]), None);
     check(&[Begins, HearsUnknown { asked_us: 6 }], None);
+}
+
+#[test]
+fn what_was_told_is_undecided_only_as_it_stood_after_a_restore() {
+    use Step::{AbortAsked, Aborts, Begins, PutBack, SaysRestored, Told};
+    let told = [Begins, AbortAsked(7), Aborts(Cause::Initiator, 2), Told { records: 2, needed: 2 }];
+    check(&[&told[..], &[Told { records: 1, needed: 2 }]].concat(), Some("decided once"));
+    let restored = [&told[..], &[PutBack(1), SaysRestored]].concat();
+    check(&[&restored[..], &[Told { records: 2, needed: 2 }]].concat(), None);
+    let again = [&restored[..], &[Aborts(Cause::Initiator, 4)]].concat();
+    // It was held until what it shows was durable, and the decision came meanwhile.
+    check(&[&again[..], &[Told { records: 2, needed: 2 }]].concat(), None);
+    check(&[&again[..], &[Told { records: 2, needed: 3 }]].concat(), Some("decided once"));
 }
 
 #[test]

@@ -4,19 +4,19 @@ use super::Judgement;
 use crate::evidence::{Evidence, document};
 use crate::model::{Case, Ledger, Past};
 use wholly_core::effect::{Content, Draft};
-use wholly_core::ids::Gid;
+use wholly_core::ids::{Gid, Position};
 use wholly_core::record::{Decision, Fact, Start};
 use wholly_core::time::Timestamp;
 
 pub(super) fn judge(ledger: &Ledger, evidence: &Evidence<'_>) -> Judgement {
     match evidence {
         Evidence::Appended(draft) => appended(ledger, draft),
-        Evidence::Replied { reply, .. } => match document(reply) {
+        Evidence::Replied { reply, proof, .. } => match document(reply) {
             Some(document) => {
                 let case = ledger.case_of(&document.gid, document.begun);
                 match document.decision {
                     Some(decision) => same(&document.gid, case, decision),
-                    None => not_undecided(&document.gid, case),
+                    None => not_undecided(&document.gid, case, proof.needed),
                 }
             }
             None => Ok(()),
@@ -116,8 +116,10 @@ fn not_gone(gid: &Gid, case: Option<&Case>) -> Judgement {
     }
 }
 
-fn not_undecided(gid: &Gid, case: Option<&Case>) -> Judgement {
-    if case.is_some_and(Case::is_unaccounted) {
+/// A reply shows how it stood at the position that the reply waited for: after a restore it may
+/// have been decided again meanwhile.
+fn not_undecided(gid: &Gid, case: Option<&Case>, shown: Position) -> Judgement {
+    if case.is_some_and(|case| case.was_unaccounted(shown)) {
         return Ok(());
     }
     match case.and_then(|case| case.told) {

@@ -59,6 +59,12 @@ impl Case {
         self.past == Past::Undecided && self.decided.is_none()
     }
 
+    /// Whether a restore left it undecided, and nothing up to a position has decided it since.
+    pub fn was_unaccounted(&self, through: Position) -> bool {
+        let decided = self.decided.is_some_and(|(at, _, _)| at <= through);
+        self.past == Past::Undecided && !decided
+    }
+
     /// Whether an operator decided what a restore had left undecided.
     pub fn is_by_operator(&self) -> bool {
         let cause = self.decided.map(|(_, _, cause)| cause);
