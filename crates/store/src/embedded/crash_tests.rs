@@ -536,3 +536,35 @@ fn a_recovery_may_crash_at_every_operation_and_is_repeated() {
         });
     }
 }
+
+/// Killed with a batch on its way that may make segments useless; then power is lost in the start,
+/// and again in the next one.
+#[test]
+fn two_starts_in_a_row_may_lose_power_at_every_operation() {
+    let mut unlinks = 0;
+    for seed in 3_000..3_002 {
+        run(seed, |world| {
+            world.archive = None;
+            world.options.segment_bytes = 1_500;
+            world.options.log_bytes_max = 12_000;
+            world.options.ended_max = 2;
+            world.life(None, 60);
+            let full = (world.disk.clone(), world.drafts.clone(), world.promised);
+            for kill in 0..20 {
+                (world.disk, world.drafts, world.promised) = full.clone();
+                world.life(Some((kill, End::Kill)), 30);
+                let killed = (world.disk.clone(), world.drafts.clone(), world.promised);
+                let before = world.seen.unlinks;
+                for (first, second) in (0..8).flat_map(|first| (0..8).map(move |one| (first, one)))
+                {
+                    (world.disk, world.drafts, world.promised) = killed.clone();
+                    world.life(Some((first, End::Power)), 0);
+                    world.life(Some((second, End::Power)), 0);
+                    world.life(None, 0);
+                }
+                unlinks += world.seen.unlinks - before;
+            }
+        });
+    }
+    assert!(unlinks > 100, "the starts remove segments: {unlinks}");
+}

@@ -1,6 +1,6 @@
 //! Damage: what was durable and cannot be read any more is refused, never taken for a shorter log.
 
-use super::batch::{Batch, BatchWriter, DraftBody, Head, Seal, mark_body};
+use super::batch::{Batch, BatchWriter, DraftBody, HEADER_BYTES, Head, Seal, mark_body};
 use super::simulated_disk::SimulatedDisk;
 use super::{OpenError, Options, Recovery};
 use crate::contract::Completion;
@@ -8,6 +8,7 @@ use crate::disk::{Disk, DiskOp, Segment};
 use crate::suite::drafts::Writer;
 use std::cell::Cell;
 use std::io;
+use std::ops::Range;
 use wholly_core::effect::{Content, Draft};
 use wholly_core::ids::Position;
 use wholly_core::input::Loaded;
@@ -119,6 +120,85 @@ fn no_flipped_bit_loses_what_was_durable() {
         }
     }
     assert!(counts.iter().all(|count| *count > 20), "each outcome is met: {counts:?}");
+}
+
+/// A log of two segments: killed with its last batch in the page cache, it was started again,
+/// which wrote that batch to the second segment, and so many batches more came behind it.
+fn begun_again(more: usize) -> Written {
+    let mut disk = SimulatedDisk::default();
+    let mut writer = Writer::new(11);
+    let drafts = std::iter::repeat_with(|| writer.any()).take(5).collect();
+    let first = write(&mut disk, drafts);
+    let mark = |_| writer.mark(ClockMark::default());
+    let second = write(&mut disk, (0..more).map(mark).collect());
+    let (before, last) = (first[first.len() - 2], *first.last().expect("there are some"));
+    let through: Vec<Position> = [before, last].into_iter().chain(second).collect();
+    let before_last = through[through.len() - 2];
+    let whole = load(&disk).expect("it is sound");
+    assert_eq!(segments(&disk), [Segment(1), Segment(2)]);
+    Written { disk, whole, before_last }
+}
+
+#[test]
+fn an_old_copy_of_the_tail_hides_no_damage_to_what_was_written_behind_it() {
+    let mut counts = [0; 3];
+    for more in 0..4 {
+        let sound = begun_again(more);
+        let last = batches(&sound.disk, Segment(2)).pop().expect("it has some");
+        for segment in segments(&sound.disk) {
+            let length = sound.disk.clone().content(segment).len();
+            let bits = (0..length).map(|at| (at..at + 1, 1 << (at % 8)));
+            let pieces = (0..length).step_by(32).map(|at| (at..length.min(at + 32), 0xa5));
+            // Where the last batch goes together with some before it, nothing is behind these.
+            let apart = |place: &Range<usize>| place.end <= last.start || place.start >= last.start;
+            let places = bits.chain(pieces).filter(|(place, _)| segment.0 == 1 || apart(place));
+            for (place, mask) in places {
+                let mut disk = sound.disk.clone();
+                for byte in &mut disk.content(segment)[place.clone()] {
+                    *byte ^= mask;
+                }
+                let found = found(&sound, &disk);
+                let cuts = more > 0 && segment.0 == 2 && last.contains(&place.start);
+                assert_eq!(found == Found::LastBatchCut, cuts, "{more}: {segment} at {place:?}");
+                counts[found as usize] += 1;
+            }
+        }
+    }
+    assert!(counts.iter().all(|count| *count > 100), "each outcome is met: {counts:?}");
+}
+
+/// The damage was to the very last batch, so that a start took it for a torn write and went on
+/// without it; then the medium reads right again.
+#[test]
+fn a_batch_that_a_start_could_not_read_stays_void_when_it_can_be_read_again() {
+    for more in 0..4 {
+        let mut disk = SimulatedDisk::default();
+        let mut writer = Writer::new(11);
+        let drafts: Vec<Draft> = std::iter::repeat_with(|| writer.any()).take(6).collect();
+        let mut before = Writer::new(11);
+        let kept = std::iter::repeat_with(|| before.any()).take(5).count();
+        let positions = write(&mut disk, drafts);
+        let last = batches(&disk, Segment(1)).pop().expect("it has some");
+        let bit = |disk: &mut SimulatedDisk| disk.content(Segment(1))[last.start + 20] ^= 4;
+        bit(&mut disk);
+        write(&mut disk, (0..more).map(|_| before.mark(ClockMark::default())).collect());
+        let found = load(&disk).expect("it is taken for a torn write");
+        assert_eq!(found.position.0, positions[kept - 1].0 + more);
+        bit(&mut disk);
+        assert_eq!(batches(&disk, Segment(1)).pop(), Some(last), "it is sound again");
+        let again = load(&disk).expect("the start has said where the log goes on");
+        assert_eq!(again, found, "{more} behind it");
+    }
+}
+
+/// Where the batches of a segment lie.
+fn batches(disk: &SimulatedDisk, segment: Segment) -> Vec<Range<usize>> {
+    let mut disk = disk.clone();
+    let bytes = disk.content(segment);
+    let seal = Seal::read(bytes, segment).expect("a whole header");
+    let mut start = HEADER_BYTES;
+    let walked = Batch::walk(bytes, seal).into_iter();
+    walked.map(|batch| std::mem::replace(&mut start, batch.end)..batch.end).collect()
 }
 
 /// A disk of which one reading in a few comes with a flipped bit, each time another one.

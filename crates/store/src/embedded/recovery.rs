@@ -10,7 +10,7 @@
 use super::batch::{Batch, HEADER_BYTES, Seal, Stored, StoredDraft, candidates};
 use super::committer::{Committer, LogState, Tip};
 use super::hand_over::{HandOver, kept_ends};
-use super::steady::{Whole, damaged};
+use super::steady::{Whole, damaged, was_durable};
 use super::{FoundArchive, OpenError, Options};
 use crate::contract::{Completion, Failure};
 use crate::disk::{Disk, DiskOp, Segment};
@@ -73,7 +73,6 @@ impl Recovery {
         if oldest > Segment(0) && !segments.iter().any(|(segment, _)| *segment == oldest) {
             return Err(OpenError::Missing { segment: oldest });
         }
-        scan.refuse_if_more_was_durable()?;
         let last = segments.last().map_or(0, |(segment, _)| segment.0);
         scan.into_recovery(archive, options, Segment(last + 1))
     }
@@ -142,8 +141,6 @@ struct Scan {
     held: Vec<Held>,
     /// Where the last batch ends.
     end: (Segment, usize),
-    /// The highest position that a batch out of its place says was durable.
-    proof: Position,
     latest: Latest,
     kept: BTreeMap<Segment, u64>,
     useless: VecDeque<Segment>,
@@ -183,8 +180,13 @@ impl Scan {
         let Whole { bytes, batches, end, .. } = whole;
         if let Some(seal) = seal {
             let strays = candidates(&bytes, end).filter_map(|at| Batch::read(&bytes, at, seal));
-            let proof = strays.map(|stray| stray.head.durable).max();
-            self.proof = self.proof.max(proof.unwrap_or_default());
+            let proof = strays.map(|stray| stray.head.durable).max().unwrap_or_default();
+            // What was durable in this segment must be read from it: an older copy of the same
+            // positions is another batch, which nothing behind the damage follows.
+            let found = batches.last().map_or(Position(0), |last| last.head.last);
+            if proof > found {
+                return Err(was_durable(segment, end, proof));
+            }
         }
         let Some(first) = batches.first() else {
             self.useless.push_back(segment);
@@ -198,7 +200,7 @@ impl Scan {
             self.latest.forgotten = self.latest.forgotten.max(batch.head.forgotten);
             self.latest.ends_archived = self.latest.ends_archived.max(batch.head.ends_archived);
             self.latest.ends_forgotten = self.latest.ends_forgotten.max(batch.head.ends_forgotten);
-            self.confirm(batch.head.durable)?;
+            self.believe_last()?;
             self.held.push(Held { batch, segment, bytes: Rc::clone(&bytes) });
         }
         Ok(())
@@ -238,6 +240,14 @@ impl Scan {
         Ok(())
     }
 
+    /// Applies what the last batch says was durable, which counts once another one follows it or
+    /// the log ends there. One that a start could not read is void, with its word, even where the
+    /// bit that hid it is right again.
+    fn believe_last(&mut self) -> Result<(), OpenError> {
+        let durable = self.held.last().map(|held| held.batch.head.durable);
+        self.confirm(durable.unwrap_or_default())
+    }
+
     /// Applies what is known to have been durable.
     fn confirm(&mut self, durable: Position) -> Result<(), OpenError> {
         let confirmed = self.held.iter().take_while(|held| held.batch.head.last <= durable).count();
@@ -254,24 +264,13 @@ impl Scan {
         self.held.last().map_or(applied, |held| held.batch.head.last)
     }
 
-    fn refuse_if_more_was_durable(&self) -> Result<(), OpenError> {
-        if self.proof <= self.last() {
-            return Ok(());
-        }
-        let what = format!(
-            "a record was durable there, for a later one says that the log was durable up to \
-             position {}",
-            self.proof.0
-        );
-        Err(damaged(self.end.0, self.end.1, &what))
-    }
-
     fn into_recovery(
         mut self,
         archive: Option<FoundArchive>,
         options: Options,
         fresh: Segment,
     ) -> Result<Recovery, OpenError> {
+        self.believe_last()?;
         if mutants::is_on(Mutant::TailTrusted) {
             self.confirm(self.last())?;
         }

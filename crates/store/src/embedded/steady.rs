@@ -7,6 +7,7 @@ use crate::disk::{Disk, Segment};
 use crate::mutants::{self, Mutant};
 use std::io;
 use std::rc::Rc;
+use wholly_core::ids::Position;
 
 /// Readings of one segment, of which two must agree.
 const READINGS_MAX: u32 = 8;
@@ -80,4 +81,10 @@ impl Whole {
 /// Records that were durable cannot be read.
 pub(super) fn damaged(segment: Segment, offset: usize, what: &str) -> OpenError {
     OpenError::Damaged { segment, offset: offset as u64, what: what.to_owned() }
+}
+
+/// Records cannot be read of which a later batch says that they were durable.
+pub(super) fn was_durable(segment: Segment, offset: usize, through: Position) -> OpenError {
+    let what = "a record was durable there, for a later one says that the log was durable up to";
+    damaged(segment, offset, &format!("{what} position {}", through.0))
 }
