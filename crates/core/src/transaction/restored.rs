@@ -40,13 +40,16 @@ impl Transaction {
             let doubtful = match (decision, is_plan) {
                 (Decision::Abort, true) => may_stand_for_good(branch, &row),
                 (Decision::Abort, false) => false,
-                (Decision::Commit, true) => {
-                    row == RowSeen::Stale && !matches!(branch.first, First::Done { .. })
-                }
+                (Decision::Commit, true) => row == RowSeen::Stale,
                 (Decision::Commit, false) => {
-                    cause != Cause::Operator
-                        && branch.share == Share::In
-                        && is_doubtful(branch, &row)
+                    branch.share == Share::In
+                        && match cause {
+                            Cause::Operator => row == RowSeen::Stale,
+                            Cause::Initiator
+                            | Cause::Refusal
+                            | Cause::Unknown
+                            | Cause::Deadline => is_doubtful(branch, &row),
+                        }
                 }
             };
             if !doubtful {
@@ -222,7 +225,9 @@ impl Transaction {
 /// was made, so its initiator may have seen it refused, and a late copy of its call took effect.
 fn is_doubtful(branch: &Branch, row: &RowSeen) -> bool {
     match row {
-        RowSeen::Tried { .. } | RowSeen::Stale => !matches!(branch.first, First::Done { .. }),
+        RowSeen::Tried { .. } => !matches!(branch.first, First::Done { .. }),
+        // Nobody can tell: what was done when the copy was made may have been taken back since.
+        RowSeen::Stale => true,
         RowSeen::NotAsked
         | RowSeen::Absent
         | RowSeen::Confirmed { .. }
