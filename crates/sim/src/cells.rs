@@ -188,7 +188,10 @@ const NOT_OWED: &[(&[Fault], &[State], Reach)] = &[
     (
         &[Fault::RefusedWrongly],
         &[State::Open, State::Forward],
-        Reach::Never("what may not be refused is called once it is decided"),
+        Reach::Seldom(
+            "what may not be refused is called once it is decided, and may be under way \
+                       yet when a copy from before is put back",
+        ),
     ),
     (
         &[Fault::Refused],

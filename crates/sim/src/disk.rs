@@ -345,8 +345,8 @@ impl SimDisk {
         self.awaited.clear();
     }
 
-    /// A bit flips on the platter, anywhere but in the last batch that is there: of that one nobody
-    /// can tell a damaged copy from a write that was torn.
+    /// A bit flips in a file at rest, with nothing of it un-synced, anywhere but in the last batch
+    /// that is there: of that one nobody can tell a damaged copy from a write that was torn.
     pub fn rot(&mut self, chance: &mut Chance) -> Option<Rot> {
         let place = chance.below(self.files.len() as u64) as usize;
         let (segment, file) = self.files.iter_mut().nth(place)?;
@@ -355,7 +355,8 @@ impl SimDisk {
         // Most of a file may be zeros that nobody reads.
         let byte =
             byte.reduce(|one, two| if file.platter.get(one) == Some(&0) { two } else { one });
-        let byte = byte.filter(|byte| *byte < length && !file.dirty[byte / SECTOR_BYTES])?;
+        let is_at_rest = file.named && !file.dirty.iter().any(|dirty| *dirty);
+        let byte = byte.filter(|byte| *byte < length && is_at_rest)?;
         let last = self.last.as_ref().filter(|last| last.segment == *segment);
         if last.is_some_and(|last| (last.offset..last.offset + last.length).contains(&byte)) {
             return None;

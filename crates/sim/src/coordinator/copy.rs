@@ -59,8 +59,12 @@ impl Coordinator {
             None => {}
             Some(copy) if stage.strikes(Fault::CopyPutBack, Struck::Everybody) => {
                 stage.copies = Copies::None;
-                self.die(Death::Stopped, stage);
+                // One that is down is about to be started: once is enough.
+                if self.process.is_some() {
+                    self.die(Death::Stopped, stage);
+                }
                 (self.disk, self.twin) = copy;
+                self.rot = None;
                 self.folder = Folder::PutBack;
             }
             Some(copy) => self.copy = Some(copy),
