@@ -121,7 +121,9 @@ impl Clock {
         limits: &Limits,
     ) -> ClockMark {
         self.next_mark = now.monotonic.plus_ms(MARK_MS);
-        let clock = self.clock.max(now.wall);
+        // Above the mark before as well: that one may have been kept, and begins given by it, after
+        // the wall clock went back.
+        let clock = self.clock.max(now.wall).max(self.last.clock);
         let (limit, ended_before) = match self.deadlines_held_until {
             Some(_) => (self.last.limit, self.last.ended_before),
             None => (
@@ -185,5 +187,28 @@ mod tests {
         assert!(begun <= first.clock.plus_ms(AHEAD_MS), "{begun:?}");
         clock.durable(Position(2));
         assert_eq!(clock.begun(now(11_001)), Some(Timestamp(11_001)));
+    }
+
+    /// The wall clock goes back before the first mark is durable: the second mark must not promise
+    /// less than the first, by which a begin is given.
+    #[test]
+    fn a_mark_is_never_below_the_one_before() {
+        let limits = Limits::default();
+        let at = |wall, ms| Now { wall: Timestamp(wall), monotonic: Instant(ms) };
+        let mut clock = Clock::new(None, None);
+        clock.start(at(1_000_000, 0));
+        let first = clock.mark(at(1_000_000, 0), None, &limits);
+        clock.queued(Position(1), first);
+        let second = clock.mark(at(692_945, 1_000), None, &limits);
+        clock.queued(Position(2), second);
+        clock.durable(Position(1));
+        let given = clock.begun(at(692_945, 1_000)).expect("a mark is durable");
+        assert!(second.clock >= first.clock, "{second:?}");
+        let mut after_a_crash = Clock::new(Some(second), None);
+        after_a_crash.start(at(692_945, 0));
+        let third = after_a_crash.mark(at(692_945, 0), None, &limits);
+        after_a_crash.queued(Position(3), third);
+        after_a_crash.durable(Position(3));
+        assert!(after_a_crash.begun(at(692_945, 0)).expect("a mark is durable") > given);
     }
 }
