@@ -32,6 +32,8 @@ pub const AUDITOR: usize = usize::MAX;
 
 /// How far the mark may be behind: it is written every second, by the clock of the mark before.
 const MARK_MS: u64 = 2_600;
+/// Between two marks.
+const MARK_APART_MS: u64 = 1_000;
 
 /// The two phases of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -447,7 +449,9 @@ impl World {
         let origin = self.coordinator.origin();
         let rows = self.participants.iter_mut().map(|one| one.rows_left(origin)).collect();
         let limit = stage.court.ledger.marks.last().map(|(_, mark)| mark.limit);
-        let said = limit.unwrap_or_default().plus_ms(stage.limits.retention_ms + MARK_MS);
+        let jumped_ms = stage.court.ledger.marks_apart_ms().saturating_sub(MARK_APART_MS);
+        let behind_ms = stage.limits.retention_ms + MARK_MS + jumped_ms;
+        let said = limit.unwrap_or_default().plus_ms(behind_ms);
         let wall = stage.clock.read(stage.now_us).wall;
         Remains { rows, mark_late_ms: wall.since_ms(said), ..self.coordinator.remains() }
     }

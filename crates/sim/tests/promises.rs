@@ -84,3 +84,9 @@ fn an_old_look_up_does_not_answer_those_who_ask_later() {
 fn an_operator_vouches_for_what_was_resolved() {
     check(20_001_363);
 }
+
+/// Found in the simulator's own bound on the last mark.
+#[test]
+fn a_jump_between_two_marks_makes_none_late() {
+    check(300_031_616);
+}

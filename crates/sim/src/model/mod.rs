@@ -361,6 +361,14 @@ impl Ledger {
         open.filter_map(|case| case.deadline).max()
     }
 
+    /// How far the clock went between the last two marks: further than time if it jumped.
+    pub fn marks_apart_ms(&self) -> u64 {
+        match self.marks.as_slice() {
+            [.., (_, before), (_, last)] => last.clock.since_ms(before.clock),
+            [] | [_] => 0,
+        }
+    }
+
     /// Gids that the log knows and that have not ended.
     pub fn open(&self) -> impl Iterator<Item = &Gid> {
         let open = |case: &Case| !case.order.is_empty() && case.ended.is_none();
