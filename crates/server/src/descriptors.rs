@@ -1,13 +1,15 @@
 //! How many files and sockets the system lets this process have, and who gets how many of them.
 
 use crate::config::{Config, Source};
+use crate::transport::http::TURNED_AWAY_MAX;
 use std::fs;
 
 /// Where the system says so.
 const LIMITS_FILE: &str = "/proc/self/limits";
 const LIMIT_LINE: &str = "Max open files";
-/// The listener, the runtime's own, the data folder's, and what a resolver opens.
-const RESERVE: usize = 128;
+/// The listener, the runtime's own, the data folder's, what a resolver opens, and connections of
+/// those who are turned away.
+const RESERVE: usize = 128 + TURNED_AWAY_MAX;
 /// Fewest connections in that a coordinator is of use with.
 const CONNECTIONS_MIN: usize = 16;
 
@@ -24,8 +26,9 @@ pub struct TooFew {
     pub needed: usize,
 }
 
-/// Lowers `requests.connections_max` and `calls.calls_max` to what the limit allows: were clients
-/// or calls to take the last descriptor, the log could not begin its next segment.
+/// Lowers `requests.connections_max`, with it what one peer has of them, and `calls.calls_max` to
+/// what the limit allows: were clients or calls to take the last descriptor, the log could not
+/// begin its next segment.
 pub fn fit(config: &mut Config) -> Result<(), TooFew> {
     match limit() {
         Some(limit) => fit_to(config, limit),
@@ -58,8 +61,14 @@ fn fit_to(config: &mut Config, limit: usize) -> Result<(), TooFew> {
         config.limits.destination_calls_max.min(config.limits.calls_max);
     config.requests.connections_max = connections.min(rest - 2 * config.limits.calls_max);
     let (connections_max, calls_max) = (config.requests.connections_max, config.limits.calls_max);
+    let peer = config.requests.peer_connections_max;
+    if connections_max < connections {
+        // The rest stays for others, as it does by default.
+        config.requests.peer_connections_max = peer.min(connections_max / 4 * 3);
+    }
     let lowered = [
         ("requests.connections_max", connections_max, connections),
+        ("requests.peer_connections_max", config.requests.peer_connections_max, peer),
         ("calls.calls_max", calls_max, calls),
     ];
     for (key, _, _) in lowered.into_iter().filter(|(_, is, was)| is < was) {
@@ -99,19 +108,21 @@ mod tests {
         if let Ok((connections, calls)) = seen {
             assert!(reserve(&config) + connections + 2 * calls <= limit, "{limit}");
             assert!(config.limits.destination_calls_max <= calls, "{limit}");
+            assert!(config.requests.peer_connections_max <= connections * 3 / 4, "{limit}");
+            assert!(config.requests.peer_connections_max > 0, "{limit}");
         }
     }
 
     #[test]
     fn the_log_keeps_its_descriptors() {
         check(1_000_000, Ok((10_000, 1_024)));
-        check(12_240, Ok((10_000, 1_024)));
-        check(12_239, Ok((9_999, 1_024)));
-        check(4_288, Ok((2_048, 1_024)));
-        check(1_024, Ok((416, 208)));
-        check(256, Ok((32, 16)));
-        check(255, Err(TooFew { limit: 255, needed: 256 }));
-        check(0, Err(TooFew { limit: 0, needed: 256 }));
+        check(12_272, Ok((10_000, 1_024)));
+        check(12_271, Ok((9_999, 1_024)));
+        check(4_320, Ok((2_048, 1_024)));
+        check(1_024, Ok((400, 200)));
+        check(288, Ok((32, 16)));
+        check(287, Err(TooFew { limit: 287, needed: 288 }));
+        check(0, Err(TooFew { limit: 0, needed: 288 }));
     }
 
     #[test]

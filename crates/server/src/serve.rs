@@ -210,6 +210,8 @@ fn show_limits(metrics: &Metrics, config: &Config) {
         ("waiting.waiters_max", count(limits.waiters_max)),
         ("log.log_bytes_max", config.log.log_bytes_max),
         ("requests.connections_max", count(config.requests.connections_max)),
+        ("requests.peer_connections_max", count(config.requests.peer_connections_max)),
+        ("requests.bodies_bytes_max", count(config.requests.bodies_bytes_max)),
     ] {
         metrics.limited(key, value);
     }

@@ -44,6 +44,16 @@ pub enum EdgeRejection {
         /// The limit `body_bytes_max`.
         max: u64,
     },
+    /// Clients send as many bytes of bodies as they may, all together or this one alone.
+    BodiesFull {
+        /// The limit `bodies_bytes_max`.
+        max: u64,
+    },
+    /// The address that asks has as many connections as it may.
+    ConnectionsFull {
+        /// The limit `peer_connections_max`.
+        max: u64,
+    },
     /// The headers are over their limit.
     HeaderTooLarge {
         /// The limit `header_bytes_max`.
@@ -135,6 +145,8 @@ impl EdgeRejection {
             EdgeRejection::FieldInvalid { .. } => "field_invalid",
             EdgeRejection::ContentType { .. } => "content_type",
             EdgeRejection::BodyTooLarge { .. } => "too_large",
+            EdgeRejection::BodiesFull { .. } => "bodies_full",
+            EdgeRejection::ConnectionsFull { .. } => "connections_full",
             EdgeRejection::HeaderTooLarge { .. } => "header_too_large",
             EdgeRejection::RequestTimeout { .. } => "request_timeout",
             EdgeRejection::MethodNotAllowed { .. } => "method_not_allowed",
@@ -163,6 +175,8 @@ impl EdgeRejection {
             EdgeRejection::MalformedJson { .. }
             | EdgeRejection::ContentType { .. }
             | EdgeRejection::BodyTooLarge { .. }
+            | EdgeRejection::BodiesFull { .. }
+            | EdgeRejection::ConnectionsFull { .. }
             | EdgeRejection::HeaderTooLarge { .. }
             | EdgeRejection::RequestTimeout { .. }
             | EdgeRejection::MethodNotAllowed { .. }
@@ -211,12 +225,12 @@ impl fmt::Display for EdgeRejection {
             EdgeRejection::ContentType { seen } => {
                 write!(f, "the body is declared as {seen:?}; send content-type: application/json")
             }
-            EdgeRejection::BodyTooLarge { max } => {
-                write!(f, "the body is over the limit body_bytes_max, which is {max}; send less")
-            }
+            EdgeRejection::BodyTooLarge { max } => body_too_large(*max, f),
             EdgeRejection::HeaderTooLarge { max } => {
                 write!(f, "the headers are over the limit header_bytes_max, {max}; send less")
             }
+            EdgeRejection::BodiesFull { max } => bodies_full(*max, f),
+            EdgeRejection::ConnectionsFull { max } => connections_full(*max, f),
             EdgeRejection::RequestTimeout { ms } => {
                 write!(f, "the body did not arrive within {ms} ms; send it again, faster")
             }
@@ -263,6 +277,26 @@ impl fmt::Display for EdgeRejection {
             EdgeRejection::Internal => f.write_str(INTERNAL),
         }
     }
+}
+
+fn body_too_large(max: u64, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, "the body is over the limit body_bytes_max, which is {max}; send less")
+}
+
+fn bodies_full(max: u64, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(
+        f,
+        "clients send as many bytes of bodies at once as bodies_bytes_max allows, {max}, or this \
+         one sends half of them; try again later, or send less"
+    )
+}
+
+fn connections_full(max: u64, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(
+        f,
+        "this address has as many connections as peer_connections_max allows, {max}; close some \
+         or use them again, or raise the limit"
+    )
 }
 
 impl std::error::Error for EdgeRejection {}

@@ -411,6 +411,12 @@ pub(super) const SETTINGS: &[Setting] = &[
         "body of a request",
     ),
     count(
+        "requests.bodies_bytes_max",
+        (1, 1_024 * GIB),
+        |config| &mut config.requests.bodies_bytes_max,
+        "bodies at once, beyond the first 16 KiB of each; one address has at most half of it",
+    ),
+    count(
         "requests.header_bytes_max",
         (8_192, 16 * 1_024 * 1_024),
         |config| &mut config.requests.header_bytes_max,
@@ -421,6 +427,12 @@ pub(super) const SETTINGS: &[Setting] = &[
         (1, 1_000_000),
         |config| &mut config.requests.connections_max,
         "connections of clients at once",
+    ),
+    count(
+        "requests.peer_connections_max",
+        (1, 1_000_000),
+        |config| &mut config.requests.peer_connections_max,
+        "connections at once from one address, or one IPv6 network of 64 bits",
     ),
     number(
         "requests.body_ms_max",

@@ -1,8 +1,9 @@
 //! Limits of size, time and number, at the limit and one above.
 
-use crate::world::{World, read};
+use crate::world::{Heard, World, read};
+use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 const HEAD: &str = "PUT /v1/transactions/g HTTP/1.1\r\nhost: localhost\r\ncontent-type: \
                     application/json\r\n";
@@ -116,20 +117,120 @@ async fn a_connection_serves_many_requests() {
     assert!(rest.is_empty(), "what could not be read ends the connection");
 }
 
+const ABOUT: &[u8] = b"GET /v1 HTTP/1.1\r\nhost: localhost\r\n\r\n";
+
 #[tokio::test]
 async fn connections_have_a_limit() {
     let world = World::start_with(|config| config.requests.connections_max = 1).await;
+    let plan = world.plan(&["one"]);
     let mut first = TcpStream::connect(world.addr()).await.unwrap();
-    let request = b"GET /v1 HTTP/1.1\r\nhost: localhost\r\n\r\n";
-    first.write_all(request).await.unwrap();
-    assert_eq!(read(&mut first).await.status, 200);
+    let head = format!("{HEAD}expect: 100-continue\r\ncontent-length: {}\r\n\r\n", plan.len());
+    first.write_all(head.as_bytes()).await.unwrap();
+    // Whoever hears that he may go on is being served, and stays.
+    let mut heard = vec![0; "HTTP/1.1 100 Continue\r\n\r\n".len()];
+    first.read_exact(&mut heard).await.unwrap();
     let mut second = TcpStream::connect(world.addr()).await.unwrap();
-    second.write_all(request).await.unwrap();
-    // The second is served once the first is gone, and not before: the first still is.
-    first.write_all(request).await.unwrap();
-    assert_eq!(read(&mut first).await.status, 200);
-    drop(first);
+    second.write_all(ABOUT).await.unwrap();
+    first.write_all(plan.as_bytes()).await.unwrap();
+    assert_eq!(read(&mut first).await.status, 201);
     assert_eq!(read(&mut second).await.status, 200);
+}
+
+/// One connection does what it does and no more; the next one gets its place.
+async fn check_gives_way(sent: &[u8]) {
+    let world = World::start_with(|config| config.requests.connections_max = 1).await;
+    let mut idle = TcpStream::connect(world.addr()).await.unwrap();
+    idle.write_all(sent).await.unwrap();
+    if sent == ABOUT {
+        assert_eq!(read(&mut idle).await.status, 200);
+    }
+    let mut next = connect_from(&world, [127, 0, 0, 2]).await;
+    next.write_all(ABOUT).await.unwrap();
+    assert_eq!(read(&mut next).await.status, 200);
+    let mut rest = Vec::new();
+    // Closed, in whatever way, and without a word.
+    let _ = idle.read_to_end(&mut rest).await;
+    assert!(rest.is_empty(), "{}", String::from_utf8_lossy(&rest));
+}
+
+#[tokio::test]
+async fn an_idle_connection_makes_room() {
+    check_gives_way(b"").await;
+    check_gives_way(ABOUT).await;
+    check_gives_way(b"GET /v1 HTT").await;
+}
+
+async fn connect_from(world: &World, address: [u8; 4]) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::from((address, 0))).unwrap();
+    socket.connect(world.addr()).await.unwrap()
+}
+
+#[tokio::test]
+async fn one_address_has_so_many_connections() {
+    let world = World::start_with(|config| config.requests.peer_connections_max = 2).await;
+    let mut open = Vec::new();
+    for _ in 0..2 {
+        let mut stream = TcpStream::connect(world.addr()).await.unwrap();
+        stream.write_all(ABOUT).await.unwrap();
+        assert_eq!(read(&mut stream).await.status, 200);
+        open.push(stream);
+    }
+    let heard = world.get("/v1").await;
+    assert_eq!((heard.status, heard.code().as_str()), (429, "connections_full"));
+    assert_eq!(
+        (heard.header("retry-after"), heard.header("connection")),
+        (Some("1"), Some("close"))
+    );
+    let detail = heard.json()["detail"].as_str().unwrap().to_string();
+    assert!(detail.contains("peer_connections_max allows, 2; close some"), "{detail}");
+    // Others are served, and so is this one when one of its connections is gone.
+    let mut other = connect_from(&world, [127, 0, 0, 2]).await;
+    other.write_all(ABOUT).await.unwrap();
+    assert_eq!(read(&mut other).await.status, 200);
+    open.pop();
+    until(&world, "/v1", 200).await;
+    assert_eq!(open.len(), 1);
+}
+
+#[tokio::test]
+async fn bodies_have_a_limit_in_sum() {
+    const KIB: usize = 1_024;
+    let world = World::start_with(|config| {
+        config.requests.body_bytes_max = 40 * KIB;
+        config.requests.bodies_bytes_max = 40 * KIB;
+    })
+    .await;
+    let plan = padded(&world.plan(&["one"]), 40 * KIB);
+    let mut slow = connect_from(&world, [127, 0, 0, 2]).await;
+    let head = format!("{HEAD}content-length: {}\r\n\r\n", plan.len());
+    slow.write_all(format!("{head}{}", &plan[..plan.len() - 1]).as_bytes()).await.unwrap();
+    // Another large one is refused once that has arrived, small ones are not.
+    let refused = until_refused(&world, &plan).await;
+    assert_eq!(refused.code(), "bodies_full");
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    let detail = refused.json()["detail"].as_str().unwrap().to_string();
+    assert!(detail.contains("bodies_bytes_max allows, 40960, or"), "{detail}");
+    let small = padded(&world.plan(&["one"]), 16 * KIB);
+    let heard = world.ask("PUT /v1/transactions/small", &[], &small).await;
+    assert_eq!(heard.status, 201, "{heard:?}");
+    // The slow one loses nothing, and leaves room.
+    slow.write_all(&plan.as_bytes()[plan.len() - 1..]).await.unwrap();
+    assert_eq!(read(&mut slow).await.status, 201);
+    let heard = world.ask("PUT /v1/transactions/later", &[], &plan).await;
+    assert_eq!(heard.status, 201, "{heard:?}");
+}
+
+/// Sends the same plan until there is no room for it.
+async fn until_refused(world: &World, plan: &str) -> Heard {
+    for _ in 0..10_000 {
+        let heard = world.ask("PUT /v1/transactions/other", &[], plan).await;
+        if heard.status == 503 {
+            return heard;
+        }
+        assert!(matches!(heard.status, 200 | 201), "{heard:?}");
+    }
+    panic!("it is never refused");
 }
 
 #[tokio::test]

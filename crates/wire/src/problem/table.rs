@@ -514,6 +514,31 @@ pub const TABLE: &[Row] = &[
         },
     ),
     code(
+        "bodies_full",
+        (503, ResourceExhausted, Later),
+        "Bodies take as much room as they may",
+        Page {
+            happened: "Clients send as many bytes of request bodies at once as bodies_bytes_max \
+                       allows, all together, or this one half of them. Bodies up to 16 KiB are \
+                       not counted.",
+            data: NOTHING,
+            advice: "Wait as the header retry-after says and send it again. If it happens often, \
+                     raise requests.bodies_bytes_max, or send the id of large matter.",
+        },
+    ),
+    code(
+        "connections_full",
+        (429, ResourceExhausted, Later),
+        "As many connections from one address as may be",
+        Page {
+            happened: "The address that asks has as many connections open as \
+                       peer_connections_max allows. Everybody behind one proxy shares its address.",
+            data: NOTHING,
+            advice: "Use connections again instead of opening one for each request, and close \
+                     those that are not used. Behind a proxy, raise requests.peer_connections_max.",
+        },
+    ),
+    code(
         "unreadable",
         (500, DataLoss, Never),
         "The records of this transaction cannot be read",

@@ -107,6 +107,8 @@ fn edge_rejections() -> Vec<EdgeRejection> {
         EdgeRejection::invalid("name", "is empty"),
         EdgeRejection::ContentType { seen: String::new() },
         EdgeRejection::BodyTooLarge { max: 1 },
+        EdgeRejection::BodiesFull { max: 1 },
+        EdgeRejection::ConnectionsFull { max: 1 },
         EdgeRejection::HeaderTooLarge { max: 1 },
         EdgeRejection::RequestTimeout { ms: 1 },
         EdgeRejection::MethodNotAllowed { allowed: "GET".into() },
@@ -155,6 +157,8 @@ fn edge_place(rejection: &EdgeRejection) -> usize {
         EdgeRejection::CredentialMissing => 18,
         EdgeRejection::CredentialWrong => 19,
         EdgeRejection::RoleForbidden { .. } => 20,
+        EdgeRejection::BodiesFull { .. } => 21,
+        EdgeRejection::ConnectionsFull { .. } => 22,
     }
 }
 

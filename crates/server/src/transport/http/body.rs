@@ -1,6 +1,7 @@
 //! Reads request bodies: declared as JSON, bounded in size and in time.
 
 use super::RequestLimits;
+use super::bodies::{Full, Room};
 use bytes::Bytes;
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
@@ -9,13 +10,16 @@ use hyper::body::{Body as _, Incoming};
 use std::time::Duration;
 use wholly_wire::edge::EdgeRejection;
 
-/// Reads a body that must be JSON by its content type; nothing at all needs none.
+/// Reads a body that must be JSON by its content type; nothing at all needs none. While it is
+/// read it takes of the room for all bodies what has arrived of it.
 pub(super) async fn read_json(
     headers: &HeaderMap,
     body: Incoming,
     limits: &RequestLimits,
+    room: &mut Room,
 ) -> Result<Bytes, EdgeRejection> {
     let too_large = || EdgeRejection::BodyTooLarge { max: limits.body_bytes_max as u64 };
+    let no_room = |_: Full| EdgeRejection::BodiesFull { max: limits.bodies_bytes_max as u64 };
     if body.is_end_stream() {
         return Ok(Bytes::new());
     }
@@ -23,10 +27,13 @@ pub(super) async fn read_json(
     if body.size_hint().lower() > limits.body_bytes_max as u64 {
         return Err(too_large());
     }
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(limits.body_bytes_max);
+    room.would_hold(announced).map_err(no_room)?;
     let time = Duration::from_millis(limits.body_ms_max);
-    match tokio::time::timeout(time, collect(body, limits.body_bytes_max)).await {
+    match tokio::time::timeout(time, collect(body, announced, limits.body_bytes_max, room)).await {
         Ok(Collected::Whole(bytes)) => Ok(bytes),
         Ok(Collected::TooLarge) => Err(too_large()),
+        Ok(Collected::NoRoom(full)) => Err(no_room(full)),
         Ok(Collected::Broken) => {
             let why = "it broke off before its end".to_string();
             Err(EdgeRejection::MalformedJson { why })
@@ -38,13 +45,12 @@ pub(super) async fn read_json(
 enum Collected {
     Whole(Bytes),
     TooLarge,
+    NoRoom(Full),
     Broken,
 }
 
 /// Most bodies come in one piece, which is then not copied.
-async fn collect(mut body: Incoming, max: usize) -> Collected {
-    // As much as the head announces, or nothing where it announces nothing; at most the limit.
-    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(max);
+async fn collect(mut body: Incoming, announced: usize, max: usize, room: &mut Room) -> Collected {
     let mut whole = Gathered::One(Bytes::new());
     while let Some(frame) = body.frame().await {
         let Ok(frame) = frame else {
@@ -55,6 +61,9 @@ async fn collect(mut body: Incoming, max: usize) -> Collected {
         };
         if whole.len() + piece.len() > max {
             return Collected::TooLarge;
+        }
+        if let Err(full) = room.grow_to(whole.len() + piece.len()) {
+            return Collected::NoRoom(full);
         }
         whole = whole.with(piece, announced, max);
     }

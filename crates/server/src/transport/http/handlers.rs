@@ -3,6 +3,7 @@
 use super::super::{Coordinator, Refused};
 use super::Api;
 use super::answer::{self, Answer};
+use super::bodies::Room;
 use super::query::{Query, WaitDefault};
 use super::routes::Action;
 use bytes::Bytes;
@@ -34,9 +35,15 @@ pub(super) struct Parts<'a> {
     /// Its headers.
     pub(super) headers: &'a HeaderMap,
     /// Its body.
-    pub(super) bytes: &'a Bytes,
+    pub(super) body: Body,
     /// Who asks.
     pub(super) principal: Principal,
+}
+
+/// A body and the room that it takes.
+pub(super) struct Body {
+    pub(super) bytes: Bytes,
+    pub(super) _room: Room,
 }
 
 impl Parts<'_> {
@@ -77,13 +84,16 @@ pub(super) async fn handle<C: Coordinator>(
         }
         Action::Problem => return problem_page(parts.segment.as_deref().unwrap_or_default()),
     };
-    let reply = api.coordinator.request(request, trace(parts.headers)).await?;
+    let trace = trace(parts.headers);
+    // The request has its own copy of what it needs, and may wait for long.
+    drop(parts);
+    let reply = api.coordinator.request(request, trace).await?;
     Ok(answer::reply(&reply, api.coordinator.capability_key()))
 }
 
 impl<C: Coordinator> Api<C> {
     fn begin(&self, parts: &Parts<'_>) -> Result<Request, Refused> {
-        let opening = v1::read_begin(parts.bytes)?;
+        let opening = v1::read_begin(&parts.body.bytes)?;
         let key = idempotency_key(parts.headers)?;
         for (at, spec) in opening.branches.iter().enumerate() {
             self.check_destination(&spec.destination, || format!("branches[{at}].to"))?;
@@ -109,7 +119,7 @@ impl<C: Coordinator> Api<C> {
     }
 
     fn submit(&self, parts: &Parts<'_>, query: &Query<'_>) -> Result<Request, Refused> {
-        let plan = v1::read_submit(parts.bytes)?;
+        let plan = v1::read_submit(&parts.body.bytes)?;
         for (at, step) in plan.steps.iter().enumerate() {
             self.check_destination(&step.destination, || format!("steps[{at}].to"))?;
         }
@@ -127,7 +137,7 @@ impl<C: Coordinator> Api<C> {
 
     fn register(&self, parts: &Parts<'_>, query: &Query<'_>) -> Result<Request, Refused> {
         let begun = self.capability(parts)?;
-        let spec: BranchSpec = v1::read_branch(parts.bytes)?;
+        let spec: BranchSpec = v1::read_branch(&parts.body.bytes)?;
         self.check_destination(&spec.destination, || "to".to_string())?;
         Ok(Request::Register(Register {
             gid: parts.gid(),
@@ -140,7 +150,7 @@ impl<C: Coordinator> Api<C> {
 
     fn commit(&self, parts: &Parts<'_>, query: &Query<'_>) -> Result<Request, Refused> {
         let begun = self.capability(parts)?;
-        let votes = v1::read_commit(parts.bytes)?;
+        let votes = v1::read_commit(&parts.body.bytes)?;
         Ok(Request::Commit(Commit {
             gid: parts.gid(),
             begun,
@@ -153,7 +163,7 @@ impl<C: Coordinator> Api<C> {
 
     fn abort(&self, parts: &Parts<'_>, query: &Query<'_>) -> Result<Request, Refused> {
         let begun = self.capability(parts)?;
-        let wish = v1::read_abort(parts.bytes)?;
+        let wish = v1::read_abort(&parts.body.bytes)?;
         Ok(Request::Abort(Abort {
             gid: parts.gid(),
             begun,
@@ -166,7 +176,7 @@ impl<C: Coordinator> Api<C> {
 
     /// What is refused afterwards stands in the audit too: it was asked for.
     async fn operate(&self, parts: &Parts<'_>, operation: Operation) -> Result<Request, Refused> {
-        let (action, reason) = v1::read_operation(operation, parts.bytes)?;
+        let (action, reason) = v1::read_operation(operation, &parts.body.bytes)?;
         let by = parts.principal.clone();
         let act = Operate { gid: parts.gid(), action, reason, by };
         self.coordinator.audit(&act).await?;
@@ -218,7 +228,9 @@ impl<C: Coordinator> Api<C> {
             ("wait_ms_max", limits.wait_ms_max),
             ("body_bytes_max", count(self.limits.body_bytes_max)),
             ("header_bytes_max", count(self.limits.header_bytes_max)),
+            ("bodies_bytes_max", count(self.limits.bodies_bytes_max)),
             ("connections_max", count(self.limits.connections_max)),
+            ("peer_connections_max", count(self.limits.peer_connections_max)),
         ];
         named.into_iter().map(|(name, value)| (Cow::Borrowed(name), value)).collect()
     }

@@ -1,7 +1,9 @@
 //! HTTP/1.1 and JSON: the API of v1, straight on hyper.
 
 mod answer;
+mod bodies;
 mod body;
+mod guests;
 mod handlers;
 mod list;
 mod operating;
@@ -12,12 +14,15 @@ mod stalled;
 
 #[cfg(feature = "fuzzing")]
 pub(crate) use list::read as read_list;
+pub(crate) use serve::TURNED_AWAY_MAX;
 pub use serve::serve;
 
 use super::{Coordinator, Refused};
 use crate::access::Access;
-use ::http::{HeaderMap, Request};
+use ::http::header::CONNECTION;
+use ::http::{HeaderMap, HeaderValue, Request};
 use answer::Answer;
+use bodies::{Bodies, Share};
 use hyper::body::Incoming;
 use routes::{Admitted, Matched, UNKNOWN_ROUTE};
 use std::sync::Arc;
@@ -33,14 +38,18 @@ pub const OPENAPI: &str = include_str!("openapi.json");
 pub struct RequestLimits {
     /// Largest body.
     pub body_bytes_max: usize,
+    /// Bodies at once, of all clients; one peer has at most half of it.
+    pub bodies_bytes_max: usize,
     /// Largest head: request line and headers.
     pub header_bytes_max: usize,
     /// Longest a body may take to arrive.
     pub body_ms_max: u64,
     /// Longest a head may take to arrive, and longest a connection may be idle.
     pub header_ms_max: u64,
-    /// Connections at once; further ones wait to be accepted.
+    /// Connections at once; for further ones those that are idle are closed, or they wait.
     pub connections_max: usize,
+    /// Connections of one peer at once; further ones are turned away.
+    pub peer_connections_max: usize,
     /// Longest the requests at hand may take once the server is being stopped.
     pub stop_ms_max: u64,
 }
@@ -49,10 +58,12 @@ impl Default for RequestLimits {
     fn default() -> Self {
         RequestLimits {
             body_bytes_max: 1024 * 1024,
+            bodies_bytes_max: 256 * 1024 * 1024,
             header_bytes_max: 16 * 1024,
             body_ms_max: 10_000,
             header_ms_max: 60_000,
             connections_max: 10_000,
+            peer_connections_max: 7_500,
             stop_ms_max: 10_000,
         }
     }
@@ -64,23 +75,35 @@ pub struct Api<C> {
     coordinator: Arc<C>,
     access: Access,
     limits: RequestLimits,
+    bodies: Arc<Bodies>,
 }
 
 impl<C: Coordinator> Api<C> {
     /// The API of a coordinator.
     pub fn new(coordinator: Arc<C>, access: Access, limits: RequestLimits) -> Api<C> {
-        Api { coordinator, access, limits }
+        let bodies = Bodies::new(limits.bodies_bytes_max, limits.body_bytes_max);
+        Api { coordinator, access, limits, bodies }
     }
 
-    /// Answers one request. Dropped before its end, it is as if the asker were gone.
-    async fn answer(&self, request: Request<Incoming>) -> Answer {
+    /// Answers one request, of a peer that has this share of all bodies. Dropped before its end,
+    /// it is as if the asker were gone.
+    async fn answer(&self, request: Request<Incoming>, share: &Arc<Share>) -> Answer {
         let mut asked = Asked { route: UNKNOWN_ROUTE, gid: None };
-        let result = self.handle(request, &mut asked).await;
+        let result = self.handle(request, share, &mut asked).await;
         let answer = match result {
             Ok(answer) => answer,
             Err(refused) => answer::problem(&refused, asked.gid.as_ref()),
         };
         self.coordinator.requested(asked.route, answer.status().as_u16());
+        answer
+    }
+
+    /// Answers whoever has as many connections as he may.
+    fn turn_away(&self) -> Answer {
+        let max = self.limits.peer_connections_max as u64;
+        let mut answer = answer::problem(&EdgeRejection::ConnectionsFull { max }.into(), None);
+        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        self.coordinator.requested(UNKNOWN_ROUTE, answer.status().as_u16());
         answer
     }
 
@@ -108,6 +131,7 @@ impl<C: Coordinator> Api<C> {
     async fn handle(
         &self,
         request: Request<Incoming>,
+        share: &Arc<Share>,
         asked: &mut Asked,
     ) -> Result<Answer, Refused> {
         let (head, body) = request.into_parts();
@@ -127,12 +151,15 @@ impl<C: Coordinator> Api<C> {
             }
         };
         asked.gid = gid.clone();
+        let mut room = self.bodies.room(share);
         let bytes = match route.body {
-            routes::Body::Json => body::read_json(&head.headers, body, &self.limits).await?,
+            routes::Body::Json => {
+                body::read_json(&head.headers, body, &self.limits, &mut room).await?
+            }
             routes::Body::None => bytes::Bytes::new(),
         };
-        let parts =
-            handlers::Parts { gid, segment, headers: &head.headers, bytes: &bytes, principal };
+        let body = handlers::Body { bytes, _room: room };
+        let parts = handlers::Parts { gid, segment, headers: &head.headers, body, principal };
         handlers::handle(self, route.action, parts, &query).await
     }
 }

@@ -18,7 +18,7 @@ impl<C: Coordinator> Api<C> {
     }
 
     pub(super) fn pause(&self, parts: &Parts<'_>) -> Result<Answer, Refused> {
-        let (destination, reason) = v1::read_pause(parts.bytes)?;
+        let (destination, reason) = v1::read_pause(&parts.body.bytes)?;
         self.check_destination(&destination, || "destination".to_string())?;
         let by = parts.principal.clone();
         tracing::warn!(%destination, %by, reason = reason.as_str(), "a destination is paused");
@@ -31,7 +31,7 @@ impl<C: Coordinator> Api<C> {
 
     /// One that the configuration names no more can be resumed as well.
     pub(super) fn resume(&self, parts: &Parts<'_>) -> Result<Answer, Refused> {
-        let (destination, reason) = v1::read_pause(parts.bytes)?;
+        let (destination, reason) = v1::read_pause(&parts.body.bytes)?;
         let by = &parts.principal;
         tracing::warn!(%destination, %by, reason = reason.as_str(), "a destination is resumed");
         self.coordinator.resume(&destination);
@@ -39,7 +39,7 @@ impl<C: Coordinator> Api<C> {
     }
 
     pub(super) fn drain(&self, parts: &Parts<'_>) -> Result<Answer, Refused> {
-        let reason = v1::read_reason(parts.bytes)?;
+        let reason = v1::read_reason(&parts.body.bytes)?;
         let by = &parts.principal;
         tracing::warn!(%by, reason = reason.as_str(), "the coordinator is drained");
         self.coordinator.close_intake();
@@ -47,7 +47,7 @@ impl<C: Coordinator> Api<C> {
     }
 
     pub(super) fn admit_again(&self, parts: &Parts<'_>) -> Result<Answer, Refused> {
-        let reason = v1::read_reason(parts.bytes)?;
+        let reason = v1::read_reason(&parts.body.bytes)?;
         let by = &parts.principal;
         tracing::warn!(%by, reason = reason.as_str(), "transactions are taken again");
         self.coordinator.open_intake();

@@ -2,6 +2,8 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -13,11 +15,13 @@ pub(super) struct Stalled<S> {
     time: Duration,
     /// Runs while a write waits.
     waiting: Option<Pin<Box<Sleep>>>,
+    /// Whether one does, for whoever looks from outside.
+    is_waiting: Arc<AtomicBool>,
 }
 
 impl<S: Unpin> Stalled<S> {
-    pub(super) fn new(stream: S, time: Duration) -> Self {
-        Stalled { stream, time, waiting: None }
+    pub(super) fn new(stream: S, time: Duration, is_waiting: Arc<AtomicBool>) -> Self {
+        Stalled { stream, time, waiting: None, is_waiting }
     }
 
     /// Lets the time of a write that waits run, and ends it with the write.
@@ -27,10 +31,13 @@ impl<S: Unpin> Stalled<S> {
         written: Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         if written.is_ready() {
-            self.waiting = None;
+            if self.waiting.take().is_some() {
+                self.is_waiting.store(false, Ordering::Release);
+            }
             return written;
         }
         let time = self.time;
+        self.is_waiting.store(true, Ordering::Release);
         let waiting = self.waiting.get_or_insert_with(|| Box::pin(tokio::time::sleep(time)));
         waiting.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
@@ -86,13 +93,17 @@ mod tests {
     #[tokio::test]
     async fn a_write_waits_for_its_reader_only_so_long() {
         let (near, mut far) = tokio::io::duplex(4);
-        let mut near = Stalled::new(near, Duration::from_millis(20));
+        let is_waiting = Arc::<AtomicBool>::default();
+        let mut near = Stalled::new(near, Duration::from_millis(20), Arc::clone(&is_waiting));
         near.write_all(b"1234").await.unwrap();
+        assert!(!is_waiting.load(Ordering::Acquire));
         let error = near.write_all(b"5").await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(is_waiting.load(Ordering::Acquire));
         let mut taken = [0; 4];
         far.read_exact(&mut taken).await.unwrap();
         near.write_all(b"5678").await.unwrap();
+        assert!(!is_waiting.load(Ordering::Acquire));
         far.read_exact(&mut taken).await.unwrap();
         assert_eq!(&taken, b"5678");
     }

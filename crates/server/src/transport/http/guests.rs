@@ -1,0 +1,295 @@
+//! Guests: who is connected, from which address, and whose idle connection ends for whom.
+
+use super::bodies::Share;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+
+/// How long one who was asked to leave may take before another is asked: it may be served again.
+const LEAVE_MAX: Duration = Duration::from_millis(10);
+/// Of an IPv6 address, what a network gives to one site.
+const SITE_BITS: u32 = 64;
+
+/// Whom connections are counted by: an IPv4 address, or the network of an IPv6 address, of which
+/// one machine has as many as it likes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Peer(IpAddr);
+
+impl Peer {
+    pub(super) fn new(address: IpAddr) -> Peer {
+        match address.to_canonical() {
+            IpAddr::V4(address) => Peer(address.into()),
+            IpAddr::V6(address) if address.is_loopback() => Peer(address.into()),
+            IpAddr::V6(address) => {
+                let site = u128::from(address) >> SITE_BITS << SITE_BITS;
+                Peer(Ipv6Addr::from(site).into())
+            }
+        }
+    }
+}
+
+/// Everybody who is connected.
+pub(super) struct Guests {
+    /// Connections of one peer.
+    peer_max: usize,
+    room: Arc<Semaphore>,
+    began: Instant,
+    inside: Mutex<Inside>,
+}
+
+#[derive(Default)]
+struct Inside {
+    next: u64,
+    peers: BTreeMap<Peer, Party>,
+}
+
+/// The connections of one peer.
+#[derive(Default)]
+struct Party {
+    seats: BTreeMap<u64, Arc<Seat>>,
+    share: Arc<Share>,
+}
+
+/// What is known of a connection while it is one.
+#[derive(Default)]
+struct Seat {
+    /// Since when it waits for a request, in milliseconds; nought while it does not.
+    waits_since: AtomicU64,
+    /// Whether an answer waits to be taken.
+    is_writing: Arc<AtomicBool>,
+    leave: Notify,
+}
+
+impl Seat {
+    fn waits_since(&self) -> Option<u64> {
+        let since = self.waits_since.load(Ordering::Acquire);
+        (since > 0 && !self.is_writing.load(Ordering::Acquire)).then_some(since)
+    }
+}
+
+/// As many connections of one peer as may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct PeerFull;
+
+impl Guests {
+    /// So many altogether, and so many of one peer.
+    pub(super) fn new(connections_max: usize, peer_max: usize) -> Arc<Guests> {
+        Arc::new(Guests {
+            peer_max,
+            room: Arc::new(Semaphore::new(connections_max)),
+            began: Instant::now(),
+            inside: Mutex::default(),
+        })
+    }
+
+    /// Counts one in. It has no room yet, and no request.
+    pub(super) fn welcome(self: &Arc<Self>, peer: Peer) -> Result<Guest, PeerFull> {
+        let mut inside = self.inside();
+        let number = inside.next;
+        let party = inside.peers.entry(peer).or_default();
+        if party.seats.len() >= self.peer_max {
+            return Err(PeerFull);
+        }
+        let seat = Arc::<Seat>::default();
+        party.seats.insert(number, Arc::clone(&seat));
+        let share = Arc::clone(&party.share);
+        inside.next += 1;
+        Ok(Guest { guests: Arc::clone(self), peer, number, seat, share, room: None })
+    }
+
+    fn inside(&self) -> MutexGuard<'_, Inside> {
+        self.inside.lock().expect("nothing panics under this lock")
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
+    }
+
+    /// Asks the connection that waits longest for a request, of the peer that has most: of the
+    /// newcomer's own, or of one that has no fewer than he has with this one.
+    fn make_room_for(&self, newcomer: Peer) {
+        let inside = self.inside();
+        let own = inside.peers.get(&newcomer).map_or(0, |party| party.seats.len());
+        let parties = inside
+            .peers
+            .iter()
+            .filter(|(peer, party)| **peer == newcomer || party.seats.len() >= own);
+        let longest = parties.filter_map(|(_, party)| {
+            let waiting = party.seats.values().filter_map(|seat| Some((seat.waits_since()?, seat)));
+            let (since, seat) = waiting.min_by_key(|(since, _)| *since)?;
+            Some((party.seats.len(), u64::MAX - since, seat))
+        });
+        if let Some((_, _, seat)) = longest.max_by_key(|(count, age, _)| (*count, *age)) {
+            seat.leave.notify_one();
+        }
+    }
+}
+
+/// One connection, counted until it is dropped.
+pub(super) struct Guest {
+    guests: Arc<Guests>,
+    peer: Peer,
+    number: u64,
+    seat: Arc<Seat>,
+    share: Arc<Share>,
+    room: Option<OwnedSemaphorePermit>,
+}
+
+impl Guest {
+    /// Waits until there is room for it, for which others that do nothing are asked to leave.
+    pub(super) async fn find_room(&mut self) {
+        let room = &self.guests.room;
+        while self.room.is_none() {
+            if let Ok(permit) = Arc::clone(room).try_acquire_owned() {
+                self.room = Some(permit);
+                break;
+            }
+            self.guests.make_room_for(self.peer);
+            let left = tokio::time::timeout(LEAVE_MAX, Arc::clone(room).acquire_owned()).await;
+            self.room = left.ok().map(|permit| permit.expect("the semaphore is never closed"));
+        }
+        self.waits();
+    }
+
+    /// It is served until what this returns is dropped.
+    pub(super) fn served(&self) -> Served<'_> {
+        self.seat.waits_since.store(0, Ordering::Release);
+        Served(self)
+    }
+
+    fn waits(&self) {
+        self.seat.waits_since.store(self.guests.now(), Ordering::Release);
+    }
+
+    /// Where its stream says whether an answer waits to be taken.
+    pub(super) fn is_writing(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.seat.is_writing)
+    }
+
+    /// Resolves when it is asked to leave and nothing is on its way in it.
+    pub(super) async fn asked_to_leave(&self) {
+        loop {
+            self.seat.leave.notified().await;
+            if self.seat.waits_since().is_some() {
+                break;
+            }
+        }
+    }
+
+    /// What its peer has of the bodies of all.
+    pub(super) fn share(&self) -> &Arc<Share> {
+        &self.share
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        let mut inside = self.guests.inside();
+        let party = inside.peers.get_mut(&self.peer).expect("its peer has it");
+        party.seats.remove(&self.number);
+        if party.seats.is_empty() {
+            inside.peers.remove(&self.peer);
+        }
+    }
+}
+
+/// A request is at hand.
+pub(super) struct Served<'a>(&'a Guest);
+
+impl Drop for Served<'_> {
+    fn drop(&mut self) {
+        self.0.waits();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::Future;
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    fn peer(last: u8) -> Peer {
+        Peer::new(IpAddr::from([10, 0, 0, last]))
+    }
+
+    fn is_asked(guest: &Guest) -> bool {
+        let mut context = Context::from_waker(Waker::noop());
+        pin!(guest.asked_to_leave()).poll(&mut context) == Poll::Ready(())
+    }
+
+    /// Connections as (peer, since when it waits; nought: it is served); then who comes, and which
+    /// of them is asked to leave.
+    fn check(inside: &[(u8, u64)], newcomer: u8, asked: Option<usize>) {
+        let guests = Guests::new(100, 100);
+        let seated = inside.iter().map(|(from, since)| {
+            let guest = guests.welcome(peer(*from)).unwrap();
+            guest.seat.waits_since.store(*since, Ordering::Release);
+            guest
+        });
+        let seated: Vec<Guest> = seated.collect();
+        let newcomer = guests.welcome(peer(newcomer)).unwrap();
+        guests.make_room_for(newcomer.peer);
+        let left = seated.iter().position(is_asked);
+        assert_eq!(left, asked, "{inside:?}");
+        assert!(!is_asked(&newcomer), "{inside:?}");
+    }
+
+    #[test]
+    fn the_peer_with_most_gives_way_by_what_it_does_not_use() {
+        check(&[], 1, None);
+        check(&[(1, 5), (1, 4), (2, 1)], 3, Some(1));
+        check(&[(1, 0), (1, 0), (2, 7), (2, 6)], 3, Some(3));
+        check(&[(1, 0), (1, 0), (1, 0), (2, 7)], 3, Some(3));
+        check(&[(1, 0), (2, 0)], 3, None);
+        // One's own first place is worth as much as another's.
+        check(&[(2, 7)], 1, Some(0));
+        // Whoever has more than others makes room for himself.
+        check(&[(1, 9), (1, 8), (2, 1)], 1, Some(1));
+        check(&[(1, 0), (1, 0), (2, 1)], 1, None);
+        check(&[(1, 0), (2, 1), (2, 3)], 1, Some(1));
+    }
+
+    #[test]
+    fn who_is_served_meanwhile_stays() {
+        let guests = Guests::new(1, 10);
+        let guest = guests.welcome(peer(1)).unwrap();
+        guest.waits();
+        guest.is_writing().store(true, Ordering::Release);
+        guests.make_room_for(peer(2));
+        assert!(!is_asked(&guest), "its answer waits to be taken");
+        guest.is_writing().store(false, Ordering::Release);
+        guests.make_room_for(peer(2));
+        let served = guest.served();
+        assert!(!is_asked(&guest), "it was asked, and has a request since");
+        drop(served);
+        assert!(!is_asked(&guest), "nobody has asked since");
+        guests.make_room_for(peer(2));
+        assert!(is_asked(&guest));
+    }
+
+    #[test]
+    fn a_peer_has_so_many_and_no_more_until_one_goes() {
+        let guests = Guests::new(100, 2);
+        let first = guests.welcome(peer(1)).unwrap();
+        let _second = guests.welcome(peer(1)).unwrap();
+        assert_eq!(guests.welcome(peer(1)).err(), Some(PeerFull));
+        assert!(guests.welcome(peer(2)).is_ok());
+        drop(first);
+        assert!(guests.welcome(peer(1)).is_ok());
+        assert_eq!(guests.inside().peers.len(), 1, "who is gone is not remembered");
+    }
+
+    #[test]
+    fn a_peer_is_an_address_or_a_site() {
+        let of = |text: &str| Peer::new(text.parse().unwrap());
+        assert_eq!(of("::ffff:10.0.0.1"), of("10.0.0.1"));
+        assert_ne!(of("10.0.0.1"), of("10.0.0.2"));
+        assert_eq!(of("2001:db8:0:1::1"), of("2001:db8:0:1:ffff::2"));
+        assert_ne!(of("2001:db8:0:1::1"), of("2001:db8:0:2::1"));
+        assert_ne!(of("::1"), of("::2"));
+    }
+}
