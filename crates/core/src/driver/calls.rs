@@ -66,10 +66,13 @@ impl Driver {
 
     fn clear_lane(&mut self, destination: &Destination) {
         let slots = &self.slots;
-        self.lanes.clear(destination, |slot, index| {
+        let woken = self.lanes.clear(destination, |slot, index| {
             let entry = slots.look(slot);
             entry.is_some_and(|entry| matches!(entry.lines[index.at()].stage, Stage::Queued(_)))
         });
+        for (slot, index) in woken {
+            self.send_again(slot, index);
+        }
     }
 
     /// A branch has something new to be asked.
@@ -121,7 +124,11 @@ impl Driver {
             match self.slots.find(slot).map(|entry| entry.lines[index.at()].stage) {
                 Some(Stage::Queued(op)) => self.send(slot, index, op, effects),
                 Some(Stage::Idle | Stage::Held(_) | Stage::InFlight(..) | Stage::Waiting(..))
-                | None => self.lanes.was_stale(&destination),
+                | None => {
+                    if let Some((slot, index)) = self.lanes.was_stale(&destination) {
+                        self.send_again(slot, index);
+                    }
+                }
             }
         }
     }

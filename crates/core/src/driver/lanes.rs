@@ -229,22 +229,30 @@ impl Lanes {
         lane.stale > STALE_KEPT_MAX && lane.stale > lane.queue.len() / 2
     }
 
-    /// A call that came up was not due any more.
-    pub(super) fn was_stale(&mut self, destination: &Destination) {
-        if let Some(lane) = self.lanes.get_mut(destination) {
-            lane.stale -= 1;
-            self.stale -= 1;
+    /// A call that came up was not due any more. It may have been a probe, or have been woken by
+    /// an answer, of which nothing would come: so it gives its turn to one that waits.
+    pub(super) fn was_stale(&mut self, destination: &Destination) -> Option<(Slot, BranchIndex)> {
+        let lane = self.lanes.get_mut(destination)?;
+        lane.stale -= 1;
+        self.stale -= 1;
+        let woken = match lane.breaker {
+            Breaker::Closed { .. } => lane.wake_one(),
+            Breaker::Open(_) if lane.queue.is_empty() => lane.waiting.pop_first(),
+            Breaker::Open(_) => None,
+        };
+        if woken.is_none() {
             self.tidy(destination);
         }
+        woken
     }
 
-    /// Clears a lane of the calls that are not due.
+    /// Clears a lane of the calls that are not due; says which calls have their turn.
     pub(super) fn clear(
         &mut self,
         destination: &Destination,
         is_due: impl Fn(Slot, BranchIndex) -> bool,
-    ) {
-        let Some(lane) = self.lanes.get_mut(destination) else { return };
+    ) -> Vec<(Slot, BranchIndex)> {
+        let Some(lane) = self.lanes.get_mut(destination) else { return Vec::new() };
         let mut kept = BTreeSet::new();
         let before = lane.queue.len();
         lane.queue.retain(|(slot, index)| is_due(*slot, *index) && kept.insert((*slot, *index)));
@@ -253,6 +261,10 @@ impl Lanes {
         self.queued -= cleared;
         self.stale -= cleared;
         lane.stale = 0;
+        match lane.breaker {
+            Breaker::Closed { .. } => lane.wake(),
+            Breaker::Open(_) => Vec::new(),
+        }
     }
 
     /// A call left.
@@ -516,12 +528,16 @@ impl Lane {
 
     /// It answered: some of those that wait since it was absent are woken.
     fn wake(&mut self) -> Vec<(Slot, BranchIndex)> {
-        let mut woken = Vec::new();
-        while self.mood == Mood::Returning && woken.len() < WOKEN_PER_ANSWER {
-            match self.waiting.pop_first() {
-                Some(call) => woken.push(call),
-                None => self.mood = Mood::Steady,
-            }
+        (0..WOKEN_PER_ANSWER).map_while(|_| self.wake_one()).collect()
+    }
+
+    fn wake_one(&mut self) -> Option<(Slot, BranchIndex)> {
+        if self.mood == Mood::Steady {
+            return None;
+        }
+        let woken = self.waiting.pop_first();
+        if woken.is_none() {
+            self.mood = Mood::Steady;
         }
         woken
     }
@@ -539,6 +555,38 @@ mod tests {
             sent += 1;
         }
         sent
+    }
+
+    #[test]
+    fn what_was_woken_for_nothing_gives_its_turn_to_one_that_waits() {
+        let stock = Destination::new("stock").unwrap();
+        let call = |branch| (Slot::default(), BranchIndex(branch));
+        let limits = Limits::default();
+        let moment = Moment { now: Now::default(), limits: &limits, seed: 0 };
+        let mut lanes = Lanes::default();
+        lanes.claim(&stock);
+        let answer = |lanes: &mut Lanes, id, sign| {
+            lanes.sent(CallId(id), (Slot::default(), BranchIndex(9), stock.clone()));
+            lanes.came_back(CallId(id));
+            lanes.free((CallId(id), &stock), sign, moment)
+        };
+        for id in 0..u64::from(ABSENT_AFTER) {
+            assert_eq!(answer(&mut lanes, id, Sign::Silence), []);
+        }
+        for branch in 0..5 {
+            lanes.wait(&stock, call(branch));
+        }
+        let woken = answer(&mut lanes, 10, Sign::Life);
+        assert_eq!(woken, [call(0), call(1)]);
+        // Both stand in the lane when their transaction turns: neither is sent.
+        for call in woken {
+            lanes.push(&stock, call);
+            lanes.goes_stale(&stock);
+        }
+        for turn in [2, 3] {
+            assert!(lanes.pop(100, 4).is_some());
+            assert_eq!(lanes.was_stale(&stock), Some(call(turn)));
+        }
     }
 
     #[test]
