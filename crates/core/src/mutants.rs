@@ -108,6 +108,8 @@ mutants! {
     DeadlineLostAtStart = "deadline-lost-at-start",
     /// A destination has one slot more than its limit says.
     SlotTooMany = "slot-too-many",
+    /// A destination that answers again after a silence wakes nobody who waits for it.
+    WaitingNotWoken = "waiting-not-woken",
     /// A forward jump of the wall clock lets deadlines pass.
     JumpBelieved = "clock-jump-believed",
     /// After a start, begins are given from the last mark on, not from above all it allowed.

@@ -200,39 +200,47 @@ impl Event {
 }
 
 /// Everything that will happen, in order of time, then of planning. The order is kept apart from
-/// the events, for it moves about a great deal.
+/// the events, for it moves about a great deal: time, sequence and place as one number.
 #[derive(Default)]
 pub struct Agenda {
     /// The earliest is the greatest, for the heap gives that first.
-    order: BinaryHeap<Reverse<(u64, u64, u32)>>,
-    events: Vec<Option<Event>>,
+    order: BinaryHeap<Reverse<u128>>,
+    events: Vec<Option<(Event, u64)>>,
     free: Vec<u32>,
     sequence: u64,
 }
 
+/// Bits of a place in the agenda's order; a sequence has the 40 before them.
+const PLACE_BITS: u32 = 24;
+
 impl Agenda {
-    /// Plans something for a time.
-    pub fn plan(&mut self, at_us: u64, event: Event) {
+    /// Plans something for a time, with the stream of draws it will have.
+    pub fn plan(&mut self, at_us: u64, event: Event, stream: u64) {
         self.sequence += 1;
+        let planned = Some((event, stream));
         let place = match self.free.pop() {
             Some(place) => {
-                self.events[place as usize] = Some(event);
+                self.events[place as usize] = planned;
                 place
             }
             None => {
-                self.events.push(Some(event));
+                self.events.push(planned);
                 u32::try_from(self.events.len() - 1).expect("a run plans fewer at once")
             }
         };
-        self.order.push(Reverse((at_us, self.sequence, place)));
+        debug_assert!(place >> PLACE_BITS == 0 && self.sequence >> 40 == 0, "runs are small");
+        let low = u128::from(self.sequence << PLACE_BITS | u64::from(place));
+        self.order.push(Reverse(u128::from(at_us) << 64 | low));
     }
 
-    /// What happens next, and when.
-    pub fn pop(&mut self) -> Option<(u64, Event)> {
-        let Reverse((at_us, _, place)) = self.order.pop()?;
+    /// What happens next, when, and with which draws.
+    pub fn pop(&mut self) -> Option<(u64, Event, u64)> {
+        let Reverse(next) = self.order.pop()?;
+        let (at_us, place) = ((next >> 64) as u64, next as u32 & ((1 << PLACE_BITS) - 1));
         self.free.push(place);
-        let event = self.events[place as usize].take();
-        Some((at_us, event.expect("what is in order is planned")))
+        let planned = self.events[place as usize].take();
+        let (event, stream) = planned.expect("what is in order is planned");
+        Some((at_us, event, stream))
     }
 }
 
@@ -244,12 +252,12 @@ mod tests {
     fn what_is_planned_for_one_time_happens_in_the_order_of_planning() {
         let mut agenda = Agenda::default();
         for (at_us, client) in [(5, 1), (3, 2), (5, 3), (3, 4)] {
-            agenda.plan(at_us, Event::ClientGoes(client));
+            agenda.plan(at_us, Event::ClientGoes(client), 0);
         }
         let mut popped = Vec::new();
-        while let Some((at_us, event)) = agenda.pop() {
+        while let Some((at_us, event, _)) = agenda.pop() {
             if at_us == 3 {
-                agenda.plan(4, Event::Tick);
+                agenda.plan(4, Event::Tick, 0);
             }
             let client = if let Event::ClientGoes(client) = event { client } else { 0 };
             popped.push((at_us, client));

@@ -5,7 +5,7 @@ use wholly_sim::order::{Order, TRANSACTIONS};
 pub(crate) const USAGE: &str = "\
 cargo xtask sim [--from SEED] [--seeds N] [--transactions N] [--json]      many seeds
 cargo xtask sim --seed N [--trace] [--shrink] [WHAT IS LEFT OUT]           one seed
-cargo xtask mutants [--from SEED] [--json]                                 every seeded bug
+cargo xtask mutants [--from SEED] [--json | --page]                        every seeded bug
 
 many seeds
   --from SEED        from here on (1)
@@ -21,10 +21,11 @@ one seed
   --transactions N   the run's transactions (50)
   --only 3,7         only the clients of these transactions come; `none` is none
   --without a,b      these faults do not strike
-  --strikes 4,17     of the others, only these strikes happen, counted from one
+  --strikes 4,17     of the others, only these strikes happen, by name
 
 either
-  --mutant NAME      with a seeded bug switched on";
+  --mutant NAME      with a seeded bug switched on
+  --page             seeded bugs as a table for a page";
 
 /// What a run is asked to show.
 #[derive(Debug)]
@@ -40,6 +41,7 @@ pub(crate) struct Arguments {
     pub(crate) transactions: Option<u64>,
     pub(crate) threads: Option<usize>,
     pub(crate) json: bool,
+    pub(crate) page: bool,
     pub(crate) mutant: Option<String>,
     pub(crate) mutants: bool,
 }
@@ -57,6 +59,7 @@ impl Arguments {
             transactions: None,
             threads: None,
             json: false,
+            page: false,
             mutant: None,
             mutants: false,
         };
@@ -91,6 +94,7 @@ impl Arguments {
             "--shrink" => self.shrink = true,
             "--hashes" => self.hashes = true,
             "--json" => self.json = true,
+            "--page" => self.page = true,
             "--mutant" => self.mutant = Some(value()?),
             "mutants" => self.mutants = true,
             "--help" | "-h" => return Err(String::new()),

@@ -1,4 +1,5 @@
-//! Chance: every draw of a run, from one 64-bit seed.
+//! Chance: every draw of a run, from one 64-bit seed, in as many streams as there are things that
+//! happen: leaving one out leaves the draws of all others as they are.
 
 use wholly_core::retry::mix;
 
@@ -35,9 +36,14 @@ impl Chance {
         first + self.below(last - first + 1)
     }
 
-    /// Whether something of this probability happens.
-    pub fn hits(&mut self, ppm: Ppm) -> bool {
-        ppm > 0 && self.below(1_000_000) < u64::from(ppm)
+    /// Whether something of this probability happens; if so, a name for it of 24 bits.
+    pub fn hits(&mut self, ppm: Ppm) -> Option<u64> {
+        if ppm == 0 {
+            return None;
+        }
+        let drawn = self.bits();
+        let below = (u128::from(drawn) * 1_000_000) >> 64;
+        (below < u128::from(ppm)).then_some(drawn & 0xff_ffff)
     }
 
     /// One of several, which are not none.
@@ -71,8 +77,8 @@ mod tests {
     #[test]
     fn a_probability_is_kept_roughly() {
         let mut chance = Chance::new(5);
-        let hits = (0..100_000).filter(|_| chance.hits(250_000)).count();
+        let hits = (0..100_000).filter(|_| chance.hits(250_000).is_some()).count();
         assert!((24_000..26_000).contains(&hits), "{hits}");
-        assert!(!(0..1_000).any(|_| chance.hits(0)));
+        assert!(!(0..1_000).any(|_| chance.hits(0).is_some()));
     }
 }

@@ -2,12 +2,13 @@
 
 mod archive;
 mod copy;
+mod machine;
 
 use crate::agenda::Event;
 use crate::cells::Struck;
 use crate::chance::Chance;
 use crate::client::{Asked, words_of, words_of_reply};
-use crate::disk::{Flawed, Room, Rot, SimDisk};
+use crate::disk::{Flawed, Rot, SimDisk};
 use crate::edge::{at_the_edge, is_forged, is_too_late};
 use crate::evidence::{Evidence, Ready, Remains};
 use crate::log::{Log, Space};
@@ -16,9 +17,10 @@ use crate::network::{Letter, Sender};
 use crate::sights;
 use crate::tally::{Fault, Sight};
 use crate::trace::number_of;
-use crate::watch::{Flight, Watch};
-use crate::world::{AUDITOR, Season, Stage};
+use crate::watch::{Flight, Silences, Watch};
+use crate::world::{AUDITOR, Season, Stage, Stream};
 use copy::{Folder, input_of};
+use machine::duration_us;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use wholly_core::barrier;
@@ -49,7 +51,7 @@ pub struct Coordinator {
     paused_until_us: u64,
     /// Its disk has no room.
     full_until_us: u64,
-    /// A bit on its disk that nobody has noticed.
+    /// A bit on its disk that nobody has noticed, or that did no harm yet.
     rot: Option<Rot>,
     key: CapabilityKey,
     requests: u64,
@@ -68,13 +70,19 @@ struct Process {
     /// None while the log is being read back.
     driver: Option<Driver>,
     effects: Vec<Effect>,
-    asked: BTreeMap<RequestId, Rc<Asked>>,
+    /// With the stream of draws that its reply has.
+    asked: BTreeMap<RequestId, (Rc<Asked>, u64)>,
     in_flight: BTreeMap<CallId, Flight>,
     watch: Watch,
+    silences: Silences,
     setting: u64,
     alarm: Option<Instant>,
     under_way: Option<DiskOp>,
     archiving: Option<ArchiveOp>,
+    /// How many operations the disk was asked for.
+    ops: u64,
+    /// How many the archive was asked for.
+    archive_ops: u64,
 }
 
 /// How a process dies.
@@ -118,6 +126,10 @@ impl Coordinator {
 
     /// Its process is started: it reads its log back first.
     pub fn start(&mut self, stage: &mut Stage) {
+        stage.apart([Stream::Start as u64, u64::from(self.life), 0], |stage| self.boot(stage));
+    }
+
+    fn boot(&mut self, stage: &mut Stage) {
         stage.clock.boot(stage.now_us);
         let salt = stage.chance.bits();
         if self.rot.is_none() && stage.draws(Fault::BitRotten) {
@@ -137,7 +149,6 @@ impl Coordinator {
                 return self.cannot_start(error, struck, stage);
             }
         };
-        self.rot = None;
         stage.note([10, u64::from(self.life), 0], || format!("core starts, life {}", self.life));
         self.process = Some(Process {
             log,
@@ -146,10 +157,13 @@ impl Coordinator {
             asked: BTreeMap::new(),
             in_flight: BTreeMap::new(),
             watch: Watch::default(),
+            silences: Silences::default(),
             setting: 0,
             alarm: None,
             under_way: None,
             archiving: None,
+            ops: 0,
+            archive_ops: 0,
         });
         self.pump(stage);
     }
@@ -176,15 +190,13 @@ impl Coordinator {
 
     /// The log is read back and durable: the driver takes it up.
     fn take_up(&mut self, stage: &mut Stage) {
+        let twin = self.twin_copy();
         let Some(process) = &mut self.process else { return };
         let (loaded, reports) = process.log.take_up();
         let position = loaded.position;
         let worst = match self.disk.is_settled() {
             true => Ok(position),
-            false => Log::position_on(
-                (self.disk.at_worst(), self.twin.as_ref().map(Twin::copy)),
-                stage.space,
-            ),
+            false => Log::position_on((self.disk.at_worst(), twin), stage.space),
         };
         let worst = match worst {
             Ok(worst) => worst,
@@ -254,19 +266,24 @@ impl Coordinator {
                 Effect::Call(call) => self.send(call, stage),
                 Effect::Reply { to, reply, proof } => self.reply(to, reply, proof, stage),
                 Effect::Lookup { gid } => self.look_up(gid, stage),
-                Effect::Wake(instant) => {
-                    process.setting += 1;
-                    process.alarm = Some(instant);
-                    let mut at_us = stage.clock.when_us(instant).max(stage.now_us);
-                    if stage.strikes(Fault::AlarmLate, Struck::Everybody) {
-                        at_us += stage.chance.within(1_000, 50_000);
-                    }
-                    let (life, setting) = (self.life, process.setting);
-                    stage.after(at_us - stage.now_us, Event::Alarm { life, setting });
-                }
+                Effect::Wake(instant) => self.set_alarm(instant, stage),
             }
         }
         self.pump(stage);
+    }
+
+    fn set_alarm(&mut self, instant: Instant, stage: &mut Stage) {
+        let Some(process) = &mut self.process else { return };
+        process.setting += 1;
+        process.alarm = Some(instant);
+        let (life, setting) = (self.life, process.setting);
+        stage.apart([Stream::Alarm as u64, u64::from(life), instant.0], |stage| {
+            let mut at_us = stage.clock.when_us(instant).max(stage.now_us);
+            if stage.strikes(Fault::AlarmLate, Struck::Everybody) {
+                at_us += stage.chance.within(1_000, 50_000);
+            }
+            stage.after(at_us - stage.now_us, Event::Alarm { life, setting });
+        });
     }
 
     fn send(&mut self, call: Call, stage: &mut Stage) {
@@ -281,15 +298,21 @@ impl Coordinator {
         let from = Sender::Coordinator { life: self.life, call: call.id };
         let to = participant_of(&call);
         let timeout = Event::CallTimesOut { life: self.life, call: call.id };
-        stage.after(call.timeout_ms * 1_000, timeout);
+        let (timeout_us, stream) = (call.timeout_ms * 1_000, stream_of(&call, self.life));
         let (gid, branch) = (call.gid.clone(), call.branch.clone());
-        let flight = Flight { gid, branch, to, op: call.op };
+        let appended = process.log.appended();
+        let flight = Flight { gid, branch, to, op: call.op, appended };
         if let Err(what) = flight.may_join(&process.in_flight, &self.limits) {
             stage.court.refuse("bounded", what);
         }
+        process.silences.leaves(&flight);
         process.in_flight.insert(call.id, flight);
         let Call { gid, branch, op, payload, replies, mark, .. } = call;
-        stage.send_call(Letter { from, to, gid, branch, op, payload, replies, mark });
+        let letter = Letter { from, to, gid, branch, op, payload, replies, mark };
+        stage.apart(stream, |stage| {
+            stage.after(timeout_us, timeout);
+            stage.send_call(letter);
+        });
     }
 
     fn reply(
@@ -300,7 +323,7 @@ impl Coordinator {
         stage: &mut Stage,
     ) {
         let Some(process) = &mut self.process else { return };
-        let Some(asked) = process.asked.remove(&to) else { return };
+        let Some((asked, stream)) = process.asked.remove(&to) else { return };
         stage.note([13, to.0, proof.needed.0], || {
             format!("core > reply {} {} {proof:?}", to.0, words_of_reply(&reply))
         });
@@ -315,7 +338,9 @@ impl Coordinator {
             (AUDITOR, Request::Get { gid, .. }) => {
                 stage.hear(&Evidence::Audited { gid, reply: &reply });
             }
-            (_, _) => stage.send_reply(&asked, reply),
+            (_, _) => stage.apart([Stream::Reply as u64, stream, 0], |stage| {
+                stage.send_reply(&asked, reply);
+            }),
         }
     }
 
@@ -328,41 +353,17 @@ impl Coordinator {
         }
         match process.log.next_op() {
             Some(op) => {
-                let wait = duration_us(&op, stage);
+                process.ops += 1;
+                let (life, number) = (self.life, process.ops);
+                stage.apart([Stream::Disk as u64, u64::from(life), number], |stage| {
+                    let wait = duration_us(&op, stage);
+                    stage.after(wait, Event::DiskDone { life });
+                });
                 process.under_way = Some(op);
-                stage.after(wait, Event::DiskDone { life: self.life });
             }
             None if process.driver.is_none() => self.take_up(stage),
             None => {}
         }
-    }
-
-    /// The disk is done with what it was asked.
-    pub fn disk_done(&mut self, life: u32, stage: &mut Stage) {
-        if life != self.life {
-            return;
-        }
-        if stage.strikes(Fault::PowerLost, Struck::Everybody) {
-            return self.die(Death::PowerLost, stage);
-        }
-        if stage.strikes(Fault::CoordinatorKilled, Struck::Everybody) {
-            return self.die(Death::Killed, stage);
-        }
-        let Some(process) = &mut self.process else { return };
-        let Some(op) = process.under_way.take() else { return };
-        let through = process.log.appended();
-        let room = if stage.now_us < self.full_until_us { Room::None } else { Room::Ample };
-        let result = self.disk.carry_out_in(room, (&op, through), &mut stage.luck());
-        stage.note([14, through.0, u64::from(result.is_ok())], || {
-            format!("disk {op}: {result:?}, platter {}", self.disk.platter().0)
-        });
-        if let DiskOp::Write { .. } = op {
-            self.written = self.written.max(through);
-        }
-        for completion in process.log.complete(result) {
-            self.completed(completion, stage);
-        }
-        self.pump(stage);
     }
 
     fn completed(&mut self, completion: Completion, stage: &mut Stage) {
@@ -392,7 +393,7 @@ impl Coordinator {
         });
         stage.hear(&Evidence::Asked(&request));
         if let Some(process) = &mut self.process {
-            process.asked.insert(id, asked);
+            process.asked.insert(id, (asked, stage.chance.bits()));
         }
         self.step(Input::Request { id, request }, stage);
     }
@@ -401,7 +402,7 @@ impl Coordinator {
     pub fn gone(&mut self, (client, ask): (usize, u32), stage: &mut Stage) {
         let Some(process) = &mut self.process else { return };
         let by = |asked: &Rc<Asked>| asked.client == client && asked.ask == ask;
-        let gone = process.asked.iter().filter(|(_, asked)| by(asked));
+        let gone = process.asked.iter().filter(|(_, (asked, _))| by(asked));
         let gone: Vec<RequestId> = gone.map(|(id, _)| *id).collect();
         for id in gone {
             if let Some(process) = &mut self.process {
@@ -417,12 +418,29 @@ impl Coordinator {
             return;
         }
         let Some(process) = &mut self.process else { return };
-        let Some(Flight { gid, branch, op, .. }) = process.in_flight.remove(&call) else { return };
+        let Some(flight) = process.in_flight.remove(&call) else { return };
+        let Flight { gid, branch, op, .. } = &flight;
         stage.note([16, call.0, number_of(gid.as_str())], || {
             format!("core < answer to call {} of {gid} {branch} {answer:?}", call.0)
         });
-        let input = input_of(call, op, answer);
+        let input = input_of(call, *op, answer);
+        self.came_back(&flight, input, stage);
+    }
+
+    /// Something came of a call, if only silence: whoever waits for it leaves in the same step.
+    fn came_back(&mut self, flight: &Flight, input: Input, stage: &mut Stage) {
+        let Flight { gid, branch, to, .. } = flight;
+        let recorded = stage.court.ledger.recorded(gid);
+        let Some(process) = &mut self.process else { return };
+        let owed = process.silences.hears(flight, &input, recorded);
         self.step(input, stage);
+        let Some(process) = &self.process else { return };
+        let left = process.silences.left(*to);
+        if left < owed && flight.has_room(&process.in_flight, &self.limits) {
+            let late = owed - left;
+            let what = format!("{gid} {branch}: participant {to} answered, {late} calls wait on");
+            stage.court.refuse("woken at once", what);
+        }
     }
 
     /// A call's time is over.
@@ -437,11 +455,13 @@ impl Coordinator {
             return;
         }
         let Some(process) = &mut self.process else { return };
-        let Some(Flight { gid, branch, .. }) = process.in_flight.remove(&call) else { return };
+        let Some(flight) = process.in_flight.remove(&call) else { return };
+        let Flight { gid, branch, .. } = &flight;
         stage.note([16, call.0, number_of(gid.as_str())], || {
             format!("core < nothing came of call {} of {gid} {branch}", call.0)
         });
-        self.step(Input::Silent { call, detail: Text::cut("timeout") }, stage);
+        let input = Input::Silent { call, detail: Text::cut("timeout") };
+        self.came_back(&flight, input, stage);
     }
 
     /// What the store knew of a gid arrives.
@@ -467,32 +487,6 @@ impl Coordinator {
         stage.hear(&Evidence::Woken { now, held_until, alarm });
     }
 
-    /// Draws what strikes the machine by the clock.
-    pub fn tick(&mut self, stage: &mut Stage) {
-        self.tick_copy(stage);
-        if self.process.is_none() {
-            return;
-        }
-        if stage.strikes(Fault::PowerLost, Struck::Everybody) {
-            self.die(Death::PowerLost, stage);
-        } else if stage.strikes(Fault::CoordinatorKilled, Struck::Everybody) {
-            self.die(Death::Killed, stage);
-        } else if stage.strikes(Fault::CoordinatorDrained, Struck::Everybody) {
-            stage.note([20, 0, 0], || "world core is asked to stop".into());
-            self.step(Input::Drain, stage);
-            let wait = stage.chance.within(1_000, 200_000);
-            stage.after(wait, Event::CoordinatorStops { life: self.life });
-        } else if stage.strikes(Fault::DiskFull, Struck::Everybody) {
-            let wait = stage.chance.within(5_000, 400_000);
-            stage.note([23, wait, 0], || format!("world disk is full for {wait} us"));
-            self.full_until_us = stage.now_us + wait;
-        } else if stage.strikes(Fault::CoordinatorPaused, Struck::Everybody) {
-            let pause = stage.chance.within(1_000, 300_000);
-            stage.note([17, pause, 0], || format!("world core stands still for {pause} us"));
-            self.paused_until_us = stage.now_us + pause;
-        }
-    }
-
     /// It was asked to stop a while ago.
     pub fn stop(&mut self, life: u32, stage: &mut Stage) {
         if life == self.life {
@@ -501,6 +495,11 @@ impl Coordinator {
     }
 
     fn die(&mut self, death: Death, stage: &mut Stage) {
+        let stream = [Stream::Death as u64, u64::from(self.life), death as u64];
+        stage.apart(stream, |stage| self.fall(death, stage));
+    }
+
+    fn fall(&mut self, death: Death, stage: &mut Stage) {
         stage.note([18, death as u64, u64::from(self.life)], || format!("world core {death:?}"));
         if self.process.as_ref().is_some_and(|process| process.driver.is_none()) {
             stage.tally.sight(Sight::DiedStarting);
@@ -557,10 +556,20 @@ impl Process {
             stage.court.refuse("deadlines wait a jump out", what);
         }
         stage.note([19, draft.position.0, 0], || format!("core > {}", words_of_draft(&draft)));
+        if let Content::Transaction { gid, .. } = &draft.content {
+            self.silences.moves_on(gid);
+        }
         sights::of_draft(&draft, &self.in_flight, &stage.court.ledger, &mut stage.tally);
         stage.hear(&Evidence::Appended(&draft));
         self.log.append(draft);
     }
+}
+
+/// The stream of draws of one sending.
+fn stream_of(call: &Call, life: u32) -> [u64; 3] {
+    let whom = number_of(call.gid.as_str()) ^ number_of(call.branch.as_str()).rotate_left(32);
+    let which = u64::from(life) << 40 | u64::from(call.attempt) << 8 | call.op as u64;
+    [Stream::Call as u64, whom, which]
 }
 
 fn participant_of(call: &Call) -> usize {
@@ -575,26 +584,5 @@ fn words_of_draft(draft: &Draft) -> String {
             let facts: Vec<_> = records.iter().map(|record| &record.fact).collect();
             format!("append to {} {gid} after {} {facts:?}", draft.position.0, after.0)
         }
-    }
-}
-
-fn duration_us(op: &DiskOp, stage: &mut Stage) -> u64 {
-    match op {
-        DiskOp::Sync { .. } | DiskOp::SyncFolder => {
-            match stage.strikes(Fault::SyncSlow, Struck::Everybody) {
-                true => stage.chance.within(2_000, 120_000),
-                false => stage.chance.within(80, 600) + stall_us(stage),
-            }
-        }
-        DiskOp::Create { .. } | DiskOp::Write { .. } | DiskOp::Unlink { .. } => {
-            stage.chance.within(10, 60)
-        }
-    }
-}
-
-fn stall_us(stage: &mut Stage) -> u64 {
-    match stage.strikes(Fault::DiskStalled, Struck::Everybody) {
-        true => stage.chance.within(200_000, 1_000_000),
-        false => 0,
     }
 }

@@ -13,7 +13,7 @@ use wholly_core::ids::Position;
 use wholly_store::disk::{Disk, DiskOp, Segment};
 
 /// What reaches the platter whole or not at all.
-const SECTOR_BYTES: usize = 512;
+pub(crate) const SECTOR_BYTES: usize = 512;
 
 /// A disk with one folder.
 #[derive(Clone, Debug, Default)]
@@ -71,6 +71,8 @@ enum Leaves {
     Front,
     /// Any of them.
     Some,
+    /// All but the first.
+    Back,
 }
 
 impl File {
@@ -132,6 +134,7 @@ impl File {
                 Leaves::Nothing => false,
                 Leaves::Front => at < front,
                 Leaves::Some => chance.below(2) == 0,
+                Leaves::Back => at > 0,
             };
             if kept {
                 self.settle(*sector);
@@ -384,6 +387,25 @@ impl SimDisk {
     pub fn is_settled(&self) -> bool {
         let settled = |file: &File| file.named && file.cache == file.platter;
         self.removed.is_empty() && self.files.values().all(settled)
+    }
+
+    /// The disk as some loss of power would leave it; what was removed stays so, or comes back.
+    pub fn without_power(&self, chance: &mut Chance) -> SimDisk {
+        let mut disk = self.clone();
+        let leaves = *chance.pick(&[Leaves::Nothing, Leaves::Front, Leaves::Some, Leaves::Back]);
+        let removed = std::mem::take(&mut disk.removed);
+        if chance.below(2) == 0 {
+            disk.files.retain(|_, file| file.named);
+        }
+        for (segment, file) in removed.into_iter().filter(|_| chance.below(2) == 0) {
+            disk.files.entry(segment).or_insert(file);
+        }
+        for file in disk.files.values_mut() {
+            file.lose_power(leaves, chance);
+            file.named = true;
+        }
+        disk.awaited.clear();
+        disk
     }
 
     /// The disk as the harshest loss of power would leave it.

@@ -96,10 +96,15 @@ impl Log {
     }
 
     /// The last position that would be found on a disk on which nothing breaks.
-    pub fn position_on(
+    pub fn position_on(copy: (SimDisk, Option<Twin>), space: Space) -> Result<Position, String> {
+        Log::loaded_on(copy, space).map(|loaded| loaded.position)
+    }
+
+    /// What would be found on a disk on which nothing breaks.
+    pub fn loaded_on(
         (mut disk, twin): (SimDisk, Option<Twin>),
         space: Space,
-    ) -> Result<Position, String> {
+    ) -> Result<Loaded, String> {
         let archive = found(twin.as_ref(), space);
         let recovery = Recovery::read_beside(&disk, archive, options(space, 0, None));
         let mut recovery = recovery.map_err(|e| e.to_string())?;
@@ -108,7 +113,7 @@ impl Log {
             let result = disk.carry_out_calmly(&op, Position(0), &mut chance);
             recovery.complete(result).map_err(|failure| failure.to_string())?;
         }
-        Ok(recovery.finish().loaded.position)
+        Ok(recovery.finish().loaded)
     }
 
     /// The next operation on the disk.

@@ -13,6 +13,9 @@ use wholly_sim::report::{Mood, Seeds, Summary, Work, carry_out, words_of};
 use wholly_sim::shrink::shrink;
 use wholly_sim::trace::{LEGEND, Lines, say};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Broken promises that are told in words.
 const TOLD_MAX: usize = 10;
 
@@ -181,9 +184,10 @@ fn mutants(arguments: &Arguments) -> ExitCode {
     let mut hunts = hunted.into_inner().expect("nobody panics while holding the list");
     hunts.sort_by_key(|(number, _)| *number);
     let hunts: Vec<Hunt> = hunts.into_iter().map(|(_, hunt)| hunt).collect();
-    match arguments.json {
-        true => print_hunts_json(&hunts),
-        false => print_hunts(&hunts),
+    match (arguments.json, arguments.page) {
+        (true, _) => print_hunts_json(&hunts),
+        (false, true) => print_hunts_page(&hunts),
+        (false, false) => print_hunts(&hunts),
     }
     exit_of(hunts.iter().all(|hunt| hunt.found.is_some()))
 }
@@ -196,6 +200,17 @@ fn print_hunts_json(hunts: &[wholly_sim::hunt::Hunt]) {
     };
     let rows: Vec<String> = hunts.iter().map(row).collect();
     println!("{{\"mutants\":[{}]}}", rows.join(","));
+}
+
+/// As docs/internals/simulation.md shows them.
+#[cfg(feature = "mutants")]
+fn print_hunts_page(hunts: &[wholly_sim::hunt::Hunt]) {
+    for hunt in hunts {
+        let (name, bug, seeds) = (hunt.seeded.name(), hunt.seeded.bug(), hunt.seeds);
+        let violation = hunt.found.as_ref().and_then(|verdict| verdict.violation.as_ref());
+        let promise = violation.map_or("ALIVE", |violation| violation.promise);
+        println!("| `{name}` | {} | {promise} | {seeds} |", bug.trim_end_matches('.'));
+    }
 }
 
 #[cfg(feature = "mutants")]

@@ -37,7 +37,7 @@ impl Luck<'_> {
         let strikes = self.odds.draws(fault, self.chance);
         if strikes {
             self.tally.fault(fault, &self.census);
-            let strike = self.odds.strikes();
+            let strike = self.odds.last_strike();
             self.trace.note(self.now_us, [21, fault as u64, strike], || {
                 format!("world strike {strike}: {}, for everybody", fault.words())
             });
@@ -69,12 +69,18 @@ impl Odds {
 
     /// Whether a fault strikes.
     pub fn draws(&mut self, fault: Fault, chance: &mut Chance) -> bool {
-        chance.hits(self.ppm[fault as usize]) && self.mercy.permits(fault)
+        let name = chance.hits(self.ppm[fault as usize]);
+        name.is_some_and(|name| self.mercy.permits(fault, name))
     }
 
-    /// How many strikes were drawn so far, of the kinds that are not left out.
-    pub fn strikes(&self) -> u64 {
-        self.mercy.drawn()
+    /// The names of the strikes that happened, in order.
+    pub fn strikes(&self) -> &[u64] {
+        self.mercy.happened()
+    }
+
+    /// The name of the last strike; zero before the first.
+    pub fn last_strike(&self) -> u64 {
+        self.strikes().last().copied().unwrap_or_default()
     }
 
     /// Nothing breaks from here on.

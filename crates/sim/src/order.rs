@@ -17,7 +17,7 @@ pub struct Order {
     pub only: Option<Vec<u64>>,
     /// Faults that do not strike.
     pub without: Vec<Fault>,
-    /// Of the others, the strikes that happen, by number from one; without a list, all.
+    /// Of the others, the strikes that happen, by name; without a list, all.
     pub strikes: Option<Vec<u64>>,
     /// Whether every event is printed.
     pub lines: Lines,
@@ -85,27 +85,29 @@ impl Order {
 pub(crate) struct Mercy {
     without: Vec<Fault>,
     strikes: Option<Vec<u64>>,
-    drawn: u64,
+    happened: Vec<u64>,
 }
 
 impl Mercy {
     /// As a run was asked for.
     pub(crate) fn of(order: &Order) -> Self {
-        Mercy { without: order.without.clone(), strikes: order.strikes.clone(), drawn: 0 }
+        let (without, strikes) = (order.without.clone(), order.strikes.clone());
+        Mercy { without, strikes, happened: Vec::new() }
     }
 
-    /// How many were drawn so far, of the kinds that are not left out.
-    pub(crate) fn drawn(&self) -> u64 {
-        self.drawn
+    /// The names of those that happened, in order.
+    pub(crate) fn happened(&self) -> &[u64] {
+        &self.happened
     }
 
     /// Whether a strike that was drawn happens.
-    pub(crate) fn permits(&mut self, fault: Fault) -> bool {
-        if self.without.contains(&fault) {
-            return false;
+    pub(crate) fn permits(&mut self, fault: Fault, name: u64) -> bool {
+        let asked_for = self.strikes.as_ref().is_none_or(|strikes| strikes.contains(&name));
+        let happens = asked_for && !self.without.contains(&fault);
+        if happens {
+            self.happened.push(name);
         }
-        self.drawn += 1;
-        self.strikes.as_ref().is_none_or(|strikes| strikes.contains(&self.drawn))
+        happens
     }
 }
 
@@ -181,8 +183,9 @@ mod tests {
         let mut order = Order::new(1);
         (order.without, order.strikes) = (vec![Fault::Refused], Some(vec![2]));
         let mut mercy = Mercy::of(&order);
-        let drawn = [Fault::Working, Fault::Refused, Fault::Working, Fault::Working];
-        let happened: Vec<bool> = drawn.iter().map(|fault| mercy.permits(*fault)).collect();
-        assert_eq!(happened, [false, false, true, false]);
+        let drawn = [(Fault::Working, 1), (Fault::Refused, 2), (Fault::Working, 2)];
+        let happened = drawn.map(|(fault, name)| mercy.permits(fault, name));
+        assert_eq!(happened, [false, false, true]);
+        assert_eq!(mercy.happened(), [2]);
     }
 }

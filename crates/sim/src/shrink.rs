@@ -113,12 +113,8 @@ impl Search {
         });
     }
 
-    /// A strike is known by its number among those that are drawn; so the kinds go first.
     fn fewer_strikes(&mut self) {
-        let all = match &self.best.strikes {
-            Some(strikes) => strikes.clone(),
-            None => (1..=self.verdict.tally.faults_total()).collect(),
-        };
+        let all = self.verdict.strikes.clone();
         self.fewer(all, |order, strikes| Order { strikes: Some(strikes), ..order });
     }
 

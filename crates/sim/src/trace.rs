@@ -66,12 +66,20 @@ pub fn say(line: &str) {
 
 /// A number for a text, the same in every run and build (FNV-1a).
 pub fn number_of(text: &str) -> u64 {
-    let mut hasher = Fnv(0xcbf2_9ce4_8422_2325);
+    let mut hasher = Fnv::default();
     hasher.write(text.as_bytes());
     hasher.finish()
 }
 
-struct Fnv(u64);
+/// A hash that is quick for short texts.
+#[derive(Clone, Debug)]
+pub(crate) struct Fnv(u64);
+
+impl Default for Fnv {
+    fn default() -> Self {
+        Fnv(0xcbf2_9ce4_8422_2325)
+    }
+}
 
 impl Hasher for Fnv {
     fn finish(&self) -> u64 {
@@ -93,7 +101,8 @@ who      disk      what the coordinator's disk is asked, and how that went; plat
          core      the driver: starts, hears (<), asks for (>) an append, a call, a reply
          part N    participant N: a call arrives (<), it commits locally (=), it answers (>)
          client N  who asks (>) and hears (<); client 0 is the operator
-         world     what breaks, for whom, and what is set right; strike K is K of --strikes
+         world     what breaks, for whom, and what is set right; strike K is what
+                   --strikes calls it
 what     tN        the transaction that --only counts as N; xHEX: a gid that the coordinator issued
          bN        the branch N of its transaction
          #N        the client's own number of a request; Go: it begins; Silence: no reply in time;

@@ -1,9 +1,11 @@
-//! Watch: what a shell can see by itself of the driver's bounds: calls in flight, clocks.
+//! Watch: what a shell can see by itself of the driver: calls in flight, clocks, and that those
+//! who wait for a destination are called once it answers again.
 
 use std::collections::BTreeMap;
-use wholly_core::branch::Op;
+use wholly_core::branch::{Answer, Op};
 use wholly_core::effect::{Content, Draft};
-use wholly_core::ids::{BranchId, CallId, Gid};
+use wholly_core::ids::{BranchId, CallId, Gid, Position};
+use wholly_core::input::Input;
 use wholly_core::limits::Limits;
 use wholly_core::record::{Cause, Fact, Record};
 use wholly_core::time::{Instant, Now};
@@ -14,6 +16,8 @@ pub(crate) struct Flight {
     pub(crate) branch: BranchId,
     pub(crate) to: usize,
     pub(crate) op: Op,
+    /// The last position that was appended before it left.
+    pub(crate) appended: Position,
 }
 
 /// The clocks as the process saw them last.
@@ -23,14 +27,100 @@ pub(crate) struct Watch {
     hold_until: Instant,
 }
 
+/// Silences after which an answer wakes those who wait.
+const SILENT_AFTER: u32 = 3;
+/// How many it must wake, if any wait.
+const WOKEN_MIN: usize = 1;
+
+/// Slots that a destination has at the least once it has answered.
+const ALLOWED_MIN: usize = 2;
+
+/// What was heard of each participant in this life, and which calls wait to be sent again.
+#[derive(Default)]
+pub(crate) struct Silences(BTreeMap<usize, Silence>);
+
+#[derive(Default)]
+struct Silence {
+    unanswered: u32,
+    waiting: Vec<(Gid, BranchId)>,
+    /// How often a call left, or what waited came to want something else.
+    left: u64,
+}
+
+impl Silences {
+    /// A call came back, after the last record of its transaction: how many calls to the same
+    /// participant must have left before anything else happens, if slots are free.
+    pub(crate) fn hears(&mut self, flight: &Flight, input: &Input, recorded: Position) -> u64 {
+        let silence = self.0.entry(flight.to).or_default();
+        if !is_silence(input) {
+            let woken = match std::mem::take(&mut silence.unanswered) {
+                SILENT_AFTER.. => silence.waiting.len().min(WOKEN_MIN),
+                0..SILENT_AFTER => 0,
+            };
+            return silence.left + woken as u64;
+        }
+        silence.unanswered += 1;
+        // What was recorded meanwhile may want something else, or nothing.
+        if recorded <= flight.appended {
+            silence.waiting.push((flight.gid.clone(), flight.branch.clone()));
+        } else if silence.waiting.is_empty() {
+            silence.unanswered = 0;
+        }
+        silence.left
+    }
+
+    /// How often a call to a participant left, or waited for nothing any more.
+    pub(crate) fn left(&self, participant: usize) -> u64 {
+        self.0.get(&participant).map_or(0, |silence| silence.left)
+    }
+
+    /// A call leaves.
+    pub(crate) fn leaves(&mut self, flight: &Flight) {
+        let silence = self.0.entry(flight.to).or_default();
+        silence.left += 1;
+        let own = |(gid, branch): &(Gid, BranchId)| *gid == flight.gid && *branch == flight.branch;
+        silence.waiting.retain(|waiting| !own(waiting));
+    }
+
+    /// Something was recorded of a transaction: what waited may wait for nothing any more. Where
+    /// nobody waits, a silence may be forgotten.
+    pub(crate) fn moves_on(&mut self, moved: &Gid) {
+        for silence in self.0.values_mut() {
+            let before = silence.waiting.len();
+            silence.waiting.retain(|(gid, _)| gid != moved);
+            silence.left += (before - silence.waiting.len()) as u64;
+            if silence.waiting.is_empty() {
+                silence.unanswered = 0;
+            }
+        }
+    }
+}
+
+fn is_silence(input: &Input) -> bool {
+    matches!(
+        input,
+        Input::Silent { .. }
+            | Input::Answered { answer: Answer::Working | Answer::Unknown { .. }, .. }
+    )
+}
+
 impl Flight {
+    /// Whether one more call may leave for its destination: also after an outage, when slots come
+    /// back one by one, and where a destination has to leave as many to others as it takes.
+    pub(crate) fn has_room(&self, others: &BTreeMap<CallId, Flight>, limits: &Limits) -> bool {
+        let there = others.values().filter(|other| other.to == self.to).count();
+        let free = limits.calls_max.saturating_sub(others.len());
+        let own = limits.destination_calls_max.min(ALLOWED_MIN);
+        there < own.min(free)
+    }
+
     /// Whether one more call fits the limits, and is the only one of its branch.
     pub(crate) fn may_join(
         &self,
         others: &BTreeMap<CallId, Flight>,
         limits: &Limits,
     ) -> Result<(), String> {
-        let Flight { gid, branch, to, op: _ } = self;
+        let Flight { gid, branch, to, op: _, appended: _ } = self;
         let there = others.values().filter(|other| other.to == *to).count();
         if others.len() >= limits.calls_max || there >= limits.destination_calls_max {
             return Err(format!("{gid} {branch} is one call too many: {there} there"));

@@ -22,6 +22,7 @@ use std::rc::Rc;
 use wholly_core::ids::Gid;
 use wholly_core::input::{Request, Wait};
 use wholly_core::limits::Limits;
+use wholly_core::retry::mix;
 
 /// Participants of every run.
 pub const PARTICIPANTS: usize = 4;
@@ -65,12 +66,39 @@ pub enum Copies {
     One,
 }
 
+/// What has a stream of draws of its own. Everything else draws from the stream of the event it
+/// belongs to, which was drawn from the stream of the event that planned it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stream {
+    /// The clients of a transaction.
+    Cast,
+    /// A sending of a call.
+    Call,
+    /// A reply.
+    Reply,
+    /// A setting of the alarm.
+    Alarm,
+    /// Work of the disk.
+    Disk,
+    /// Work of the archive.
+    Archive,
+    /// A start of the coordinator.
+    Start,
+    /// An end of the coordinator.
+    Death,
+    /// What strikes the coordinator's machine by the clock.
+    Machine,
+    /// What strikes others by the clock.
+    Weather,
+}
+
 /// What everybody in the world shares.
 pub struct Stage {
     /// Virtual time since the start of the run.
     pub now_us: u64,
     agenda: Agenda,
-    /// Every draw.
+    seed: u64,
+    /// The draws of what happens at this moment.
     pub chance: Chance,
     /// How likely each fault is.
     pub odds: Odds,
@@ -104,7 +132,18 @@ pub struct Stage {
 impl Stage {
     /// Something happens after so long.
     pub fn after(&mut self, wait_us: u64, event: Event) {
-        self.agenda.plan(self.now_us + wait_us, event);
+        let stream = self.chance.bits();
+        self.agenda.plan(self.now_us + wait_us, event, stream);
+    }
+
+    /// Lets something draw from a stream that is known by these numbers, whatever was drawn before,
+    /// and however much it draws.
+    pub fn apart<T>(&mut self, stream: [u64; 3], act: impl FnOnce(&mut Stage) -> T) -> T {
+        let stream = stream.iter().fold(self.seed, |stream, number| mix(stream ^ number));
+        let before = std::mem::replace(&mut self.chance, Chance::new(stream));
+        let done = act(self);
+        self.chance = before;
+        done
     }
 
     /// Whether a fault strikes; counts it, for whom it strikes.
@@ -132,7 +171,7 @@ impl Stage {
             Struck::Nobody => Census::of_one(State::None),
         };
         self.tally.fault(fault, &census);
-        let strike = self.odds.strikes();
+        let strike = self.odds.last_strike();
         self.trace.note(self.now_us, [21, fault as u64, strike], || {
             let whom = match struck {
                 Struck::One(gid) => format!("{gid} ({})", ledger.state(gid).words()),
@@ -161,8 +200,9 @@ impl Stage {
     }
 
     fn next(&mut self) -> Option<Event> {
-        let (at_us, event) = self.agenda.pop()?;
+        let (at_us, event, stream) = self.agenda.pop()?;
         self.now_us = at_us;
+        self.chance = Chance::new(stream);
         Some(event)
     }
 }
@@ -176,6 +216,8 @@ pub struct Verdict {
     pub fates: Fates,
     /// What happened how often.
     pub tally: Tally,
+    /// The names of the strikes, in order.
+    pub strikes: Vec<u64>,
     /// The hash of everything that happened.
     pub hash: u64,
     /// Events.
@@ -195,6 +237,7 @@ impl Verdict {
             order: order.clone(),
             fates: Fates::default(),
             tally: Tally::default(),
+            strikes: Vec::new(),
             hash: 0,
             events: 0,
             lasted_us: 0,
@@ -275,6 +318,7 @@ impl World {
         let mut stage = Stage {
             now_us: 0,
             agenda: Agenda::default(),
+            seed: order.seed,
             chance,
             odds,
             tally: Tally::default(),
@@ -318,6 +362,7 @@ impl World {
             order,
             fates: stage.court.ledger.fates(),
             tally: stage.tally,
+            strikes: stage.odds.strikes().to_vec(),
             hash: trace.hash(),
             events: trace.events(),
             lasted_us: stage.now_us,
@@ -409,14 +454,16 @@ impl World {
         if self.stage.season != Season::Faults {
             return;
         }
-        self.stage.after(TICK_US, Event::Tick);
-        self.coordinator.tick(&mut self.stage);
-        let stage = &mut self.stage;
+        let (coordinator, stage) = (&mut self.coordinator, &mut self.stage);
+        stage.after(TICK_US, Event::Tick);
+        let tick = stage.now_us;
+        stage.apart([Stream::Machine as u64, tick, 0], |stage| coordinator.tick(stage));
         for participant in &mut self.participants {
             participant.clear_rows(stage);
-            weather::at(participant, stage);
+            let stream = [Stream::Weather as u64, tick, participant.number() as u64 + 1];
+            stage.apart(stream, |stage| weather::at(participant, stage));
         }
-        weather::around_the_coordinator(stage);
+        stage.apart([Stream::Weather as u64, tick, 0], weather::around_the_coordinator);
     }
 
     /// Nothing breaks from here on, nobody asks for more, and the bound begins to run.
@@ -488,12 +535,14 @@ fn seat(order: &Order, stage: &mut Stage) -> (Vec<Seat>, u64) {
     for number in 0..order.transactions {
         start_us += stage.chance.below(2 * gap_us + 1);
         // Those left out are drawn all the same: so the others stay as they are.
-        let cast = workloads::cast(number, stage);
-        for (wait_us, client) in cast.into_iter().filter(|_| order.seats(number)) {
-            last_us = last_us.max(start_us + wait_us);
-            stage.after(start_us + wait_us, Event::ClientGoes(seats.len()));
-            seats.push(Seat { client, presence: Presence::Here, next: 0 });
-        }
+        stage.apart([Stream::Cast as u64, number, 0], |stage| {
+            let cast = workloads::cast(number, stage);
+            for (wait_us, client) in cast.into_iter().filter(|_| order.seats(number)) {
+                last_us = last_us.max(start_us + wait_us);
+                stage.after(start_us + wait_us, Event::ClientGoes(seats.len()));
+                seats.push(Seat { client, presence: Presence::Here, next: 0 });
+            }
+        });
     }
     (seats, last_us)
 }

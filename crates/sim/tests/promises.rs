@@ -85,8 +85,37 @@ fn an_operator_vouches_for_what_was_resolved() {
     check(20_001_363);
 }
 
-/// Found in the simulator's own bound on the last mark.
+#[test]
+fn a_copy_put_back_while_nobody_runs_is_started_once() {
+    check(10_709);
+}
+
 #[test]
 fn a_jump_between_two_marks_makes_none_late() {
+    check(4_837);
     check(300_031_616);
+}
+
+#[test]
+fn an_operator_commits_what_was_restored_once_every_row_was_read() {
+    check(41_003_045);
+}
+
+/// The reply to an operator's retry was held until that was durable, and showed how it had stood
+/// before his decision of the same moment; before the copy it had been decided, and told.
+#[test]
+fn a_held_reply_shows_how_a_restored_transaction_stood_then() {
+    check(4_800);
+    check(7_054);
+}
+
+#[test]
+fn a_resolved_step_leaves_its_readers_without_a_reply() {
+    check(41_000_434);
+}
+
+/// Two woken calls were not due any more when they could leave, and nobody had their turn.
+#[test]
+fn a_turn_that_nobody_takes_goes_to_one_that_waits() {
+    check(52_000_532);
 }

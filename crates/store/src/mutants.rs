@@ -17,6 +17,8 @@ wholly_core::mutants! {
     DecisionFlipped = "decision-flipped-at-recovery",
     /// A segment is removed although an open transaction has records in it.
     SegmentUnlinkedEarly = "segment-unlinked-early",
+    /// Another segment's header is not synced before its first batch.
+    HeaderNotSynced = "header-not-synced",
     /// A segment that looks damaged is believed at the first reading.
     DoubtBelieved = "damage-believed-at-first-reading",
     /// An outcome is forgotten by its age alone, while barrier rows of its gid still count.

@@ -532,7 +532,7 @@ impl Lane {
     }
 
     fn wake_one(&mut self) -> Option<(Slot, BranchIndex)> {
-        if self.mood == Mood::Steady {
+        if self.mood == Mood::Steady || mutants::is_on(Mutant::WaitingNotWoken) {
             return None;
         }
         let woken = self.waiting.pop_first();

@@ -60,6 +60,14 @@ pub struct Court {
 impl Court {
     /// Judges evidence, then learns from it.
     pub fn hear(&mut self, evidence: &Evidence<'_>) {
+        self.weigh(evidence);
+        if self.violation.is_none() {
+            self.ledger.learn(evidence);
+        }
+    }
+
+    /// Judges what might be, and learns nothing from it.
+    pub fn weigh(&mut self, evidence: &Evidence<'_>) {
         if self.violation.is_some() {
             return;
         }
@@ -69,7 +77,6 @@ impl Court {
                 return;
             }
         }
-        self.ledger.learn(evidence);
     }
 
     /// The workload of the transaction that the violation names.

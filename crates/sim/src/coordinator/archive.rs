@@ -5,7 +5,7 @@ use crate::agenda::Event;
 use crate::cells::Struck;
 use crate::disk::Flawed;
 use crate::tally::{Fault, Sight};
-use crate::world::Stage;
+use crate::world::{Stage, Stream};
 use wholly_core::ids::Gid;
 use wholly_core::input::Input;
 use wholly_store::archive::twin::Twin;
@@ -46,8 +46,12 @@ impl Coordinator {
             && let Some(op) = process.log.next_archive()
         {
             process.archiving = Some(op);
-            let wait = stage.chance.within(50, 20_000);
-            stage.after(wait, Event::ArchiveDone { life: self.life });
+            process.archive_ops += 1;
+            let (life, number) = (self.life, process.archive_ops);
+            stage.apart([Stream::Archive as u64, u64::from(life), number], |stage| {
+                let wait = stage.chance.within(50, 20_000);
+                stage.after(wait, Event::ArchiveDone { life });
+            });
         }
     }
 

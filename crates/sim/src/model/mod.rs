@@ -3,9 +3,11 @@
 //! that survived.
 
 mod case;
+mod cases;
 mod restored;
 
 pub use case::{Carried, Case, Fates, Fold, TriedOr, Truth, Waits};
+pub use cases::Cases;
 pub use restored::Past;
 
 use crate::cells::Census;
@@ -13,7 +15,7 @@ use crate::evidence::{Evidence, document};
 use crate::register::Registers;
 use crate::tally::State;
 use crate::wishes::Wishes;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use wholly_core::branch::{Direction, Mode, Op};
 use wholly_core::document::Response;
 use wholly_core::effect::{Content, Draft};
@@ -66,7 +68,7 @@ pub struct Ledger {
     /// What clients want.
     pub intents: Vec<Intent>,
     /// By gid.
-    pub cases: BTreeMap<Gid, Case>,
+    pub cases: Cases,
     /// Those whose gid was used again since.
     pub past: Vec<(Gid, Case)>,
     /// The marks in the log that survived.
@@ -157,7 +159,7 @@ impl Ledger {
     }
 
     fn case_of_mut(&mut self, gid: &Gid, begun: Timestamp) -> Option<&mut Case> {
-        let current = self.cases.get_mut(gid).filter(|case| case.begun == Some(begun));
+        let current = self.cases.find_mut(gid).filter(|case| case.begun == Some(begun));
         let past = self.past.iter_mut().find(|(g, c)| g == gid && c.begun == Some(begun));
         current.or(past.map(|(_, case)| case))
     }
@@ -188,16 +190,13 @@ impl Ledger {
     fn use_again(&mut self, gid: &Gid, begun: Timestamp) {
         let known = self.cases.get(gid).and_then(|case| case.begun);
         if known.is_some_and(|known| known != begun) {
-            let past = self.cases.remove(gid).expect("it is known");
+            let past = std::mem::take(self.case_mut(gid));
             self.past.push((gid.clone(), past));
         }
     }
 
     fn case_mut(&mut self, gid: &Gid) -> &mut Case {
-        if !self.cases.contains_key(gid) {
-            self.cases.insert(gid.clone(), Case::default());
-        }
-        self.cases.get_mut(gid).expect("inserted above")
+        self.cases.entry(gid)
     }
 
     /// Takes evidence in, after the checkers have judged it.
@@ -341,6 +340,12 @@ impl Ledger {
     /// How a transaction stands, as the coordinator last wrote it down.
     pub fn state(&self, gid: &Gid) -> State {
         self.cases.get(gid).map_or(State::None, Case::state)
+    }
+
+    /// The position of the last record of a transaction.
+    pub fn recorded(&self, gid: &Gid) -> Position {
+        let last = self.cases.get(gid).and_then(|case| case.states.last());
+        last.map_or(Position(0), |(position, _)| *position)
     }
 
     /// How many transactions are in each state; of ended ones, those whose end may yet be lost.

@@ -511,6 +511,9 @@ impl Committer {
         if mutants::is_on(Mutant::FolderNotSynced) {
             self.plan.pop_back();
         }
+        if mutants::is_on(Mutant::HeaderNotSynced) {
+            self.plan.retain(|planned| planned.op != DiskOp::Sync { segment });
+        }
     }
 
     fn finish_batch(&mut self, completions: &mut Vec<Completion>) {
