@@ -2,7 +2,7 @@
 
 use crate::client::{Asked, gid_of};
 use crate::model::issued;
-use crate::world::{AUDITOR, OPERATOR, Season, Stage};
+use crate::world::{Season, Stage};
 use std::rc::Rc;
 use wholly_core::input::{GidSource, Request};
 use wholly_wire::capability::CapabilityKey;
@@ -36,14 +36,14 @@ pub(crate) fn at_the_edge(asked: &Rc<Asked>, stage: &mut Stage) -> Rc<Asked> {
     Rc::new(asked)
 }
 
-/// How long after the healing old requests still arrive.
+/// How long after the healing requests from before it still arrive.
 const LATE_US: u64 = 1_000_000;
 
 /// Once the world is healed, nothing begins, and after a while nothing old arrives.
 pub(crate) fn is_too_late(asked: &Asked, stage: &Stage) -> bool {
     let since_us = match stage.season {
         Season::Faults => return false,
-        Season::Healed { since_us } => since_us,
+        Season::Healed { since_us, .. } => since_us,
     };
     match &asked.request {
         Request::Begin(_) | Request::Submit(_) => true,
@@ -52,10 +52,7 @@ pub(crate) fn is_too_late(asked: &Asked, stage: &Stage) -> bool {
         | Request::Abort(_)
         | Request::Get { .. }
         | Request::Calls { .. }
-        | Request::Operate(_) => {
-            let is_old = stage.now_us > since_us + LATE_US;
-            is_old && asked.client != AUDITOR && asked.client != OPERATOR
-        }
+        | Request::Operate(_) => asked.asked_us < since_us && stage.now_us > since_us + LATE_US,
     }
 }
 

@@ -45,6 +45,8 @@ pub enum Season {
     Healed {
         /// Since when.
         since_us: u64,
+        /// When nothing may be left.
+        bound_us: u64,
     },
 }
 
@@ -144,6 +146,19 @@ impl Stage {
         let done = act(self);
         self.chance = before;
         done
+    }
+
+    /// Within how long everything must have ended, if nothing breaks and nobody begins.
+    fn ends_within_us(&self) -> u64 {
+        let Limits { call_timeout_ms, backoff_ms_max, ramp_ms, .. } = self.limits;
+        let Limits { clock_jump_grace_ms, wait_ms_max, .. } = self.limits;
+        let chain = 2 * self.branches_max;
+        let bound_ms = 2 * backoff_ms_max + chain * call_timeout_ms + 1_000;
+        let before_ms = ramp_ms + clock_jump_grace_ms + wait_ms_max;
+        let wall = self.clock.read(self.now_us).wall;
+        let deadline = self.court.ledger.last_deadline();
+        let open_ms = deadline.map_or(0, |deadline| deadline.since_ms(wall));
+        (open_ms + bound_ms + before_ms) * 1_000
     }
 
     /// Whether a fault strikes; counts it, for whom it strikes.
@@ -471,23 +486,16 @@ impl World {
         let stage = &mut self.stage;
         stage.note([8, 6, 0], || "world is healed".into());
         stage.odds.calm_down();
-        stage.season = Season::Healed { since_us: stage.now_us };
         stage.network.heal();
         stage.clock.heal(stage.now_us);
+        let bound_us = stage.now_us + stage.ends_within_us();
+        stage.season = Season::Healed { since_us: stage.now_us, bound_us };
         self.participants.iter_mut().for_each(Participant::heal);
         for seat in self.seats.iter_mut().skip(1) {
             seat.presence = Presence::Gone;
         }
         self.coordinator.heal(stage);
-        let Limits { call_timeout_ms, backoff_ms_max, ramp_ms, .. } = stage.limits;
-        let Limits { clock_jump_grace_ms, wait_ms_max, .. } = stage.limits;
-        let chain = 2 * stage.branches_max;
-        let bound_ms = 2 * backoff_ms_max + chain * call_timeout_ms + 1_000;
-        let before_ms = ramp_ms + clock_jump_grace_ms + wait_ms_max;
-        let wall = stage.clock.read(stage.now_us).wall;
-        let deadline = stage.court.ledger.last_deadline();
-        let open_ms = deadline.map_or(0, |deadline| deadline.since_ms(wall));
-        stage.after((open_ms + bound_ms + before_ms) * 1_000, Event::Bound);
+        stage.agenda.plan(bound_us, Event::Bound);
     }
 
     /// What is still there.

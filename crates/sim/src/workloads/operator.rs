@@ -12,6 +12,9 @@ use wholly_core::record::Decision;
 
 const ROUND_US: u64 = 30_000;
 
+/// How long before the bound the last question is asked, so that none is left in hand there.
+const QUIET_US: u64 = 100_000;
+
 /// The one operator of a run.
 #[derive(Debug, Default)]
 pub struct Operator {
@@ -37,11 +40,12 @@ impl Client for Operator {
 
 impl Operator {
     fn round(&self, desk: &mut Desk<'_>) {
-        desk.timer(ROUND_US);
         let leisure = match desk.stage.season {
             Season::Faults => self.leisure,
+            Season::Healed { bound_us, .. } if desk.stage.now_us + QUIET_US > bound_us => return,
             Season::Healed { .. } => 1,
         };
+        desk.timer(ROUND_US);
         let looks = desk.stage.chance.below(leisure) == 0;
         let stuck: Vec<Gid> = match looks {
             true => desk.stage.court.ledger.stuck().take(8).cloned().collect(),

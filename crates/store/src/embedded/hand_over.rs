@@ -12,6 +12,7 @@ use crate::archive::{
     ArchiveDone, ArchiveError, ArchiveLimits, ArchiveOp, Slice, SliceFacts, ToArchive,
 };
 use crate::contract::{Completion, Failure};
+use crate::disk::Segment;
 use crate::mutants::{self, Mutant};
 use crate::retention::{EndedOne, Why};
 use std::collections::VecDeque;
@@ -31,14 +32,21 @@ pub(super) struct HandOver {
     next: Slice,
     plan: VecDeque<ArchiveOp>,
     in_flight: Option<String>,
-    /// The ends that are being handed over.
-    bulk: Option<(Slice, Range<u64>)>,
+    bulk: Option<Bulk>,
     /// So many ends are archived, for readers as well.
     archived: u64,
     /// So many of them are forgotten.
     forgotten: u64,
     /// So many slices go once the batch under way is durable; nothing is put into them any more.
     doomed: usize,
+}
+
+/// What is being handed over.
+struct Bulk {
+    slice: Slice,
+    ends: Range<u64>,
+    /// The oldest segment that it may be read from, also where its gid is used again meanwhile.
+    from: Segment,
 }
 
 /// How a hand-over stands.
@@ -112,6 +120,11 @@ impl HandOver {
         self.forgotten..self.archived
     }
 
+    /// The oldest segment that is still read for what is being handed over.
+    pub(super) fn reads_from(&self) -> Option<Segment> {
+        self.bulk.as_ref().map(|bulk| bulk.from)
+    }
+
     pub(super) fn rows(&self) -> u64 {
         self.slices.iter().map(|facts| facts.rows).sum()
     }
@@ -129,7 +142,7 @@ impl HandOver {
     pub(super) fn doom(&mut self, mark: Option<ClockMark>) -> DoomedSlices {
         let mut doomed = DoomedSlices { forgotten: self.forgotten, ..DoomedSlices::default() };
         let mut bytes = self.bytes();
-        let growing = self.bulk.as_ref().map(|(slice, _)| *slice);
+        let growing = self.bulk.as_ref().map(|bulk| bulk.slice);
         for facts in &self.slices {
             let aged = mark.is_some_and(|mark| {
                 let counts = facts.begun_max >= mark.limit && !mutants::is_on(Mutant::GidFreeEarly);
@@ -220,8 +233,8 @@ impl Committer {
             Ok(ArchiveDone::Put | ArchiveDone::Removed) => {}
             Ok(ArchiveDone::Committed(facts)) => {
                 archive.take_in(facts);
-                let (_, ends) = archive.bulk.take().expect("what is committed was put");
-                self.publish_archived(ends);
+                let bulk = archive.bulk.take().expect("what is committed was put");
+                self.publish_archived(bulk.ends);
             }
             Err(error) => {
                 self.condition = Condition::Failed;
@@ -235,6 +248,7 @@ impl Committer {
     /// Plans to hand over the oldest ends, if there are enough of them, or if they keep a segment
     /// that could go.
     fn plan_bulk(&mut self) {
+        let from = self.oldest();
         let Some(archive) = &mut self.archive else { return };
         let first = self.retention.forgotten();
         let waiting = self.log.ends_durable.saturating_sub(first);
@@ -264,7 +278,7 @@ impl Committer {
         let slice = archive.slice_for(oldest.ended);
         // Ends that were gone with a segment before they could be handed over have no row.
         let ends = archive.archived..first + count;
-        archive.bulk = Some((slice, ends.clone()));
+        archive.bulk = Some(Bulk { slice, ends: ends.clone(), from });
         archive.plan.push_back(ArchiveOp::Put { slice, ended });
         archive.plan.push_back(ArchiveOp::Commit { slice, ends });
     }

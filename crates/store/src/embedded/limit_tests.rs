@@ -1,9 +1,11 @@
 //! Limits: bytes of the log, batches, segments; what a saga costs.
 
 use super::simulated_disk::SimulatedDisk;
-use super::{Committer, Options, Recovery, lookup};
+use super::{Committer, FoundArchive, Options, Recovery, lookup};
+use crate::archive::twin::Twin;
+use crate::archive::{ArchiveLimits, ArchiveOp, carry_out};
 use crate::contract::Completion;
-use crate::disk::{Disk, DiskOp};
+use crate::disk::{Disk, DiskOp, Segment};
 use crate::suite::drafts::Writer;
 use wholly_core::branch::{Answer, BranchSpec, Caller, Direction, Kept, Mode, Op};
 use wholly_core::effect::{Content, Draft};
@@ -27,8 +29,12 @@ struct Desk {
 
 impl Desk {
     fn new(options: Options) -> Desk {
+        Desk::beside(None, options)
+    }
+
+    fn beside(archive: Option<FoundArchive>, options: Options) -> Desk {
         let mut disk = SimulatedDisk::default();
-        let mut recovery = Recovery::read(&disk, options).expect("it is empty");
+        let mut recovery = Recovery::read_beside(&disk, archive, options).expect("it is empty");
         while let Some(op) = recovery.next() {
             disk.carry_out(&op);
             recovery.complete(Ok(())).expect("nothing fails");
@@ -146,6 +152,42 @@ fn a_segment_goes_once_nothing_in_it_is_needed() {
     assert_eq!(desk.committer.stats().segments, 1);
     assert_eq!(desk.disk.list().expect("a list").len(), 1);
     assert_eq!(desk.committer.stats().lost, 0);
+}
+
+#[test]
+fn a_segment_stays_while_a_hand_over_reads_from_it() {
+    let limits = ArchiveLimits { bulk_rows_max: 1, ..ArchiveLimits::default() };
+    let archive = FoundArchive { limits, slices: Vec::new() };
+    let mut desk = Desk::beside(Some(archive), Options { segment_bytes: 2_000, ..small() });
+    let mut writer = Writer::new(2);
+    let begin = writer.begin();
+    let gid = gid_of(&begin);
+    desk.commit(begin);
+    desk.commit(writer.end(&gid));
+    let oldest = |desk: &Desk| desk.disk.list().expect("a list")[0].0;
+    let fill = |desk: &mut Desk, writer: &mut Writer| {
+        for _ in 0..200 {
+            desk.commit(writer.mark(ClockMark::default()));
+        }
+    };
+    fill(&mut desk, &mut writer);
+    assert_eq!(oldest(&desk), Segment(1), "what has ended is not archived");
+    let mut twin = Twin::default();
+    let mut go_on = |desk: &mut Desk| {
+        let op = desk.committer.next_archive().expect("one has ended");
+        // The gid is used again while the hand-over is under way.
+        if matches!(op, ArchiveOp::Put { .. }) {
+            desk.commit(writer.begin_as(&gid));
+            fill(desk, &mut writer);
+        }
+        let done = carry_out(&op, &desk.disk, &mut twin).expect("all of it is there");
+        desk.committer.complete_archive(Ok(done));
+    };
+    go_on(&mut desk);
+    go_on(&mut desk);
+    assert_eq!(twin.committed().len(), 1);
+    desk.commit(writer.mark(ClockMark::default()));
+    assert!(oldest(&desk) > Segment(1), "what has been read may go");
 }
 
 #[test]

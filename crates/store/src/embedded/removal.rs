@@ -1,7 +1,7 @@
 //! Removal: which segments a batch makes needless, and which outcomes it forgets.
 
 use super::committer::{Committer, Queued, QueuedContent};
-use super::hand_over::DoomedSlices;
+use super::hand_over::{DoomedSlices, HandOver};
 use crate::disk::Segment;
 use crate::mutants::{self, Mutant};
 use crate::retention::{Doomed, EndedOne, Why};
@@ -42,11 +42,14 @@ impl Committer {
         }
     }
 
-    /// The oldest segment in which something lies that is known, or the last mark.
-    fn oldest(&self) -> Segment {
+    /// The oldest segment in which something lies that is known or being archived, or the last
+    /// mark.
+    pub(super) fn oldest(&self) -> Segment {
         let index = self.index.read().expect("nobody panics while holding the index");
+        let read = self.archive.as_ref().and_then(HandOver::reads_from);
         let needed = |segment: &Segment| {
-            self.log.mark.is_some_and(|(_, marked)| marked <= *segment)
+            read.is_some_and(|from| from <= *segment)
+                || self.log.mark.is_some_and(|(_, marked)| marked <= *segment)
                 || index.pins(*segment).is_some() && !mutants::is_on(Mutant::SegmentUnlinkedEarly)
         };
         let oldest = self.log.closed.keys().find(|segment| needed(segment));
