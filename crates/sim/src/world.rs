@@ -488,14 +488,15 @@ impl World {
         stage.odds.calm_down();
         stage.network.heal();
         stage.clock.heal(stage.now_us);
-        let bound_us = stage.now_us + stage.ends_within_us();
+        let within_us = stage.ends_within_us();
+        let bound_us = stage.now_us + within_us;
         stage.season = Season::Healed { since_us: stage.now_us, bound_us };
         self.participants.iter_mut().for_each(Participant::heal);
         for seat in self.seats.iter_mut().skip(1) {
             seat.presence = Presence::Gone;
         }
         self.coordinator.heal(stage);
-        stage.agenda.plan(bound_us, Event::Bound);
+        stage.after(within_us, Event::Bound);
     }
 
     /// What is still there.
