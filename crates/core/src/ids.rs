@@ -32,7 +32,9 @@ impl fmt::Display for NameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             NameError::Empty => f.write_str("is empty"),
-            NameError::TooLong { bytes_max } => write!(f, "is longer than {bytes_max} bytes"),
+            NameError::TooLong { bytes_max } => {
+                write!(f, "is longer than {bytes_max} bytes; shorten it")
+            }
             NameError::Character { at } => write!(
                 f,
                 "has a character at byte {at} that is not allowed; use letters, digits and \

@@ -27,6 +27,8 @@ pub struct Limits {
     pub ramp_ms: u64,
     /// Branches per transaction.
     pub branches_max: usize,
+    /// Replies of earlier steps that one step reads.
+    pub reads_max: usize,
     /// Payload of a branch.
     pub payload_bytes_max: usize,
     /// Reply of a branch that is kept.
@@ -71,6 +73,7 @@ impl Default for Limits {
             clock_jump_grace_ms: 60_000,
             ramp_ms: 1_000,
             branches_max: 1_024,
+            reads_max: 32,
             payload_bytes_max: 256 * 1_024,
             reply_bytes_max: 64 * 1_024,
             open_max: 1_000_000,

@@ -60,6 +60,13 @@ pub enum PlanError {
         /// One of them.
         step: BranchId,
     },
+    /// A step reads more replies than may be handed to it.
+    TooManyReads {
+        /// Which step.
+        step: BranchId,
+        /// The limit `reads_max`.
+        max: usize,
+    },
     /// A step reads one that need not be done before it.
     ReadsNotAfter {
         /// Which step.
@@ -84,13 +91,19 @@ impl fmt::Display for PlanError {
                 write!(f, "it has more than {max} steps (branches_max); split it")
             }
             PlanError::PayloadTooLarge { step, max } => {
-                write!(f, "the payload of step {step} is over {max} bytes (payload_bytes_max)")
+                write!(
+                    f,
+                    "the payload of step {step} is over {max} bytes (payload_bytes_max); send less"
+                )
             }
             PlanError::StepTwice { step } => write!(f, "step {step} stands twice"),
             PlanError::StepUnknown { step, names } => {
                 write!(f, "step {step} names {names}, which is no step of the plan")
             }
             PlanError::Cycle { step } => write!(f, "step {step} waits for itself in a circle"),
+            PlanError::TooManyReads { step, max } => {
+                write!(f, "step {step} reads more than {max} replies (reads_max); read fewer")
+            }
             PlanError::ReadsNotAfter { step, reads } => {
                 write!(f, "step {step} reads {reads} but does not come after it; add it to after")
             }
@@ -110,6 +123,8 @@ impl core::error::Error for PlanError {}
 pub struct PlanLimits {
     /// Steps, the limit `branches_max`.
     pub steps_max: usize,
+    /// Replies that a step reads, the limit `reads_max`.
+    pub reads_max: usize,
     /// A payload, the limit `payload_bytes_max`.
     pub payload_bytes_max: usize,
 }
@@ -135,6 +150,10 @@ pub fn check(steps: &[Step], limits: PlanLimits) -> Result<Vec<BranchSpec>, Plan
     }
     let after = resolve(steps, &places, |step| &step.after)?;
     let reads = resolve(steps, &places, |step| &step.reads)?;
+    if let Some(place) = reads.iter().position(|row| row.len() > limits.reads_max) {
+        let max = limits.reads_max;
+        return Err(PlanError::TooManyReads { step: steps[place].branch.clone(), max });
+    }
     let order = order(steps, &after)?;
     let before = ancestors(&order, &after);
     check_reads(steps, &reads, &before)?;
@@ -150,10 +169,11 @@ fn resolve(
 ) -> Result<Vec<Vec<usize>>, PlanError> {
     let mut resolved = Vec::with_capacity(steps.len());
     for step in steps {
-        let mut row = Vec::with_capacity(names(step).len());
+        let mut row = Vec::new();
+        let mut seen = vec![false; steps.len()];
         for name in names(step) {
             match places.get(name) {
-                Some(place) if !row.contains(place) => row.push(*place),
+                Some(place) if !core::mem::replace(&mut seen[*place], true) => row.push(*place),
                 Some(_) => {}
                 None => {
                     let step = step.branch.clone();
@@ -315,7 +335,7 @@ mod tests {
     }
 
     fn check_plan(text: &str, expected: &str) {
-        let limits = PlanLimits { steps_max: 4, payload_bytes_max: 8 };
+        let limits = PlanLimits { steps_max: 4, reads_max: 2, payload_bytes_max: 8 };
         let seen: String = match check(&plan(text), limits) {
             Ok(specs) => specs.iter().map(|s| format!("{} ", s.id)).collect(),
             Err(error) => error.to_string(),
@@ -338,6 +358,8 @@ mod tests {
         check_plan("a<a", "step a waits for itself");
         check_plan("a b?a", "step b reads a but does not come after it");
         check_plan("a b<a c<b?a", "a b c");
+        check_plan("a b<a c<b d<c?a,b,a", "a b c d");
+        check_plan("a b<a c<b d<c?a,b,c", "step d reads more than 2 replies (reads_max)");
         check_plan("a b!", "forward-only step b does not come after reversible step a");
         check_plan("a b<a!", "a b");
         check_plan("a b<a c<b!", "a b c");
@@ -347,7 +369,7 @@ mod tests {
 
     #[test]
     fn a_payload_at_its_limit_passes_and_one_more_byte_does_not() {
-        let limits = PlanLimits { steps_max: 4, payload_bytes_max: 8 };
+        let limits = PlanLimits { steps_max: 4, reads_max: 2, payload_bytes_max: 8 };
         let mut steps = plan("a");
         steps[0].payload = Body::new(&[0; 8]);
         assert!(check(&steps, limits).is_ok());

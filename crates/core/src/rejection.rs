@@ -103,19 +103,39 @@ pub enum Rejection {
         gid: Gid,
     },
     /// As many transactions are open as may be.
-    OpenFull,
+    OpenFull {
+        /// The limit.
+        max: u64,
+    },
     /// Open transactions hold as many bytes of payloads and replies as they may.
-    OpenBytesFull,
+    OpenBytesFull {
+        /// The limit.
+        max: u64,
+    },
     /// Open transactions name as many destinations as they may.
-    DestinationsFull,
+    DestinationsFull {
+        /// The limit.
+        max: u64,
+    },
     /// As many requests wait for a look-up as may.
-    LookupsFull,
+    LookupsFull {
+        /// The limit.
+        max: u64,
+    },
     /// As many requests wait for the coordinator's own loop as may.
-    InboxFull,
+    InboxFull {
+        /// The limit.
+        max: u64,
+    },
     /// The log is at its limit.
     LogFull,
     /// As many requests wait as may.
-    WaitersFull,
+    WaitersFull {
+        /// The limit's name.
+        limit: &'static str,
+        /// The limit.
+        max: u64,
+    },
     /// The coordinator has not finished starting.
     Starting,
     /// The coordinator is being stopped.
@@ -143,13 +163,13 @@ impl Rejection {
             Rejection::WrongPhase { .. } => "wrong_phase",
             Rejection::Unaccounted { .. } => "unaccounted",
             Rejection::Unreadable { .. } => "unreadable",
-            Rejection::OpenFull => "open_full",
-            Rejection::OpenBytesFull => "open_bytes_full",
-            Rejection::DestinationsFull => "destinations_full",
-            Rejection::LookupsFull => "lookups_full",
-            Rejection::InboxFull => "inbox_full",
+            Rejection::OpenFull { .. } => "open_full",
+            Rejection::OpenBytesFull { .. } => "open_bytes_full",
+            Rejection::DestinationsFull { .. } => "destinations_full",
+            Rejection::LookupsFull { .. } => "lookups_full",
+            Rejection::InboxFull { .. } => "inbox_full",
             Rejection::LogFull => "log_full",
-            Rejection::WaitersFull => "waiters_full",
+            Rejection::WaitersFull { .. } => "waiters_full",
             Rejection::Starting => "starting",
             Rejection::Draining => "draining",
         }
@@ -175,13 +195,13 @@ impl Rejection {
             | Rejection::BranchInvalid { .. }
             | Rejection::TooLarge { .. }
             | Rejection::NotStuck { .. }
-            | Rejection::OpenFull
-            | Rejection::OpenBytesFull
-            | Rejection::DestinationsFull
-            | Rejection::LookupsFull
-            | Rejection::InboxFull
+            | Rejection::OpenFull { .. }
+            | Rejection::OpenBytesFull { .. }
+            | Rejection::DestinationsFull { .. }
+            | Rejection::LookupsFull { .. }
+            | Rejection::InboxFull { .. }
             | Rejection::LogFull
-            | Rejection::WaitersFull
+            | Rejection::WaitersFull { .. }
             | Rejection::Starting
             | Rejection::Draining => None,
         }
@@ -242,39 +262,41 @@ impl fmt::Display for Rejection {
             Rejection::WrongPhase { gid, why } => write!(f, "{gid}: {why}"),
             Rejection::Unaccounted { gid } => unaccounted(gid, f),
             Rejection::Unreadable { gid } => unreadable(gid, f),
-            Rejection::OpenFull
-            | Rejection::OpenBytesFull
-            | Rejection::DestinationsFull
-            | Rejection::LookupsFull
-            | Rejection::InboxFull
-            | Rejection::LogFull
-            | Rejection::WaitersFull
-            | Rejection::Starting
-            | Rejection::Draining => f.write_str(passing(self)),
+            Rejection::OpenFull { .. }
+            | Rejection::OpenBytesFull { .. }
+            | Rejection::DestinationsFull { .. }
+            | Rejection::LookupsFull { .. }
+            | Rejection::InboxFull { .. } => full(self, f),
+            Rejection::WaitersFull { limit, max } => write!(
+                f,
+                "as many requests wait as {limit} allows, {max}; ask without waiting, or later"
+            ),
+            Rejection::LogFull => f.write_str(LOG_FULL),
+            Rejection::Starting => f.write_str("the coordinator is starting; try again"),
+            Rejection::Draining => f.write_str(DRAINING),
         }
     }
 }
 
-/// What is said where the same request may be done later.
-fn passing(rejection: &Rejection) -> &'static str {
+const LOG_FULL: &str = "the log is at its limit log_bytes_max, or the disk has no room; try again \
+                        later, or raise it";
+const DRAINING: &str = "the coordinator takes no new transactions; it is being drained or stopped";
+
+/// What is said where there is no room, and the same request may be done later.
+fn full(rejection: &Rejection, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let mut say = |what: &str, limit: &str, max: u64| {
+        write!(f, "as many {what} as {limit} allows, {max}; try again later, or raise it")
+    };
     match rejection {
-        Rejection::OpenFull => "as many transactions are open as may be; try again later",
-        Rejection::OpenBytesFull => {
-            "open transactions hold as many bytes of payloads as they may; try again later, or \
-             raise open_bytes_max"
+        Rejection::OpenFull { max } => say("transactions are open", "open_max", *max),
+        Rejection::OpenBytesFull { max } => {
+            say("bytes of payloads and replies are open", "open_bytes_max", *max)
         }
-        Rejection::DestinationsFull => {
-            "open transactions name as many destinations as they may; try again later, or raise \
-             destinations_max"
+        Rejection::DestinationsFull { max } => {
+            say("destinations are named by open transactions", "destinations_max", *max)
         }
-        Rejection::LookupsFull => "as many requests wait for a look-up as may; try again later",
-        Rejection::InboxFull => "as many requests wait to be looked at as may; try again later",
-        Rejection::LogFull => "the log is at its limit; try again later, or raise log_bytes_max",
-        Rejection::WaitersFull => "as many requests wait as may; ask again without waiting",
-        Rejection::Starting => "the coordinator is starting; try again",
-        Rejection::Draining => {
-            "the coordinator takes no new transactions; it is being drained or stopped"
-        }
+        Rejection::LookupsFull { max } => say("requests wait for a look-up", "lookups_max", *max),
+        Rejection::InboxFull { max } => say("requests wait to be looked at", "inbox_max", *max),
         Rejection::GidTaken { .. }
         | Rejection::IdempotencyMismatch { .. }
         | Rejection::BranchTaken { .. }
@@ -291,7 +313,11 @@ fn passing(rejection: &Rejection) -> &'static str {
         | Rejection::AlreadyEnded { .. }
         | Rejection::WrongPhase { .. }
         | Rejection::Unreadable { .. }
-        | Rejection::Unaccounted { .. } => "the request was not done",
+        | Rejection::Unaccounted { .. }
+        | Rejection::LogFull
+        | Rejection::WaitersFull { .. }
+        | Rejection::Starting
+        | Rejection::Draining => f.write_str("the request was not done"),
     }
 }
 

@@ -157,11 +157,13 @@ fn of_rejection(rejection: &Rejection, tally: &mut Tally) {
         Rejection::Decided { .. } => tally.sight(Sight::TooLate),
         Rejection::OutcomeForgotten { .. } => tally.sight(Sight::Forgotten),
         Rejection::Starting => tally.sight(Sight::Starting),
-        Rejection::OpenFull => tally.sight(Sight::OpenFull),
+        Rejection::OpenFull { .. } => tally.sight(Sight::OpenFull),
         // Nothing in the simulated world comes near these.
-        Rejection::DestinationsFull | Rejection::LookupsFull | Rejection::InboxFull => {}
-        Rejection::OpenBytesFull => tally.sight(Sight::OpenBytesFull),
-        Rejection::WaitersFull => tally.sight(Sight::WaitersFull),
+        Rejection::DestinationsFull { .. }
+        | Rejection::LookupsFull { .. }
+        | Rejection::InboxFull { .. } => {}
+        Rejection::OpenBytesFull { .. } => tally.sight(Sight::OpenBytesFull),
+        Rejection::WaitersFull { .. } => tally.sight(Sight::WaitersFull),
         Rejection::Unaccounted { .. } => tally.sight(Sight::NotDecidedByClient),
         Rejection::Unreadable { .. }
         | Rejection::GidUnknown { .. }

@@ -21,7 +21,7 @@ impl Driver {
             return Err(Rejection::LogFull);
         }
         if self.gids.len() >= self.limits.open_max {
-            return Err(Rejection::OpenFull);
+            return Err(Rejection::OpenFull { max: self.limits.open_max as u64 });
         }
         let bytes_max = self.limits.open_bytes_max - self.limits.open_bytes_max / KEPT_PART;
         self.fits(branches, bytes_max)?;
@@ -42,12 +42,12 @@ impl Driver {
         let bytes: usize = branches.iter().map(|branch| branch.payload.len()).sum();
         // A transaction without a payload costs what `open_max` bounds.
         if bytes > 0 && self.bytes.saturating_add(bytes) > bytes_max {
-            return Err(Rejection::OpenBytesFull);
+            return Err(Rejection::OpenBytesFull { max: self.limits.open_bytes_max as u64 });
         }
         let destinations = branches.iter().map(|branch| &branch.destination);
         match self.lanes.has_room(destinations, self.limits.destinations_max) {
             true => Ok(()),
-            false => Err(Rejection::DestinationsFull),
+            false => Err(Rejection::DestinationsFull { max: self.limits.destinations_max as u64 }),
         }
     }
 

@@ -29,7 +29,8 @@ impl Driver {
             (Some(slot), _) => self.on_open(id, slot, request, effects),
             (None, GidSource::Issued) => self.on_absent(id, request, Timestamp(0), effects),
             (None, GidSource::Client) if self.looking >= self.limits.lookups_max => {
-                self.reject(id, None, Rejection::LookupsFull, effects);
+                let max = self.limits.lookups_max as u64;
+                self.reject(id, None, Rejection::LookupsFull { max }, effects);
             }
             (None, GidSource::Client) => {
                 self.looking += 1;
@@ -233,6 +234,7 @@ impl Driver {
     fn submit(&mut self, id: RequestId, submit: Submit, effects: &mut Vec<Effect>) {
         let limits = PlanLimits {
             steps_max: self.limits.branches_max,
+            reads_max: self.limits.reads_max,
             payload_bytes_max: self.limits.payload_bytes_max,
         };
         let steps = match plan::check(&submit.steps, limits) {
@@ -375,13 +377,9 @@ impl Driver {
         wait: Option<(Awaited, u64)>,
         effects: &mut Vec<Effect>,
     ) {
-        match wait {
-            Some((awaited, _)) if self.is_full_for(slot, awaited) => {
-                self.reject(id, Some(slot), Rejection::WaitersFull, effects);
-            }
-            Some(_) | None => {
-                self.answer_or_wait(id, slot, wait, Shape::Transaction, effects);
-            }
+        match wait.and_then(|(awaited, _)| self.full_for(slot, awaited)) {
+            Some(full) => self.reject(id, Some(slot), full, effects),
+            None => self.answer_or_wait(id, slot, wait, Shape::Transaction, effects),
         }
     }
 

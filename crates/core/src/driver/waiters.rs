@@ -92,7 +92,7 @@ impl Driver {
             None => return self.answer(id, slot, None, shape, effects),
         };
         // What was asked is done; there is only no room to wait for what comes of it.
-        if self.is_full_for(slot, awaited) || self.intake == Intake::Stopping {
+        if self.full_for(slot, awaited).is_some() || self.intake == Intake::Stopping {
             return self.answer(id, slot, Some(awaited), shape, effects);
         }
         let at = self.now.monotonic.plus_ms(wait_ms.min(self.limits.wait_ms_max));
@@ -101,12 +101,15 @@ impl Driver {
         self.slots.entry_mut(slot).waiters.push(id);
     }
 
-    /// Whether a wait for what has not come yet finds no room.
-    pub(super) fn is_full_for(&self, slot: Slot, awaited: Awaited) -> bool {
+    /// Why a wait for what has not come yet finds no room, if it finds none.
+    pub(super) fn full_for(&self, slot: Slot, awaited: Awaited) -> Option<Rejection> {
         let entry = self.slots.entry(slot);
-        let is_full = entry.waiters.len() >= self.limits.transaction_waiters_max
-            || self.waiters.len() >= self.limits.waiters_max;
-        is_full && !has_come(entry, awaited)
+        let limits = [
+            ("transaction_waiters_max", entry.waiters.len(), self.limits.transaction_waiters_max),
+            ("waiters_max", self.waiters.len(), self.limits.waiters_max),
+        ];
+        let (limit, _, max) = limits.into_iter().find(|(_, waiting, max)| waiting >= max)?;
+        (!has_come(entry, awaited)).then_some(Rejection::WaitersFull { limit, max: max as u64 })
     }
 
     /// Answers everybody for whom what they wait for has come.

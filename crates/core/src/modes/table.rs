@@ -99,7 +99,7 @@ impl Case {
                 digest: Digest([0; 32]),
                 steps: plan::check(
                     &[step("a"), step("z<a!")],
-                    PlanLimits { steps_max: 9, payload_bytes_max: 9 },
+                    PlanLimits { steps_max: 9, reads_max: 9, payload_bytes_max: 9 },
                 )
                 .unwrap(),
             },

@@ -13,7 +13,7 @@ pub mod service;
 
 pub use call::{Call, call, try_call};
 pub use router::router;
-pub use service::{AnyService, Service};
+pub use service::{AnyService, CALL_BYTES_MAX, Service};
 
 use crate::barrier::BarrierDatabase;
 use crate::error::{Failure, NotDone};

@@ -22,8 +22,6 @@ use wholly_wire::headers::{
 use wholly_wire::signature::Head;
 use wholly_wire::v1::call::{Envelope, RefusalBody};
 
-/// Longest body of a call, in bytes: a payload and the replies it reads.
-pub const CALL_BYTES_MAX: usize = 4 * 1_024 * 1_024;
 /// Longest that the body of a call may take to arrive, in milliseconds.
 pub const BODY_MS_MAX: u64 = 30_000;
 /// Longest deadline that is believed, in milliseconds.
@@ -130,7 +128,7 @@ async fn serve(offered: &Offered, path: &str, request: Request) -> Result<Respon
             }
         };
     };
-    let call = read_call(headers, body, believed).await?;
+    let call = read_call(headers, body, service.call_bytes_max(), believed).await?;
     Ok(respond(asked, service.answer(call).await))
 }
 
@@ -150,15 +148,18 @@ enum Believed<'a> {
 async fn read_call(
     headers: CallHeaders,
     body: HttpBody,
+    bytes_max: usize,
     believed: Believed<'_>,
 ) -> Result<Call, NoAnswer> {
     let timeout = Duration::from_millis(headers.timeout_ms.min(TIMEOUT_MS_MAX));
     let deadline = Instant::now() + timeout;
     let arriving = timeout.min(Duration::from_millis(BODY_MS_MAX));
-    let bytes = match tokio::time::timeout(arriving, to_bytes(body, CALL_BYTES_MAX)).await {
+    let bytes = match tokio::time::timeout(arriving, to_bytes(body, bytes_max)).await {
         Ok(Ok(bytes)) => bytes,
         Ok(Err(error)) => {
-            let detail = format!("the body was not read, at most {CALL_BYTES_MAX} bytes: {error}");
+            let detail = format!(
+                "the body was not read, at most {bytes_max} bytes (call_bytes_max): {error}"
+            );
             return Err(no_answer(StatusCode::PAYLOAD_TOO_LARGE, "call_invalid", &detail));
         }
         Err(_) => {

@@ -26,6 +26,9 @@ use wholly_wire::words::Spelled;
 /// Longest reply that is kept, in bytes, unless [`Service::reply_bytes_max`] says otherwise; the
 /// coordinator's own limit must not be lower.
 pub const REPLY_BYTES_MAX: usize = 64 * 1_024;
+/// Longest body of a call, in bytes, unless [`Service::call_bytes_max`] says otherwise: by the
+/// coordinator's defaults a payload and all replies that a step may read find room in it.
+pub const CALL_BYTES_MAX: usize = 4 * 1_024 * 1_024;
 /// Local transactions that one call may take when the database asks to do them again.
 pub const TRANSIENT_MAX: u32 = 8;
 /// Wait before a local transaction is done again, in milliseconds; doubles with each.
@@ -41,6 +44,7 @@ pub struct Service<D: BarrierDatabase> {
     pool: sqlx::Pool<D>,
     offered: BTreeMap<&'static str, Offered<D>>,
     reply_bytes_max: usize,
+    call_bytes_max: usize,
     commits: Commits,
     desk: Arc<Desk>,
     writer: Arc<Semaphore>,
@@ -62,6 +66,7 @@ impl<D: BarrierDatabase> Clone for Service<D> {
             pool: self.pool.clone(),
             offered: self.offered.clone(),
             reply_bytes_max: self.reply_bytes_max,
+            call_bytes_max: self.call_bytes_max,
             commits: self.commits,
             desk: self.desk.clone(),
             writer: self.writer.clone(),
@@ -81,6 +86,7 @@ impl<D: BarrierDatabase> Service<D> {
             name: parsed.unwrap_or_else(|error| panic!("the service's name {name:?} {error}")),
             offered: BTreeMap::new(),
             reply_bytes_max: REPLY_BYTES_MAX,
+            call_bytes_max: CALL_BYTES_MAX,
             commits: Commits::Yes,
             desk: Arc::new(Desk::new(pool.options().get_max_connections())),
             writer: Arc::new(Semaphore::new(1)),
@@ -128,6 +134,13 @@ impl<D: BarrierDatabase> Service<D> {
     /// Longest reply that is kept. A handler that replies more fails before its commit.
     pub fn reply_bytes_max(mut self, bytes: usize) -> Self {
         self.reply_bytes_max = bytes;
+        self
+    }
+
+    /// Longest body of a call: its payload and the replies that it reads. A longer one is not
+    /// carried out, and the coordinator asks again.
+    pub fn call_bytes_max(mut self, bytes: usize) -> Self {
+        self.call_bytes_max = bytes;
         self
     }
 
@@ -532,6 +545,9 @@ pub trait AnyService: sealed::Sealed {
 pub trait Answers: Send + Sync {
     /// Carries out a call that came by network.
     fn answer(&self, call: Call) -> Boxed<'_, Answer>;
+
+    /// Longest body of a call that it takes.
+    fn call_bytes_max(&self) -> usize;
 }
 
 mod sealed {
@@ -548,5 +564,9 @@ impl<D: BarrierDatabase> AnyService for Service<D> {
 impl<D: BarrierDatabase> Answers for Service<D> {
     fn answer(&self, call: Call) -> Boxed<'_, Answer> {
         Box::pin(self.arrive(call))
+    }
+
+    fn call_bytes_max(&self) -> usize {
+        self.call_bytes_max
     }
 }

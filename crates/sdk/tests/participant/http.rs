@@ -285,7 +285,7 @@ async fn a_call_without_its_headers_is_no_call() {
 #[tokio::test]
 async fn a_body_that_never_ends_is_not_read() {
     let stand = stand().await;
-    let max = wholly::participant::router::CALL_BYTES_MAX;
+    let max = wholly::participant::CALL_BYTES_MAX;
     for (bytes, expected) in [(max, StatusCode::OK), (max + 1, StatusCode::PAYLOAD_TOO_LARGE)] {
         let ask = Ask::new("stock.lock", Op::Try, &format!("g-{bytes}"), "a");
         let mut body = ask.body.clone().into_bytes();

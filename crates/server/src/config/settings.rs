@@ -303,6 +303,12 @@ pub(super) const SETTINGS: &[Setting] = &[
         "branches of a transaction",
     ),
     count(
+        "transactions.reads_max",
+        (0, 65_535),
+        |config| &mut config.limits.reads_max,
+        "replies of earlier steps that one step reads",
+    ),
+    count(
         "transactions.payload_bytes_max",
         (0, GIB),
         |config| &mut config.limits.payload_bytes_max,

@@ -200,7 +200,7 @@ impl Shell {
         }
         let (sender, receiver) = oneshot::channel();
         if !self.put_request(Event::Asked(id, request, sender)) {
-            return Ok(Err(Rejection::InboxFull));
+            return Ok(Err(Rejection::InboxFull { max: self.inbox_max as u64 }));
         }
         self.drive();
         let mut asker = Asker { shell: self, id, answered: false };

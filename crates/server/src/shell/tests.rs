@@ -227,7 +227,10 @@ async fn an_inbox_that_is_full_refuses_requests_and_nothing_else() {
         let mut ask = Box::pin(shell.ask(begin("one-too-many", 60_000)));
         ask.as_mut().poll(&mut context)
     });
-    assert_eq!(refused, std::task::Poll::Ready(Ok(Err(Rejection::InboxFull))));
+    assert_eq!(
+        refused,
+        std::task::Poll::Ready(Ok(Err(Rejection::InboxFull { max: inbox_max as u64 })))
+    );
     for ask in asked {
         ask.await.unwrap().unwrap();
     }

@@ -7,6 +7,7 @@ mod described;
 mod hostile;
 mod identity;
 mod lifecycle;
+mod limits;
 mod observed;
 mod operators;
 mod pages;

@@ -93,12 +93,14 @@ fn texts(at: &str, schema: &'static Value) -> Vec<Sample> {
     }
     let tried = ["", " ", "a", "a b", "\u{e9}", "a.b:c_d-e", "-a"].map(String::from).into_iter();
     let long = [128, 129, 512, 513, 1024, 1025].map(|count| "x".repeat(count));
+    // As many bytes as may be in half as many characters, and a character more.
+    let wide = [512, 513].map(|count| "\u{e9}".repeat(count));
     let sample = |text: String| {
         let value = Value::from(text);
         let is_right = schema::check(&DESCRIPTION, at, &value, schema).is_ok();
         if is_right { good(value) } else { bad(value, at) }
     };
-    tried.chain(long).map(sample).collect()
+    tried.chain(long).chain(wide).map(sample).collect()
 }
 
 /// Each field in each form, with all that is required beside it; a required one left out; one too

@@ -117,6 +117,7 @@ const KEYWORDS: &[&str] = &[
     "properties",
     "required",
     "type",
+    "x-maxBytes",
 ];
 
 fn check_keywords(schema: &Value) {
@@ -152,6 +153,9 @@ fn check_text(at: &str, text: &str, schema: &Value) -> Result<(), String> {
     let in_bounds = bound(schema, "minLength").is_none_or(|min| count >= min)
         && bound(schema, "maxLength").is_none_or(|max| count <= max);
     hold(in_bounds, at, || format!("has {count} characters"))?;
+    let bytes = i64::try_from(text.len()).unwrap();
+    let fits = bound(schema, "x-maxBytes").is_none_or(|max| bytes <= max);
+    hold(fits, at, || format!("has {bytes} bytes"))?;
     if let Some(pattern) = schema.get("pattern").and_then(Value::as_str) {
         hold(has_form(text, pattern), at, || format!("{text:?} is not like {pattern}"))?;
     }

@@ -394,16 +394,16 @@ impl Initiator {
     fn rejected(&mut self, purpose: Purpose, rejection: &Rejection, desk: &mut Desk<'_>) {
         match rejection {
             Rejection::Starting
-            | Rejection::OpenFull
-            | Rejection::OpenBytesFull
-            | Rejection::DestinationsFull
-            | Rejection::LookupsFull
-            | Rejection::InboxFull
+            | Rejection::OpenFull { .. }
+            | Rejection::OpenBytesFull { .. }
+            | Rejection::DestinationsFull { .. }
+            | Rejection::LookupsFull { .. }
+            | Rejection::InboxFull { .. }
             | Rejection::Unreadable { .. }
             | Rejection::Unaccounted { .. }
             | Rejection::LogFull
             | Rejection::Draining
-            | Rejection::WaitersFull => self.again(purpose, desk),
+            | Rejection::WaitersFull { .. } => self.again(purpose, desk),
             Rejection::BranchContradicted { .. } | Rejection::BranchTaken { .. } => {
                 self.decided = true;
                 self.abort(desk);

@@ -137,16 +137,16 @@ impl Submitter {
     fn rejected(&mut self, purpose: Purpose, rejection: &Rejection, desk: &mut Desk<'_>) {
         match rejection {
             Rejection::Starting
-            | Rejection::OpenFull
-            | Rejection::OpenBytesFull
-            | Rejection::DestinationsFull
-            | Rejection::LookupsFull
-            | Rejection::InboxFull
+            | Rejection::OpenFull { .. }
+            | Rejection::OpenBytesFull { .. }
+            | Rejection::DestinationsFull { .. }
+            | Rejection::LookupsFull { .. }
+            | Rejection::InboxFull { .. }
             | Rejection::Unreadable { .. }
             | Rejection::Unaccounted { .. }
             | Rejection::LogFull
             | Rejection::Draining
-            | Rejection::WaitersFull => self.pause(purpose, desk),
+            | Rejection::WaitersFull { .. } => self.pause(purpose, desk),
             Rejection::Decided { .. } => self.pause(Purpose::Look, desk),
             Rejection::GidTaken { .. }
             | Rejection::IdempotencyMismatch { .. }

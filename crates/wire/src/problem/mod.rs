@@ -91,13 +91,13 @@ impl<'a> Problem<'a> {
                 | Rejection::WrongPhase { .. }
                 | Rejection::Unaccounted { .. }
                 | Rejection::Unreadable { .. }
-                | Rejection::OpenFull
-                | Rejection::OpenBytesFull
-                | Rejection::DestinationsFull
-                | Rejection::LookupsFull
-                | Rejection::InboxFull
+                | Rejection::OpenFull { .. }
+                | Rejection::OpenBytesFull { .. }
+                | Rejection::DestinationsFull { .. }
+                | Rejection::LookupsFull { .. }
+                | Rejection::InboxFull { .. }
                 | Rejection::LogFull
-                | Rejection::WaitersFull
+                | Rejection::WaitersFull { .. }
                 | Rejection::Starting
                 | Rejection::Draining => None,
             },

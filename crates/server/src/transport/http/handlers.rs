@@ -213,6 +213,7 @@ impl<C: Coordinator> Api<C> {
             ("timeout_ms_max", limits.timeout_ms_max),
             ("retention_ms", limits.retention_ms),
             ("branches_max", count(limits.branches_max)),
+            ("reads_max", count(limits.reads_max)),
             ("payload_bytes_max", count(limits.payload_bytes_max)),
             ("reply_bytes_max", count(limits.reply_bytes_max)),
             ("open_max", count(limits.open_max)),

@@ -25,7 +25,10 @@ impl<C: Coordinator> Api<C> {
         let pause = Pause { by, reason, since: self.coordinator.now() };
         match self.coordinator.pause(&destination, pause) {
             true => Ok(self.status()),
-            false => Err(Rejection::DestinationsFull.into()),
+            false => {
+                let max = self.coordinator.limits().destinations_max as u64;
+                Err(Rejection::DestinationsFull { max }.into())
+            }
         }
     }
 
