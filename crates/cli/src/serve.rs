@@ -103,6 +103,9 @@ fn not_started(error: &ServeError) -> Complaint {
     let (means, advice) = match error {
         ServeError::Folder(error) => folder(error),
         ServeError::Log(error) => log(error),
+        ServeError::Tls(_) | ServeError::Entrance(_) => {
+            ("no file was touched", "see to the files under tls, then start it again")
+        }
         ServeError::Destination(_) => ("no file was touched", "correct the destination"),
         ServeError::NobodyKnown => ("nothing was changed", "name a credential"),
         ServeError::Descriptors(_) => {

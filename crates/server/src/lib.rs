@@ -13,6 +13,7 @@ pub mod folder;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+pub(crate) mod greeting;
 pub mod keyring;
 pub mod observe;
 pub mod restore;

@@ -6,10 +6,11 @@ use crate::config::Config;
 use crate::descriptors::{self, TooFew};
 use crate::egress::{Destinations, Egress, Rule, RuleError};
 use crate::folder::{self, FolderError, Identity, LogUse};
+use crate::greeting::{self, Clients};
 use crate::keyring::Keyring;
 use crate::observe::{Accepting, Metrics, Snapshot};
 use crate::shell::{EffectTrace, Mailbox, Parts, Shell, Standing, Stopped};
-use crate::transport::http::{self, Api};
+use crate::transport::http::{self, Api, Entrance, EntranceError};
 use crate::transport::{Coordinator as Coordinates, Refused};
 use std::collections::BTreeMap;
 use std::io;
@@ -31,6 +32,7 @@ use wholly_store::archive::ArchiveLimits;
 use wholly_store::contract::{Filter, Listing, OnCompletion, Page, ReadError, Store};
 use wholly_store::embedded::{ArchiveUse, Log, OpenError, Options};
 use wholly_store::memory::{self, Memory};
+use wholly_tls::TlsError;
 use wholly_wire::capability::{CapabilityKey, KEY_BYTES};
 use wholly_wire::edge::EdgeRejection;
 use wholly_wire::trace::TraceParent;
@@ -47,6 +49,12 @@ pub enum ServeError {
     /// The system lets the process open too few files.
     #[error(transparent)]
     Descriptors(#[from] TooFew),
+    /// The files of TLS cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The files of TLS that were read again are not gone by.
+    #[error(transparent)]
+    Entrance(#[from] EntranceError),
     /// A destination cannot stand.
     #[error("a destination cannot stand")]
     Destination(#[source] RuleError),
@@ -105,6 +113,7 @@ pub struct Running {
     pub addr: SocketAddr,
     coordinator: Arc<Coordinator>,
     access: Access,
+    entrance: Arc<Entrance>,
     config: Config,
     /// Where its records are, for people.
     place: String,
@@ -129,6 +138,7 @@ impl Coordinator {
         let metrics = Arc::<Metrics>::default();
         show_limits(&metrics, &config);
         let egress = egress(&config, &metrics)?;
+        let entrance = Entrance::open(config.listening().as_ref())?;
         // A port that is taken is found out before any file is touched. Who connects early waits.
         let (listener, addr) = bind(config.listen).await?;
         let mailbox = Arc::<Mailbox>::default();
@@ -153,7 +163,7 @@ impl Coordinator {
         if restored {
             coordinator.says_it_was_restored(&config)?;
         }
-        Ok(coordinator.serve(config, place, (listener, addr)))
+        Ok(coordinator.serve(config, place, (listener, addr), entrance))
     }
 
     /// Waits until the driver accepts transactions.
@@ -187,16 +197,18 @@ impl Coordinator {
         config: Config,
         place: String,
         (listener, addr): (TcpListener, SocketAddr),
+        entrance: Arc<Entrance>,
     ) -> Running {
         let coordinator = Arc::new(self);
         let access = Access::new(addr, &config.hosts, config.keyring());
-        let api = Api::new(Arc::clone(&coordinator), access.clone(), config.requests.clone());
+        let (asked, limits) = (Arc::clone(&coordinator), config.requests.clone());
+        let api = Api::new(asked, access.clone(), limits, Arc::clone(&entrance));
         let (stop, stopped) = oneshot::channel::<()>();
         let serving = tokio::spawn(http::serve(listener, Arc::new(api), async move {
             // A handle that was dropped stops the listener as one that says so.
             let _ = stopped.await;
         }));
-        Running { addr, coordinator, access, config, place, stop, serving }
+        Running { addr, coordinator, access, entrance, config, place, stop, serving }
     }
 }
 
@@ -348,30 +360,19 @@ fn random() -> Result<u64, ServeError> {
 impl Running {
     /// What the start says to people.
     pub fn greeting(&self) -> String {
-        let mut text = format!("listening on http://{}, {}", self.addr, self.place);
-        if self.config.dev {
-            text.push_str(
-                "; --dev: every loopback URL may be called and nothing is signed, for a \
-                 developer's machine only",
-            );
-        }
-        match (self.addr.ip().is_loopback(), self.access.keyring().is_empty()) {
-            (true, _) => {}
-            (false, true) => text.push_str(
-                "; --insecure: clients are not authenticated, whoever reaches this address can \
-                 decide transactions",
-            ),
-            (false, false) => text.push_str(
-                "; --insecure: clients are authenticated, but whoever is on the way can read \
-                 their secrets; let something in front of it speak TLS",
-            ),
-        }
-        text
+        let clients = match self.access.keyring().is_empty() {
+            true => Clients::Anonymous,
+            false => Clients::Known,
+        };
+        greeting::text(&self.config, &self.url(), &self.place, clients)
     }
 
     /// Where clients find it.
     pub fn url(&self) -> String {
-        format!("http://{}", self.addr)
+        match self.entrance.is_secured() {
+            true => format!("https://{}", self.addr),
+            false => format!("http://{}", self.addr),
+        }
     }
 
     /// Resolves when the coordinator must stop by itself, with the reason.
@@ -396,9 +397,9 @@ impl Running {
         Ok(())
     }
 
-    /// Calls the destinations and knows the credentials of this configuration from here on; all
-    /// else stays as the start was told. Where clients are known they stay so: a configuration
-    /// that lost its credentials opens nothing.
+    /// Calls the destinations and knows the credentials of this configuration from here on, and
+    /// shows clients the certificate that its files hold; all else stays as the start was told.
+    /// Where clients are known they stay so: one that lost its credentials opens nothing.
     pub fn reload(&self, config: &Config) -> Result<(), ServeError> {
         let keyring = match self.config.dev {
             true => Keyring::default(),
@@ -408,6 +409,7 @@ impl Running {
             return Err(ServeError::NobodyKnown);
         }
         let destinations = destinations(&self.config, &config.destinations, keyring.clone())?;
+        self.entrance.reload(config.listening().as_ref())?;
         self.access.replace(keyring);
         self.call(destinations);
         Ok(())
@@ -587,5 +589,9 @@ impl Coordinates for Coordinator {
 
     fn requested(&self, route: &'static str, status: u16) {
         self.metrics.requested(route, status);
+    }
+
+    fn unaccepted(&self, why: &'static str) {
+        self.metrics.unaccepted(why);
     }
 }

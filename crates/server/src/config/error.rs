@@ -94,6 +94,13 @@ pub enum ConfigError {
         /// The known one that is most like it, if any is.
         nearest: Option<String>,
     },
+    /// A file of TLS without the one that belongs to it.
+    Alone {
+        /// Which is named.
+        said: &'static str,
+        /// Which is not.
+        missing: &'static str,
+    },
     /// A listener beyond loopback that shows secrets to whoever is on the way.
     WithoutTls {
         /// Where it would listen.
@@ -154,11 +161,16 @@ impl fmt::Display for ConfigError {
                      is not named as one of a service; {nearest}"
                 )
             }
+            ConfigError::Alone { said, missing } => write!(
+                f,
+                "{said} is of no use without {missing}; name that file too, or leave both out"
+            ),
             ConfigError::WithoutTls { listen } => write!(
                 f,
                 "listening on {listen} without TLS would show the secrets of all clients to \
-                 whoever is on the way; listen on 127.0.0.1 behind something that speaks TLS, or \
-                 say --insecure if the network keeps strangers out"
+                 whoever is on the way; name tls.certificate and tls.key, listen on 127.0.0.1 \
+                 behind something that speaks TLS, or say --insecure if the network keeps \
+                 strangers out"
             ),
             ConfigError::DevBeyondLoopback { listen } => write!(
                 f,
@@ -179,6 +191,7 @@ impl std::error::Error for ConfigError {
             | ConfigError::Value { .. }
             | ConfigError::Order { .. }
             | ConfigError::BeyondLoopback { .. }
+            | ConfigError::Alone { .. }
             | ConfigError::WithoutTls { .. }
             | ConfigError::Signer { .. }
             | ConfigError::DevBeyondLoopback { .. } => None,

@@ -17,6 +17,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use wholly_core::limits::Limits;
 use wholly_store::archive::ArchiveLimits;
+use wholly_tls::Listening;
 use wholly_wire::credential::Role;
 
 /// The file that is read from the working folder when none is named.
@@ -39,6 +40,8 @@ pub struct Config {
     pub dev: bool,
     /// It may listen beyond loopback though nothing authenticates clients.
     pub insecure: bool,
+    /// By what it is known to those who connect, and by what it knows those it calls.
+    pub tls: TlsConfig,
     /// Limits of the protocol.
     pub limits: Limits,
     /// Limits of the log.
@@ -55,6 +58,17 @@ pub struct Config {
     pub trace_effects: Option<PathBuf>,
     /// Who said what differs from the default, by key; for people.
     pub said: BTreeMap<String, Source>,
+}
+
+/// Files of certificates and keys, PEM all of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsConfig {
+    /// The certificate that clients are shown; without it they are spoken to in plain text.
+    pub certificate: Option<PathBuf>,
+    /// Its key.
+    pub key: Option<PathBuf>,
+    /// Authorities one of which must have signed the certificate of every client.
+    pub client_ca: Option<PathBuf>,
 }
 
 /// Limits of the log.
@@ -100,6 +114,7 @@ impl Default for Config {
             data: PathBuf::from(DATA_DEFAULT),
             dev: false,
             insecure: false,
+            tls: TlsConfig::default(),
             limits: Limits::default(),
             log: LogLimits {
                 log_bytes_max: 4 * 1_024 * 1_024 * 1_024,
@@ -181,6 +196,12 @@ impl Config {
             true => Urls::Loopback,
             false => Urls::Refused,
         }
+    }
+
+    /// The files by which clients are spoken to within TLS, if they are.
+    pub fn listening(&self) -> Option<Listening> {
+        let TlsConfig { certificate, key, client_ca } = self.tls.clone();
+        Some(Listening { certificate: certificate?, key: key?, client_ca })
     }
 
     /// Who is known: nobody with `dev`, else those whom the configuration names.
@@ -333,16 +354,31 @@ impl Config {
         Ok(())
     }
 
+    /// A certificate has its key, and what is of no use without them does not stand alone.
+    fn check_tls(&self) -> Result<(), ConfigError> {
+        let TlsConfig { certificate, key, client_ca } = &self.tls;
+        let (said, missing) = match (certificate, key, client_ca) {
+            (Some(_), None, _) => ("tls.certificate", "tls.key"),
+            (None, Some(_), _) => ("tls.key", "tls.certificate"),
+            (None, None, Some(_)) => ("tls.client_ca", "tls.certificate"),
+            (Some(_), Some(_), _) | (None, None, None) => return Ok(()),
+        };
+        Err(ConfigError::Alone { said, missing })
+    }
+
     fn check(&self) -> Result<(), ConfigError> {
         let loopback = self.listen.ip().is_loopback();
         if self.dev && !loopback {
             return Err(ConfigError::DevBeyondLoopback { listen: self.listen });
         }
+        self.check_tls()?;
         if !loopback && !self.insecure {
-            return Err(match self.credentials.is_empty() {
-                true => ConfigError::BeyondLoopback { listen: self.listen },
-                false => ConfigError::WithoutTls { listen: self.listen },
-            });
+            let listen = self.listen;
+            match (self.credentials.is_empty(), self.listening()) {
+                (true, _) => return Err(ConfigError::BeyondLoopback { listen }),
+                (false, None) => return Err(ConfigError::WithoutTls { listen }),
+                (false, Some(_)) => {}
+            }
         }
         self.check_signers()?;
         let limits = &self.limits;

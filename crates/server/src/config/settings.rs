@@ -96,7 +96,7 @@ enum Slot {
     Listen,
     Hosts,
     Data,
-    Trace,
+    File(fn(&mut Config) -> &mut Option<PathBuf>),
     Switch(fn(&mut Config) -> &mut bool),
     Count(u64, u64, fn(&mut Config) -> &mut usize),
     Number(u64, u64, fn(&mut Config) -> &mut u64),
@@ -125,7 +125,7 @@ impl Setting {
                 Some(format!("[{}]", hosts.join(", ")))
             }
             Slot::Data => Some(path(&config.data)),
-            Slot::Trace => config.trace_effects.as_deref().map(path),
+            Slot::File(place) => place(&mut config).as_deref().map(path),
             Slot::Switch(place) => Some(place(&mut config).to_string()),
             Slot::Count(_, _, place) => Some(place(&mut config).to_string()),
             Slot::Number(_, _, place) => Some(place(&mut config).to_string()),
@@ -142,7 +142,7 @@ impl Setting {
             }
             Slot::Hosts => config.hosts = value.list()?,
             Slot::Data => config.data = PathBuf::from(value.text()?),
-            Slot::Trace => config.trace_effects = Some(PathBuf::from(value.text()?)),
+            Slot::File(place) => *place(config) = Some(PathBuf::from(value.text()?)),
             Slot::Switch(place) => *place(config) = value.switch()?,
             Slot::Count(min, max, place) => {
                 let number = within(value.number()?, min, max)?;
@@ -209,8 +209,19 @@ pub(super) const SETTINGS: &[Setting] = &[
     ),
     other(
         "trace_effects",
-        Slot::Trace,
+        Slot::File(|config| &mut config.trace_effects),
         "a file that every effect is written to as it leaves, for checkers",
+    ),
+    other(
+        "tls.certificate",
+        Slot::File(|config| &mut config.tls.certificate),
+        "the certificate that clients are shown, its own first; PEM, as all files of TLS",
+    ),
+    other("tls.key", Slot::File(|config| &mut config.tls.key), "its private key"),
+    other(
+        "tls.client_ca",
+        Slot::File(|config| &mut config.tls.client_ca),
+        "authorities one of which must have signed every client's certificate",
     ),
     number(
         "calls.timeout_ms",
@@ -453,6 +464,12 @@ pub(super) const SETTINGS: &[Setting] = &[
         "longest a head may take, and longest a connection may be idle",
     ),
     number(
+        "requests.handshake_ms_max",
+        (1, DAY_MS),
+        |config| &mut config.requests.handshake_ms_max,
+        "longest a handshake of TLS may take",
+    ),
+    number(
         "requests.stop_ms_max",
         (0, DAY_MS),
         |config| &mut config.requests.stop_ms_max,
@@ -500,7 +517,9 @@ mod tests {
             let mut config = Config::default();
             let (min, max) = match setting.slot {
                 Slot::Number(min, max, _) | Slot::Count(min, max, _) => (min, max),
-                Slot::Listen | Slot::Hosts | Slot::Data | Slot::Trace | Slot::Switch(_) => continue,
+                Slot::Listen | Slot::Hosts | Slot::Data | Slot::File(_) | Slot::Switch(_) => {
+                    continue;
+                }
             };
             for edge in [min, max] {
                 assert_eq!(
@@ -525,7 +544,7 @@ mod tests {
         match setting.slot {
             Slot::Listen => config.listen.to_string(),
             Slot::Data => config.data.display().to_string(),
-            Slot::Hosts | Slot::Trace => String::new(),
+            Slot::Hosts | Slot::File(_) => String::new(),
             Slot::Switch(place) => place(&mut config).to_string(),
             Slot::Count(_, _, place) => place(&mut config).to_string(),
             Slot::Number(_, _, place) => place(&mut config).to_string(),
@@ -539,7 +558,7 @@ mod tests {
                 Slot::Number(min, u64::MAX, _) => format!("{min} or more"),
                 Slot::Number(min, max, _) | Slot::Count(min, max, _) => format!("{min} to {max}"),
                 Slot::Switch(_) => "true, false".to_owned(),
-                Slot::Listen | Slot::Hosts | Slot::Data | Slot::Trace => String::new(),
+                Slot::Listen | Slot::Hosts | Slot::Data | Slot::File(_) => String::new(),
             };
             let Setting { key, meaning, .. } = setting;
             let row = format!("| `{key}` | {} | {bounds} | {meaning} |", default(setting));

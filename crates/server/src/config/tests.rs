@@ -140,6 +140,24 @@ fn no_listener_beyond_loopback_by_accident() {
     refused(&known, &[], listen("0.0.0.0:7700"), &["without TLS", "--insecure"]);
     assert!(load(&known, &[], Flags { insecure: true, ..listen("0.0.0.0:1") }).is_ok());
     assert!(load(&known, &[], listen("[::1]:1")).is_ok());
+    let tls = "tls = { certificate = \"c.pem\", key = \"k.pem\", client_ca = \"a.pem\" }\n";
+    assert!(load(&format!("{tls}{known}"), &[], listen("0.0.0.0:1")).is_ok());
+    refused(tls, &[], listen("0.0.0.0:7700"), &["no [credentials]", "--insecure"]);
+}
+
+#[test]
+fn the_files_of_tls_belong_together() {
+    let none = Flags::default;
+    let check = |lines: &str, words: &[&str]| refused(lines, &[], none(), words);
+    check("tls.certificate = \"c.pem\"", &["tls.certificate is of no use without tls.key"]);
+    check("tls.key = \"k.pem\"", &["tls.key is of no use without tls.certificate"]);
+    check("tls.client_ca = \"a.pem\"", &["tls.client_ca is of no use", "leave both out"]);
+    check("tls.certificte = \"c.pem\"", &["tls.certificte", "did you mean tls.certificate?"]);
+    let environment = [("WHOLLY_TLS_CERTIFICATE", "c.pem"), ("WHOLLY_TLS_KEY", "k.pem")];
+    let listening = load("", &environment, none()).unwrap().listening().unwrap();
+    assert_eq!(listening.certificate, Path::new("c.pem"));
+    assert_eq!((listening.key.as_path(), listening.client_ca), (Path::new("k.pem"), None));
+    assert_eq!(load("", &[], none()).unwrap().listening(), None);
 }
 
 #[test]

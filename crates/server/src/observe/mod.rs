@@ -27,12 +27,14 @@ use wholly_core::branch::{Answer, Op};
 use wholly_core::driver::LaneGauges;
 use wholly_core::effect::Draft;
 use wholly_store::contract::Stats;
+use wholly_tls::Unaccepted;
 
 /// All figures of a coordinator.
 pub struct Metrics {
     /// One shows them at a time, for what is shown is set first.
     registry: Mutex<Registry>,
     requests: Family<RequestLabels, Counter>,
+    handshakes_failed: Family<HandshakeLabels, Counter>,
     calls: Calls,
     transactions: Transactions,
     log: LogFigures,
@@ -47,6 +49,11 @@ pub struct Metrics {
 struct RequestLabels {
     route: &'static str,
     status: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct HandshakeLabels {
+    why: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -88,6 +95,7 @@ impl Metrics {
         let metrics = Metrics {
             registry: Mutex::default(),
             requests: Family::default(),
+            handshakes_failed: Family::default(),
             calls: Calls::default(),
             transactions: Transactions::default(),
             log: LogFigures::default(),
@@ -112,6 +120,12 @@ impl Metrics {
         let help = "What the configuration allows, by key";
         registry.register("limit", help, self.limits.clone());
         registry.register("requests", "Requests answered", self.requests.clone());
+        let help = "Clients whose handshake of TLS came to nothing, by why";
+        registry.register("handshakes_failed", help, self.handshakes_failed.clone());
+        for why in Unaccepted::WORDS {
+            // Shown at nought, so that the first one is an increase.
+            drop(self.handshakes_failed.get_or_create(&HandshakeLabels { why }));
+        }
         self.transactions.register(registry);
         self.calls.register(registry);
         let help = "Time from the wish for durability to its coming";
@@ -130,6 +144,11 @@ impl Metrics {
     /// Counts an answered request. The route is its pattern, never the path.
     pub fn requested(&self, route: &'static str, status: u16) {
         self.requests.get_or_create(&RequestLabels { route, status }).inc();
+    }
+
+    /// Counts a client that was not let in.
+    pub fn unaccepted(&self, why: &'static str) {
+        self.handshakes_failed.get_or_create(&HandshakeLabels { why }).inc();
     }
 
     /// Counts an answered call.

@@ -73,6 +73,9 @@ pub trait Coordinator: Send + Sync + 'static {
 
     /// Counts a request; the route is its pattern, so that labels stay bounded.
     fn requested(&self, route: &'static str, status: u16);
+
+    /// Counts a client whose handshake came to nothing, by a word for why.
+    fn unaccepted(&self, why: &'static str);
 }
 
 /// Why a request was not done.

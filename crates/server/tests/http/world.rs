@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::net::SocketAddr;
 use std::path::Path;
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use wholly_server::egress::Rule;
 use wholly_server::{Config, Coordinator, Running};
@@ -130,7 +130,7 @@ impl World {
 }
 
 /// Reads one answer.
-pub(crate) async fn read(stream: &mut TcpStream) -> Heard {
+pub(crate) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Heard {
     let mut bytes = Vec::new();
     let head = loop {
         let text = String::from_utf8_lossy(&bytes).into_owned();

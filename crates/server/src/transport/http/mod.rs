@@ -3,6 +3,7 @@
 mod answer;
 mod bodies;
 mod body;
+mod entrance;
 mod guests;
 mod handlers;
 mod list;
@@ -12,6 +13,7 @@ mod routes;
 mod serve;
 mod stalled;
 
+pub use entrance::{Entrance, EntranceError};
 #[cfg(feature = "fuzzing")]
 pub(crate) use list::read as read_list;
 pub(crate) use serve::TURNED_AWAY_MAX;
@@ -26,6 +28,8 @@ use bodies::{Bodies, Share};
 use hyper::body::Incoming;
 use routes::{Admitted, Matched, UNKNOWN_ROUTE};
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use wholly_core::ids::{Gid, Principal};
 use wholly_wire::credential::Role;
 use wholly_wire::edge::EdgeRejection;
@@ -46,6 +50,8 @@ pub struct RequestLimits {
     pub body_ms_max: u64,
     /// Longest a head may take to arrive, and longest a connection may be idle.
     pub header_ms_max: u64,
+    /// Longest the handshake of TLS may take.
+    pub handshake_ms_max: u64,
     /// Connections at once; for further ones those that are idle are closed, or they wait.
     pub connections_max: usize,
     /// Connections of one peer at once; further ones are turned away.
@@ -62,6 +68,7 @@ impl Default for RequestLimits {
             header_bytes_max: 16 * 1024,
             body_ms_max: 10_000,
             header_ms_max: 60_000,
+            handshake_ms_max: 10_000,
             connections_max: 10_000,
             peer_connections_max: 7_500,
             stop_ms_max: 10_000,
@@ -76,13 +83,32 @@ pub struct Api<C> {
     access: Access,
     limits: RequestLimits,
     bodies: Arc<Bodies>,
+    entrance: Arc<Entrance>,
 }
 
 impl<C: Coordinator> Api<C> {
-    /// The API of a coordinator.
-    pub fn new(coordinator: Arc<C>, access: Access, limits: RequestLimits) -> Api<C> {
+    /// The API of a coordinator, for clients that come in so.
+    pub fn new(
+        coordinator: Arc<C>,
+        access: Access,
+        limits: RequestLimits,
+        entrance: Arc<Entrance>,
+    ) -> Api<C> {
         let bodies = Bodies::new(limits.bodies_bytes_max, limits.body_bytes_max);
-        Api { coordinator, access, limits, bodies }
+        Api { coordinator, access, limits, bodies, entrance }
+    }
+
+    /// Lets a connection in.
+    fn admit_stream<S>(&self, stream: S) -> entrance::Entering<S>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let within = Duration::from_millis(self.limits.handshake_ms_max);
+        let coordinator = Arc::clone(&self.coordinator);
+        self.entrance.admit(stream, within, move |error| {
+            tracing::debug!(error = error as &dyn std::error::Error, "a client was not let in");
+            coordinator.unaccepted(error.word());
+        })
     }
 
     /// Answers one request, of a peer that has this share of all bodies. Dropped before its end,

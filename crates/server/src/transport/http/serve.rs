@@ -2,6 +2,7 @@
 
 use super::super::Coordinator;
 use super::Api;
+use super::entrance::Entering;
 use super::guests::{Guest, Guests, Peer};
 use super::stalled::Stalled;
 use hyper::server::conn::http1;
@@ -151,7 +152,7 @@ impl<C: Coordinator> Desk<C> {
                 Ok::<_, Infallible>(api.answer(request, guest.share()).await)
             }
         });
-        let stream = prepared(stream, guest.is_writing());
+        let stream = prepared(&self.api, stream, guest.is_writing());
         let connection = self.http.serve_connection(TokioIo::new(stream), service);
         let connection = self.graceful.watch(connection);
         self.connections.spawn(async move {
@@ -176,7 +177,7 @@ impl<C: Coordinator> Desk<C> {
             let answer = api.turn_away();
             async move { Ok::<_, Infallible>(answer) }
         });
-        let stream = prepared(stream, Arc::default());
+        let stream = prepared(&self.api, stream, Arc::default());
         let connection = self.http.serve_connection(TokioIo::new(stream), service);
         self.connections.spawn(async move {
             // Whether it was heard is no matter of ours.
@@ -195,9 +196,13 @@ impl<C: Coordinator> Desk<C> {
     }
 }
 
-fn prepared(stream: TcpStream, is_writing: Arc<AtomicBool>) -> Stalled<TcpStream> {
+fn prepared<C: Coordinator>(
+    api: &Api<C>,
+    stream: TcpStream,
+    is_writing: Arc<AtomicBool>,
+) -> Entering<Stalled<TcpStream>> {
     // Answers are small and complete: none may wait for the acknowledgement of the one before.
     // Where that cannot be said, the client is gone already, and reading will tell.
     let _ = stream.set_nodelay(true);
-    Stalled::new(stream, WRITE_STALL_MAX, is_writing)
+    api.admit_stream(Stalled::new(stream, WRITE_STALL_MAX, is_writing))
 }

@@ -1,0 +1,125 @@
+//! The side that listens: its certificate, read again while it runs, and whom it lets in.
+
+use crate::stream::Stream;
+use crate::{ALPN, TlsError, files, provider};
+use rustls::ServerConfig;
+use rustls::server::WebPkiClientVerifier;
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::{TlsAcceptor, TlsStream};
+
+/// The files of a listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listening {
+    /// Its certificate, and those between it and its authority.
+    pub certificate: PathBuf,
+    /// The key of the first of them.
+    pub key: PathBuf,
+    /// Authorities one of which must have signed every client's certificate; without it clients
+    /// need none.
+    pub client_ca: Option<PathBuf>,
+}
+
+/// Takes connections in. What it was told last counts for the next one; those that stand go on.
+#[derive(Debug)]
+pub struct Acceptor {
+    config: RwLock<Arc<ServerConfig>>,
+}
+
+/// Why a connection was not let in.
+#[derive(Debug, thiserror::Error)]
+pub enum Unaccepted {
+    /// The handshake was not over in time.
+    #[error("the handshake took longer than {within_ms} ms")]
+    Late {
+        /// How long it had.
+        within_ms: u128,
+    },
+    /// The client showed no certificate, or none that is believed.
+    #[error("the client is not believed")]
+    Certificate(#[source] io::Error),
+    /// The client does not believe us, or what it said is no TLS that is spoken here.
+    #[error("the handshake failed")]
+    Failed(#[source] io::Error),
+    /// The client went away.
+    #[error("the connection broke in its handshake")]
+    Broken(#[source] io::Error),
+}
+
+impl Unaccepted {
+    /// Every word that there is.
+    pub const WORDS: [&str; 4] = ["late", "certificate", "failed", "broken"];
+
+    /// A word for figures.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Unaccepted::Late { .. } => "late",
+            Unaccepted::Certificate(_) => "certificate",
+            Unaccepted::Failed(_) => "failed",
+            Unaccepted::Broken(_) => "broken",
+        }
+    }
+
+    fn new(error: io::Error) -> Unaccepted {
+        use rustls::Error::{InvalidCertificate, NoCertificatesPresented};
+        let cause = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        match cause {
+            Some(InvalidCertificate(_) | NoCertificatesPresented) => Unaccepted::Certificate(error),
+            Some(_) => Unaccepted::Failed(error),
+            None => Unaccepted::Broken(error),
+        }
+    }
+}
+
+impl Acceptor {
+    /// Reads the files.
+    pub fn open(listening: &Listening) -> Result<Acceptor, TlsError> {
+        Ok(Acceptor { config: RwLock::new(Arc::new(config(listening)?)) })
+    }
+
+    /// Reads the files again. Where one is wrong, all stays as it was.
+    pub fn reload(&self, listening: &Listening) -> Result<(), TlsError> {
+        let read = Arc::new(config(listening)?);
+        *self.config.write().expect("nothing panics under this lock") = read;
+        Ok(())
+    }
+
+    /// Shakes hands over a connection, within a time.
+    pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        stream: S,
+        within: Duration,
+    ) -> Result<Stream<S>, Unaccepted> {
+        let config = Arc::clone(&self.config.read().expect("nothing panics under this lock"));
+        match tokio::time::timeout(within, TlsAcceptor::from(config).accept(stream)).await {
+            Ok(Ok(secured)) => Ok(Stream::Secured(Box::new(TlsStream::Server(secured)))),
+            Ok(Err(error)) => Err(Unaccepted::new(error)),
+            Err(_elapsed) => Err(Unaccepted::Late { within_ms: within.as_millis() }),
+        }
+    }
+}
+
+fn config(listening: &Listening) -> Result<ServerConfig, TlsError> {
+    let Listening { certificate, key, client_ca } = listening;
+    let builder = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(TlsError::Setup)?;
+    let builder = match client_ca {
+        None => builder.with_no_client_auth(),
+        Some(path) => {
+            let roots = Arc::new(files::authorities(path)?);
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider()).build();
+            let failed = |source| TlsError::Verifier { path: path.clone(), source };
+            builder.with_client_cert_verifier(verifier.map_err(failed)?)
+        }
+    };
+    let (chain, own_key) = files::identity(certificate, key)?;
+    let mut config = builder
+        .with_single_cert(chain, own_key)
+        .map_err(|source| files::unusable(certificate, key, source))?;
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    Ok(config)
+}

@@ -1,0 +1,33 @@
+//! TLS for all that Wholly says over a network: who is believed, who vouches for us, and a stream
+//! that is either plain or not.
+//!
+//! Reading order: `stream` is what both sides speak over, `accepting` is the side that listens,
+//! `calling` the side that calls, `files` what both read. TLS 1.3 and 1.2 by rustls with ring,
+//! HTTP/1.1 alone.
+
+mod accepting;
+#[cfg(feature = "authority")]
+pub mod authority;
+mod calling;
+mod error;
+mod files;
+mod stream;
+
+pub use accepting::{Acceptor, Listening, Unaccepted};
+pub use calling::{Caller, Calling, PeerName, Unsecured};
+pub use error::TlsError;
+pub use stream::Stream;
+
+use rustls::crypto::CryptoProvider;
+use std::sync::Arc;
+
+/// The only protocol that is spoken within.
+const ALPN: &[u8] = b"http/1.1";
+
+/// Named wherever one is needed: the process may hold another by default, or two and so none.
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+#[cfg(test)]
+mod tests;
