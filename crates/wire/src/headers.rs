@@ -362,8 +362,11 @@ mod tests {
         check_answer("done;gid=g;gid=h", "header wholly-answer names \"gid\" twice");
         check_answer("done;gid=g;branch=b;operation=o;op=do", "header wholly-answer has an op");
         check_answer(&format!("done{}", ";a".repeat(2)), "header wholly-answer names \"a\" twice");
-        let many: String = (0..40).map(|n| format!(";k{n}")).collect();
-        check_answer(&format!("done{many}"), "header wholly-answer has more than 32 fields");
+        // The four ids are fields too.
+        let more = |count: usize| (4..count).map(|n| format!(";k{n}")).collect::<String>();
+        check_answer(&format!("{whole}{}", more(FIELDS_MAX)), whole);
+        let above = format!("{whole}{}", more(FIELDS_MAX + 1));
+        check_answer(&above, "header wholly-answer has more than 32 fields");
     }
 
     fn check_mark(text: &str, expected: &str) {

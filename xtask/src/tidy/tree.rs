@@ -10,7 +10,7 @@ use std::path::Path;
 /// The folders whose Rust files are read.
 const ROOMS: [&str; 5] = ["crates", "docs", "examples", "fuzz", "xtask"];
 /// The single files that rules read.
-const TEXTS: [&str; 7] = [
+const TEXTS: [&str; 11] = [
     "ARCHITECTURE.md",
     "Cargo.toml",
     "Cargo.lock",
@@ -18,6 +18,10 @@ const TEXTS: [&str; 7] = [
     "README.md",
     "docs/modes/saga.md",
     "docs/modes/tcc.md",
+    "docs/participants/testing.md",
+    "docs/operate/configuration.md",
+    "docs/operate/limits.md",
+    "docs/internals/promises.md",
 ];
 
 /// What the rules look at.

@@ -397,3 +397,138 @@ fn calls_due_after_a_start_are_released_over_the_ramp() {
     }
     assert_eq!(seen[10], 200);
 }
+
+/// So many calls to destinations of their own, and to one, leave at once; the rest waits.
+fn check_calls(limits: Limits, destinations: &[&str], in_flight: usize) {
+    let mut stage = Stage::new(limits);
+    for destination in destinations {
+        assert_eq!(stage.submit(&[destination], 1), "done");
+    }
+    let gauges = stage.driver.gauges();
+    let seen = (gauges.calls, gauges.calls + gauges.queued);
+    assert_eq!(seen, (in_flight, destinations.len()), "{destinations:?}");
+}
+
+#[test]
+fn calls_in_flight_hold_at_the_limit_and_one_above() {
+    let limits = |calls_max, destination_calls_max| Limits {
+        calls_max,
+        destination_calls_max,
+        ..Limits::default()
+    };
+    check_calls(limits(100, 3), &["a", "a", "a"], 3);
+    check_calls(limits(100, 3), &["a", "a", "a", "a"], 3);
+    check_calls(limits(100, 3), &["a", "a", "a", "a", "b"], 4);
+    check_calls(limits(4, 4), &["a", "b", "c", "d"], 4);
+    check_calls(limits(4, 4), &["a", "b", "c", "d", "e"], 4);
+}
+
+#[test]
+fn a_destination_is_silent_at_the_limit_and_not_one_below() {
+    for (silences, is_open) in [(2, false), (3, true)] {
+        let mut stage = Stage::new(Limits { breaker_silent_max: 3, ..Limits::default() });
+        for _ in 0..silences {
+            assert_eq!(stage.submit(&["dead"], 1), "done");
+        }
+        stage.silence("dead");
+        let breaker = stage.row("dead").breaker;
+        let seen = matches!(breaker, BreakerStanding::Open { .. });
+        assert_eq!(seen, is_open, "{silences}: {breaker:?}");
+    }
+}
+
+/// Who waits, by transaction, and what the last of them hears; nothing, if he waits too.
+fn check_waiters(limits: Limits, waiting: &[&str], heard: &str) {
+    let mut stage = Stage::new(limits);
+    for gid in ["a", "b", "c"] {
+        assert_eq!(stage.begin(gid), "done");
+    }
+    let mut last = String::new();
+    for gid in waiting {
+        let wait = Wait::Ended { wait_ms: 1_000 };
+        last = stage.ask(Request::Get { gid: gid.parse().unwrap(), wait }).into();
+    }
+    assert_eq!(last, heard, "{waiting:?}");
+}
+
+#[test]
+fn waiters_hold_at_the_limit_and_one_above() {
+    let of_one = Limits { transaction_waiters_max: 2, ..Limits::default() };
+    check_waiters(of_one.clone(), &["a", "a"], "");
+    check_waiters(of_one.clone(), &["a", "a", "a"], "waiters_full");
+    check_waiters(of_one, &["a", "a", "b"], "");
+    let of_all = Limits { waiters_max: 2, ..Limits::default() };
+    check_waiters(of_all.clone(), &["a", "b"], "");
+    check_waiters(of_all, &["a", "b", "c"], "waiters_full");
+}
+
+#[test]
+fn a_wait_is_over_at_its_limit_and_not_before() {
+    let mut stage = Stage::new(Limits { wait_ms_max: 100, ..Limits::default() });
+    stage.begin("a");
+    let wait = Wait::Ended { wait_ms: 1_000 };
+    assert_eq!(stage.ask(Request::Get { gid: "a".parse().unwrap(), wait }), "");
+    stage.pass(99);
+    assert_eq!(stage.heard, "");
+    stage.pass(1);
+    assert_eq!(stage.heard, "done");
+}
+
+#[test]
+fn a_deadline_that_nobody_named_is_kept_to_the_millisecond() {
+    let mut stage = Stage::new(Limits { open_timeout_ms: 100, ..Limits::default() });
+    stage.begin("a");
+    stage.pass(99);
+    assert_eq!(stage.driver.gauges().open, 1);
+    stage.pass(1);
+    assert_eq!(stage.driver.gauges().open, 0);
+}
+
+#[test]
+fn a_jump_of_the_clock_at_the_limit_is_time_and_one_above_waits_for_the_grace() {
+    for (jump_ms, is_held) in [(10_000, false), (10_001, true)] {
+        let limits = Limits {
+            open_timeout_ms: 5_000,
+            clock_jump_ms_max: 10_000,
+            clock_jump_grace_ms: 60_000,
+            ..Limits::default()
+        };
+        let mut stage = Stage::new(limits);
+        stage.begin("a");
+        stage.now.wall = stage.now.wall.plus_ms(jump_ms);
+        stage.pass(0);
+        assert_eq!(stage.driver.gauges().open, usize::from(is_held), "{jump_ms}");
+        stage.pass(59_999);
+        assert_eq!(stage.driver.gauges().open, usize::from(is_held), "{jump_ms}");
+        stage.pass(1);
+        assert_eq!(stage.driver.gauges().open, 0, "{jump_ms}");
+    }
+}
+
+#[test]
+fn what_nobody_waits_for_is_flushed_at_its_limit_and_not_before() {
+    let limits = Limits { lazy_ms_max: 50, ..Limits::default() };
+    let mut driver = Driver::new(limits, "here".parse().unwrap(), 7, Loaded::default());
+    let mut stage = Stage::new(Limits::default());
+    let mut flushes = |ms: u64, input: Input| {
+        let mut effects = Vec::new();
+        stage.now.monotonic = stage.now.monotonic.plus_ms(ms);
+        driver.step(stage.now, input, &mut effects);
+        effects.iter().filter(|effect| matches!(effect, Effect::Flush(_))).count()
+    };
+    // The first mark of a clock is forced; a begin without branches is not.
+    flushes(0, Input::Woken);
+    flushes(0, Input::Durable(Position(1)));
+    let begin = Request::Begin(Begin {
+        gid: "a".parse().unwrap(),
+        source: GidSource::Issued,
+        name: "test".parse().unwrap(),
+        timeout_ms: None,
+        key: None,
+        branches: Vec::new(),
+        principal: "tester".parse().unwrap(),
+    });
+    let asked = Input::Request { id: RequestId(1), request: begin };
+    let seen = [flushes(0, asked), flushes(49, Input::Woken), flushes(1, Input::Woken)];
+    assert_eq!(seen, [0, 0, 1]);
+}

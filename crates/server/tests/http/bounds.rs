@@ -4,6 +4,7 @@ use crate::world::{Heard, World, read};
 use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
+use wholly_server::transport::http::TURNED_AWAY_MAX;
 
 const HEAD: &str = "PUT /v1/transactions/g HTTP/1.1\r\nhost: localhost\r\ncontent-type: \
                     application/json\r\n";
@@ -191,6 +192,34 @@ async fn one_address_has_so_many_connections() {
     open.pop();
     until(&world, "/v1", 200).await;
     assert_eq!(open.len(), 1);
+}
+
+#[tokio::test]
+async fn so_many_hear_why_they_are_turned_away_and_further_ones_nothing() {
+    let world = World::start_with(|config| config.requests.peer_connections_max = 1).await;
+    let mut served = TcpStream::connect(world.addr()).await.unwrap();
+    served.write_all(ABOUT).await.unwrap();
+    assert_eq!(read(&mut served).await.status, 200);
+    // On a machine that stands still for long, those who say nothing are gone before the last
+    // one comes; then all of it is tried again.
+    for _ in 0..10 {
+        let mut waiting = Vec::new();
+        for _ in 0..TURNED_AWAY_MAX {
+            waiting.push(TcpStream::connect(world.addr()).await.unwrap());
+        }
+        let mut one_more = TcpStream::connect(world.addr()).await.unwrap();
+        let _ = one_more.write_all(ABOUT).await;
+        let mut heard = Vec::new();
+        let _ = one_more.read_to_end(&mut heard).await;
+        let mut last = waiting.pop().unwrap();
+        let _ = last.write_all(ABOUT).await;
+        let mut why = Vec::new();
+        let _ = last.read_to_end(&mut why).await;
+        if heard.is_empty() && why.starts_with(b"HTTP/1.1 429") {
+            return;
+        }
+    }
+    panic!("those who are turned away have no bound");
 }
 
 #[tokio::test]

@@ -189,3 +189,80 @@ async fn a_secret_is_changed_without_a_restart() {
     check(SECRET, "credential_wrong").await;
     check(NEXT, "asked").await;
 }
+
+/// A capability that nobody was given for the transaction `mine`: made of its own, and of that of
+/// `other`.
+type Forged = (&'static str, fn(&str, &str) -> Option<String>);
+
+const FORGED: &[Forged] = &[
+    ("none", |_, _| None),
+    ("an empty one", |_, _| Some(String::new())),
+    ("another transaction's", |_, other| Some(other.to_owned())),
+    ("the begun of its own, the tag of another", |mine, other| {
+        let (begun, tag) = (mine.split_once('.')?.0, other.split_once('.')?.1);
+        Some(format!("{begun}.{tag}"))
+    }),
+    ("a later begun", |mine, _| {
+        let (begun, tag) = mine.split_once('.')?;
+        Some(format!("{}.{tag}", begun.parse::<u64>().unwrap() + 1))
+    }),
+    ("an earlier begun", |mine, _| {
+        let (begun, tag) = mine.split_once('.')?;
+        Some(format!("{}.{tag}", begun.parse::<u64>().unwrap() - 1))
+    }),
+    ("a begun with a nought before it", |mine, _| Some(format!("0{mine}"))),
+    ("a bit of the tag turned", |mine, _| {
+        let (begun, tag) = mine.split_once('.')?;
+        let mut bytes = base64::decode(base64::URL, tag)?;
+        bytes[7] ^= 1;
+        let mut text = format!("{begun}.");
+        base64::encode(base64::URL, &bytes, &mut text);
+        Some(text)
+    }),
+    ("a tag cut short", |mine, _| Some(mine[..mine.len() - 1].to_owned())),
+    ("a tag made longer", |mine, _| Some(format!("{mine}A"))),
+    ("a padded tag", |mine, _| Some(format!("{mine}="))),
+    ("another coordinator's", |mine, _| {
+        let (begun, _) = mine.split_once('.')?;
+        let key = wholly_wire::capability::CapabilityKey::new([7; 32]);
+        let begun = wholly_core::time::Timestamp(begun.parse().unwrap());
+        Some(key.capability(&"mine".parse().unwrap(), begun))
+    }),
+    ("a service's secret", |_, _| Some(SECRET.to_owned())),
+];
+
+#[tokio::test]
+async fn no_forged_capability_opens_anything() {
+    let world = World::start_with(known).await;
+    let begin = async |gid: &str| {
+        let body = json!({"name": "test", "gid": gid}).to_string();
+        let heard = ask_as(&world, "orders", SECRET, "POST /v1/transactions", &body).await;
+        heard.json()["capability"].as_str().unwrap().to_owned()
+    };
+    let (mine, other) = (begin("mine").await, begin("other").await);
+    let branch = json!({"branch": "b", "mode": "tcc", "to": "stock", "operation": "o"});
+    let actions = [("branches", branch), ("commit", json!({})), ("abort", json!({}))];
+    let (mut tried, mut accepted) = (0, Vec::new());
+    for (action, body) in &actions {
+        for (name, forge) in FORGED {
+            let (who, forged) = (basic("orders", SECRET), forge(&mine, &other));
+            let mut headers = vec![("authorization", who.as_str())];
+            headers.extend(forged.as_deref().map(|forged| ("wholly-capability", forged)));
+            let line = format!("POST /v1/transactions/mine/{action}");
+            let heard = world.ask(&line, &headers, &body.to_string()).await;
+            tried += 1;
+            if !["capability_missing", "capability_wrong"].contains(&code(&heard).as_str()) {
+                accepted.push(format!("{action}: {name}: {heard:?}"));
+            }
+        }
+    }
+    let classes = FORGED.len();
+    println!("{classes} classes of forged capabilities x {} actions: {tried} tried", actions.len());
+    assert_eq!((tried, accepted), (classes * actions.len(), Vec::new()));
+    let state = ask_as(&world, "anna", SECRET, "GET /v1/transactions/mine", "").await.json();
+    assert_eq!((&state["state"], &state["branches"]), (&json!("open"), &json!([])));
+    let headers = [("authorization", basic("orders", SECRET)), ("wholly-capability", mine)];
+    let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let heard = world.ask("POST /v1/transactions/mine/abort", &headers, "{}").await;
+    assert_eq!(heard.status, 200, "its own opens it: {heard:?}");
+}

@@ -3,6 +3,7 @@
 mod arrows;
 mod dependencies;
 mod forms;
+mod limits;
 mod quotes;
 mod rooms;
 mod words;
@@ -45,6 +46,16 @@ pub(super) const ALL: &[Rule] = &[
         name: "quotes",
         says: "the Rust code on a page is quoted from a file that compiles, so that it is true (7)",
         check: quotes::check,
+    },
+    Rule {
+        name: "limits",
+        says: "every limit has a row on its page, with its value and a test that is there (2.6)",
+        check: limits::check,
+    },
+    Rule {
+        name: "promises",
+        says: "every promise of security has a row on its page, with a test that is there",
+        check: limits::promises,
     },
     Rule {
         name: "words",

@@ -16,8 +16,7 @@ mod stalled;
 pub use entrance::{Entrance, EntranceError};
 #[cfg(feature = "fuzzing")]
 pub(crate) use list::read as read_list;
-pub(crate) use serve::TURNED_AWAY_MAX;
-pub use serve::serve;
+pub use serve::{TURNED_AWAY_MAX, serve};
 
 use super::{Coordinator, Refused};
 use crate::access::Access;

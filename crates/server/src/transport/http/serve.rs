@@ -28,9 +28,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const WRITE_STALL_MAX: Duration = Duration::from_secs(30);
 /// How many connections at once are told why they are turned away; further ones are closed
 /// without a word.
-pub(crate) const TURNED_AWAY_MAX: usize = 32;
+pub const TURNED_AWAY_MAX: usize = 32;
 /// How long one of them may take to ask something and to hear that.
-const TURN_AWAY_MAX: Duration = Duration::from_secs(2);
+const TURN_AWAY_MAX: Duration = Duration::from_secs(5);
 
 /// Whether the system lets connections in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
