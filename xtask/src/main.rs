@@ -36,6 +36,10 @@ cargo xtask TASK
                     small models explored whole, and wrong twins that they catch
   bench [--quick] [--json]
                     throughput, latency, CPU, forced writes, beside the floor
+  bench isolation [--quick] [--json] [--check [RATIO]]
+                    what a dead destination with 10,000 transactions takes from healthy ones
+  bench signed [--quick] [--json]
+                    the whole path with signatures beside the path without
   participants      every example of a participant by hand, in each language whose tools are
                     there: checked, then all together in real transactions
   kill [--cycles N] [--seed S] [--json]

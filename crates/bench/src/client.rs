@@ -1,7 +1,8 @@
 //! One kept connection to one server, without a pool and without a library's opinion.
 
 use bytes::Bytes;
-use http::{Request, StatusCode};
+use http::header::AUTHORIZATION;
+use http::{HeaderValue, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
@@ -12,22 +13,39 @@ use tokio::net::TcpStream;
 #[derive(Debug)]
 pub(crate) struct Broken(pub(crate) String);
 
+/// Whom to ask, and as whom.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    pub(crate) address: SocketAddr,
+    /// The value of the header `authorization`, where who asks must be said.
+    pub(crate) authorization: Option<HeaderValue>,
+}
+
+impl From<SocketAddr> for Target {
+    fn from(address: SocketAddr) -> Target {
+        Target { address, authorization: None }
+    }
+}
+
 /// A connection that carries one request at a time.
 pub(crate) struct Client {
     sender: SendRequest<Full<Bytes>>,
     host: String,
+    authorization: Option<HeaderValue>,
 }
 
 impl Client {
     /// Connects.
-    pub(crate) async fn connect(address: SocketAddr) -> Result<Client, Broken> {
+    pub(crate) async fn connect(target: &Target) -> Result<Client, Broken> {
+        let address = target.address;
         let stream =
             TcpStream::connect(address).await.map_err(|e| Broken(format!("connect: {e}")))?;
         stream.set_nodelay(true).map_err(|e| Broken(format!("nodelay: {e}")))?;
         let (sender, connection) =
             handshake(TokioIo::new(stream)).await.map_err(|e| Broken(format!("handshake: {e}")))?;
         tokio::spawn(connection);
-        Ok(Client { sender, host: address.to_string() })
+        let authorization = target.authorization.clone();
+        Ok(Client { sender, host: address.to_string(), authorization })
     }
 
     /// Sends one request and reads its whole answer.
@@ -45,6 +63,9 @@ impl Client {
             .header("content-type", "application/json");
         for (name, value) in headers {
             request = request.header(*name, *value);
+        }
+        if let Some(authorization) = &self.authorization {
+            request = request.header(AUTHORIZATION, authorization);
         }
         let request = request.body(Full::new(body)).map_err(|e| Broken(format!("request: {e}")))?;
         self.sender.ready().await.map_err(|e| Broken(format!("ready: {e}")))?;

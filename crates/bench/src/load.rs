@@ -1,10 +1,9 @@
 //! The load: so many clients, each sending its next transaction when the last one has ended.
 
-use crate::client::{Broken, Client};
+use crate::client::{Broken, Client, Target};
 use bytes::Bytes;
 use hdrhistogram::Histogram;
 use serde_json::Value;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -51,7 +50,7 @@ pub(crate) struct Slice {
 
 /// Runs a workload for a while with so many clients.
 pub(crate) async fn run(
-    address: SocketAddr,
+    target: &Target,
     server: Server,
     workload: Workload,
     clients: usize,
@@ -62,9 +61,9 @@ pub(crate) async fn run(
     let end = start + time;
     let mut tasks = Vec::with_capacity(clients);
     for _ in 0..clients {
-        let numbers = Arc::clone(&numbers);
+        let (numbers, target) = (Arc::clone(&numbers), target.clone());
         tasks.push(tokio::spawn(async move {
-            one_client(address, server, workload, end, &numbers).await
+            one_client(&target, server, workload, end, &numbers).await
         }));
     }
     let mut latency_us = histogram();
@@ -76,26 +75,26 @@ pub(crate) async fn run(
     Ok(Slice { transactions: latency_us.len(), seconds, latency_us })
 }
 
-fn histogram() -> Histogram<u64> {
+pub(crate) fn histogram() -> Histogram<u64> {
     Histogram::new_with_max(60_000_000, 3).expect("the bounds are valid")
 }
 
 /// Gids differ from run to run, whatever data folder they meet.
-fn seed() -> u64 {
+pub(crate) fn seed() -> u64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     now.map_or(0, |time| time.as_micros() as u64) << 8
 }
 
 async fn one_client(
-    address: SocketAddr,
+    target: &Target,
     server: Server,
     workload: Workload,
     end: Instant,
     numbers: &AtomicU64,
 ) -> Result<Histogram<u64>, Broken> {
-    let mut main = Client::connect(address).await?;
+    let mut main = Client::connect(target).await?;
     let mut side = match workload {
-        Workload::Tcc => Some(Client::connect(address).await?),
+        Workload::Tcc => Some(Client::connect(target).await?),
         Workload::Saga => None,
     };
     let payload = payload();
@@ -114,14 +113,14 @@ async fn one_client(
     Ok(latency)
 }
 
-fn branch(name: &str, mode: &str, payload: &str) -> String {
+pub(crate) fn branch(name: &str, mode: &str, payload: &str) -> String {
     format!(
         "{{\"branch\":\"{name}\",\"to\":\"{name}\",\"operation\":\"{name}.do\"{mode},\
          \"payload\":{payload}"
     )
 }
 
-async fn saga(
+pub(crate) async fn saga(
     client: &mut Client,
     number: u64,
     payload: &str,
@@ -187,7 +186,7 @@ async fn tcc_floor(main: &mut Client, side: &mut Client, payload: &str) -> Resul
     expect_ok(status.as_u16(), &body)
 }
 
-fn expect_ok(status: u16, body: &[u8]) -> Result<(), Broken> {
+pub(crate) fn expect_ok(status: u16, body: &[u8]) -> Result<(), Broken> {
     match status {
         200 | 201 => Ok(()),
         other => Err(Broken(format!("status {other}: {}", String::from_utf8_lossy(body)))),

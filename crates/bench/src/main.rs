@@ -1,44 +1,48 @@
-//! The measure: throughput, latency, CPU, forced writes and bytes, beside the floor of one run.
-//!
-//! Coordinator and floor take turns in short slices, so that a change of the machine's speed
-//! meets both; every figure is a median over the slices.
+//! The measure: what a coordinator gives and takes, always beside something of the same run.
 
 mod client;
 mod floor;
+mod isolation;
 mod load;
 mod open;
 mod participants;
 mod process;
 mod report;
+mod signed;
+mod steady;
+mod throughput;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use client::Broken;
-use load::{Server, Workload};
-use process::Coordinator;
-use report::{Row, Sample};
+use participants::Believes;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
+use tempfile::TempDir;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Measures the coordinator beside the floor.
+/// Measures the coordinator; without a command, its throughput beside the floor.
 #[derive(Parser)]
 struct Arguments {
-    /// 64 clients only, short slices.
-    #[arg(long)]
+    #[command(subcommand)]
+    command: Option<Measure>,
+    /// Shorter and fewer slices.
+    #[arg(long, global = true)]
     quick: bool,
     /// One JSON document instead of a table.
-    #[arg(long)]
+    #[arg(long, global = true)]
     json: bool,
     /// The program to measure.
-    #[arg(long, default_value = "target/release/wholly")]
+    #[arg(long, global = true, default_value = "target/release/wholly")]
     wholly: PathBuf,
     /// Where data folders and the floor's log are made; a real disk.
-    #[arg(long, default_value = "target")]
+    #[arg(long, global = true, default_value = "target")]
     folder: PathBuf,
+    /// Be a child of this process, and end with it.
+    #[arg(long, hide = true)]
+    parent: Option<u32>,
     /// Be the floor, with its log in this folder.
     #[arg(long, hide = true, requires = "participants")]
     floor: Option<PathBuf>,
@@ -47,15 +51,54 @@ struct Arguments {
     participants: Option<SocketAddr>,
 }
 
-/// What is measured.
-struct Course {
-    clients: &'static [usize],
-    pairs: usize,
-    slice: Duration,
+#[derive(Subcommand)]
+enum Measure {
+    /// What a dead destination takes from healthy ones.
+    Isolation(isolation::Options),
+    /// What signatures take of the whole path.
+    Signed,
 }
 
-const FULL: Course = Course { clients: &[1, 16, 64, 256], pairs: 5, slice: Duration::from_secs(3) };
-const QUICK: Course = Course { clients: &[64], pairs: 3, slice: Duration::from_secs(2) };
+/// What every measure stands on.
+pub(crate) struct Ground {
+    pub(crate) program: PathBuf,
+    /// Removed in the end.
+    pub(crate) folder: PathBuf,
+    /// Where empty participants listen.
+    pub(crate) participants: SocketAddr,
+    pub(crate) length: Length,
+    pub(crate) form: Form,
+}
+
+/// How much is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Length {
+    Quick,
+    Full,
+}
+
+/// How it is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    Text,
+    Json,
+}
+
+impl Ground {
+    /// Says how far it is, where no program reads along.
+    pub(crate) fn say(&self, text: &str) {
+        match self.form {
+            Form::Text => eprintln!("{text}"),
+            Form::Json => {}
+        }
+    }
+
+    /// A folder that is removed as soon as it is let go.
+    pub(crate) fn fresh_folder(&self, name: &str) -> Result<TempDir, Broken> {
+        let folder = tempfile::Builder::new().prefix(name).tempdir_in(&self.folder);
+        folder.map_err(|e| Broken(format!("a folder in {}: {e}", self.folder.display())))
+    }
+}
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -74,92 +117,55 @@ fn main() -> ExitCode {
 }
 
 async fn run(arguments: &Arguments) -> Result<(), Broken> {
-    if let (Some(folder), Some(participants)) = (&arguments.floor, arguments.participants) {
-        return floor::serve(folder, participants)
-            .await
-            .map_err(|e| Broken(format!("the floor: {e}")));
+    match arguments.parent {
+        Some(parent) => tokio::select! {
+            ended = child(arguments) => ended,
+            () = process::orphaned(parent) => Ok(()),
+        },
+        None => tokio::select! {
+            ended = measure(arguments) => ended,
+            () = interrupted() => Err(Broken("interrupted".into())),
+        },
     }
+}
+
+/// What this program is when it has started itself.
+async fn child(arguments: &Arguments) -> Result<(), Broken> {
+    if let (Some(folder), Some(participants)) = (&arguments.floor, arguments.participants) {
+        let served = floor::serve(folder, participants).await;
+        return served.map_err(|e| Broken(format!("the floor: {e}")));
+    }
+    Err(Broken("a child must be something".into()))
+}
+
+async fn measure(arguments: &Arguments) -> Result<(), Broken> {
     let folder = tempfile::tempdir_in(&arguments.folder)
         .map_err(|e| Broken(format!("a folder in {}: {e}", arguments.folder.display())))?;
-    let participants =
-        participants::serve().await.map_err(|e| Broken(format!("participants: {e}")))?;
-    let course = match arguments.quick {
-        true => QUICK,
-        false => FULL,
-    };
-    let coordinator = Coordinator {
+    let participants = participants::serve(Believes::All)
+        .await
+        .map_err(|e| Broken(format!("participants: {e}")))?;
+    let ground = Ground {
         program: arguments.wholly.clone(),
-        data: folder.path().join("data"),
+        folder: folder.path().to_path_buf(),
         participants,
+        length: if arguments.quick { Length::Quick } else { Length::Full },
+        form: if arguments.json { Form::Json } else { Form::Text },
     };
-    let rows = measure(&course, &coordinator, folder.path(), arguments).await?;
-    let open = match arguments.quick {
-        true => None,
-        false => Some(open::measure(&coordinator, folder.path()).await?),
+    match &arguments.command {
+        None => throughput::run(&ground).await,
+        Some(Measure::Isolation(options)) => isolation::run(&ground, options).await,
+        Some(Measure::Signed) => signed::run(&ground).await,
+    }
+}
+
+/// Whoever stops us lets us remove what we made; children go with us.
+async fn interrupted() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        return std::future::pending().await;
     };
-    report::print(&rows, open.as_ref(), arguments.json);
-    Ok(())
-}
-
-async fn measure(
-    course: &Course,
-    coordinator: &Coordinator,
-    folder: &Path,
-    arguments: &Arguments,
-) -> Result<Vec<Row>, Broken> {
-    let (server, _) = coordinator.start().await?;
-    let floor = process::start_floor(folder, coordinator.participants).await?;
-    let mut rows = Vec::new();
-    for workload in [Workload::Saga, Workload::Tcc] {
-        for clients in course.clients {
-            if !arguments.json {
-                eprintln!("{}, {clients} clients", workload.name());
-            }
-            let slice =
-                |target, address| load::run(address, target, workload, *clients, course.slice);
-            // Connections, caches and the first pages of the log are not what is measured.
-            let warm = Duration::from_millis(500);
-            load::run(server.address, Server::Coordinator, workload, *clients, warm).await?;
-            load::run(floor.address, Server::Floor, workload, *clients, warm).await?;
-            let mut samples = Vec::new();
-            for _ in 0..course.pairs {
-                let before = Counters::read(&server).await?;
-                let own = slice(Server::Coordinator, server.address).await?;
-                let after = Counters::read(&server).await?;
-                let floor_cpu = floor.cpu_seconds()?;
-                let beside = slice(Server::Floor, floor.address).await?;
-                let floor_cpu = floor.cpu_seconds()? - floor_cpu;
-                samples.push(Sample { own, beside, spent: after.since(&before), floor_cpu });
-            }
-            rows.push(Row::new(workload, *clients, &samples));
-        }
-    }
-    server.kill().await?;
-    floor.kill().await?;
-    Ok(rows)
-}
-
-/// What a coordinator has spent.
-pub(crate) struct Counters {
-    pub(crate) cpu_seconds: f64,
-    pub(crate) syncs: f64,
-    pub(crate) log_bytes: f64,
-}
-
-impl Counters {
-    async fn read(server: &process::Server) -> Result<Counters, Broken> {
-        Ok(Counters {
-            cpu_seconds: server.cpu_seconds()?,
-            syncs: server.metric("wholly_log_flushes_total").await?,
-            log_bytes: server.metric("wholly_log_batch_bytes_total").await?,
-        })
-    }
-
-    fn since(&self, before: &Counters) -> Counters {
-        Counters {
-            cpu_seconds: self.cpu_seconds - before.cpu_seconds,
-            syncs: self.syncs - before.syncs,
-            log_bytes: self.log_bytes - before.log_bytes,
-        }
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
     }
 }

@@ -1,6 +1,6 @@
 //! Many open transactions: memory, and how soon a coordinator serves again after a crash.
 
-use crate::client::{Broken, Client};
+use crate::client::{Broken, Client, Target};
 use crate::load::payload;
 use crate::process::Coordinator;
 use bytes::Bytes;
@@ -46,9 +46,9 @@ pub(crate) async fn measure(coordinator: &Coordinator, folder: &Path) -> Result<
     let mut tasks = Vec::new();
     for _ in 0..CLIENTS {
         let next = Arc::clone(&next);
-        let address = server.address;
+        let target = Target::from(server.address);
         tasks.push(tokio::spawn(async move {
-            let mut client = Client::connect(address).await?;
+            let mut client = Client::connect(&target).await?;
             let branch = format!(
                 "{{\"branch\":\"a\",\"mode\":\"tcc\",\"to\":\"a\",\"operation\":\"a.do\",\
                  \"payload\":{},\"call\":false}}",

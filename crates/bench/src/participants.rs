@@ -1,17 +1,31 @@
-//! Empty participants: every call is answered done, with the echo that makes it an answer.
+//! Empty participants: every call is answered done, with the echo that makes it an answer; where
+//! they believe only what is signed, after its signature and its body are verified.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Response};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::net::TcpListener;
+use wholly_wire::signature::{Forged, METHOD, PATH, Verifier};
+
+/// Which calls they believe.
+#[derive(Clone)]
+pub(crate) enum Believes {
+    All,
+    /// Those that this credential's key has signed.
+    Signed(Arc<Verifier>),
+}
 
 /// Serves until the runtime ends.
-pub(crate) async fn serve() -> std::io::Result<SocketAddr> {
+pub(crate) async fn serve(believes: Believes) -> std::io::Result<SocketAddr> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let address = listener.local_addr()?;
     tokio::spawn(async move {
@@ -19,25 +33,48 @@ pub(crate) async fn serve() -> std::io::Result<SocketAddr> {
             if stream.set_nodelay(true).is_err() {
                 continue;
             }
+            let believes = believes.clone();
+            let service = service_fn(move |request| answer(believes.clone(), request));
             tokio::spawn(
                 hyper::server::conn::http1::Builder::new()
-                    .serve_connection(TokioIo::new(stream), service_fn(answer)),
+                    .serve_connection(TokioIo::new(stream), service),
             );
         }
     });
     Ok(address)
 }
 
-async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
-    let headers = request.headers().clone();
+async fn answer(
+    believes: Believes,
+    request: Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    let (head, body) = request.into_parts();
     // A body that breaks off ends its connection; there is nobody to answer.
-    let _ = request.into_body().collect().await;
+    let body = body.collect().await.map(|whole| whole.to_bytes()).unwrap_or_default();
     let mut response = Response::new(Full::new(Bytes::new()));
-    let answer = echo(&headers);
-    if let Ok(value) = HeaderValue::from_str(&answer) {
+    match believes {
+        Believes::All => {}
+        Believes::Signed(verifier) => {
+            if verify(&verifier, &head, &body).is_err() {
+                *response.status_mut() = StatusCode::UNAUTHORIZED;
+                return Ok(response);
+            }
+        }
+    }
+    if let Ok(value) = HeaderValue::from_str(&echo(&head.headers)) {
         response.headers_mut().insert("wholly-answer", value);
     }
     Ok(response)
+}
+
+fn verify(verifier: &Verifier, head: &Parts, body: &[u8]) -> Result<(), Forged> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let value = |name: &str| match name {
+        METHOD => Some(Cow::from(head.method.as_str())),
+        PATH => Some(Cow::from(head.uri.path())),
+        header => head.headers.get(header).and_then(|value| value.to_str().ok()).map(Cow::from),
+    };
+    verifier.check(now, value, |audience| ["a", "b"].contains(&audience))?.check_body(body)
 }
 
 fn echo(headers: &HeaderMap) -> String {

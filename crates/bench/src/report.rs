@@ -1,8 +1,9 @@
 //! The rows, as a table for people or one JSON document.
 
-use crate::Counters;
+use crate::Form;
 use crate::load::{Slice, Workload};
 use crate::open::Open;
+use crate::throughput::Counters;
 use serde_json::{Value, json};
 
 /// One pair of slices.
@@ -70,19 +71,40 @@ impl Row {
     }
 }
 
-fn median(mut figures: Vec<f64>) -> f64 {
+pub(crate) fn median(mut figures: Vec<f64>) -> f64 {
     figures.sort_by(f64::total_cmp);
     figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-fn round(figure: f64, digits: i32) -> f64 {
+pub(crate) fn round(figure: f64, digits: i32) -> f64 {
     let scale = 10_f64.powi(digits);
     (figure * scale).round() / scale
 }
 
+/// Prints these members of the rows for people.
+pub(crate) fn table(columns: &[&str], rows: &[Value]) {
+    let shown = |value: &Value| match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let width = |column: &&str| {
+        let cells = rows.iter().map(|row| shown(&row[*column]).len());
+        cells.max().unwrap_or(0).max(column.len()) + 2
+    };
+    let widths: Vec<usize> = columns.iter().map(width).collect();
+    let line = |cells: Vec<String>| {
+        let cells = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:>width$}"));
+        println!("{}", cells.collect::<String>());
+    };
+    line(columns.iter().map(|column| column.replace('_', " ")).collect());
+    for row in rows {
+        line(columns.iter().map(|column| shown(&row[*column])).collect());
+    }
+}
+
 /// Prints everything.
-pub(crate) fn print(rows: &[Row], open: Option<&Open>, json: bool) {
-    if json {
+pub(crate) fn print(rows: &[Row], open: Option<&Open>, form: Form) {
+    if form == Form::Json {
         let rows: Vec<Value> = rows.iter().map(Row::json).collect();
         println!("{}", json!({"rows": rows, "open": open.map(Open::json)}));
         return;
