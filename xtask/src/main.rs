@@ -40,6 +40,8 @@ cargo xtask TASK
                     what a dead destination with 10,000 transactions takes from healthy ones
   bench signed [--quick] [--json]
                     the whole path with signatures beside the path without
+  soak [--minutes 30] [--load 0.7] [--seed S] [--json]
+                    a long load with kills: nothing lost, nothing twice, memory flat
   participants      every example of a participant by hand, in each language whose tools are
                     there: checked, then all together in real transactions
   kill [--cycles N] [--seed S] [--json]
@@ -89,6 +91,7 @@ fn dispatch(root: &Path, words: &[&str]) -> Result<(), Failure> {
         ["mutants", options @ ..] => programs::sim(root, &[&["mutants"], options].concat()),
         ["models", options @ ..] => programs::models(root, options),
         ["bench", options @ ..] => programs::bench(root, options),
+        ["soak", options @ ..] => programs::bench(root, &[&["soak"], options].concat()),
         ["participants"] => participants::run(root),
         ["kill", options @ ..] => kill::run(root, options),
         ["hostile", options @ ..] => hostile::run(root, options),

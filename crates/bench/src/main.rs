@@ -9,6 +9,7 @@ mod participants;
 mod process;
 mod report;
 mod signed;
+mod soak;
 mod steady;
 mod throughput;
 
@@ -49,6 +50,9 @@ struct Arguments {
     /// Whom the floor calls.
     #[arg(long, hide = true)]
     participants: Option<SocketAddr>,
+    /// Be a participant with books in this folder, over the listener that stands at stdin.
+    #[arg(long, hide = true)]
+    books: Option<PathBuf>,
 }
 
 #[derive(Subcommand)]
@@ -57,6 +61,8 @@ enum Measure {
     Isolation(isolation::Options),
     /// What signatures take of the whole path.
     Signed,
+    /// A long load with kills: nothing lost, nothing twice, memory and descriptors flat.
+    Soak(soak::Options),
 }
 
 /// What every measure stands on.
@@ -135,7 +141,10 @@ async fn child(arguments: &Arguments) -> Result<(), Broken> {
         let served = floor::serve(folder, participants).await;
         return served.map_err(|e| Broken(format!("the floor: {e}")));
     }
-    Err(Broken("a child must be something".into()))
+    match &arguments.books {
+        Some(folder) => soak::books::serve(folder).await,
+        None => Err(Broken("a child must be something".into())),
+    }
 }
 
 async fn measure(arguments: &Arguments) -> Result<(), Broken> {
@@ -155,6 +164,7 @@ async fn measure(arguments: &Arguments) -> Result<(), Broken> {
         None => throughput::run(&ground).await,
         Some(Measure::Isolation(options)) => isolation::run(&ground, options).await,
         Some(Measure::Signed) => signed::run(&ground).await,
+        Some(Measure::Soak(options)) => soak::run(&ground, options).await,
     }
 }
 

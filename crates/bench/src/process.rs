@@ -119,6 +119,16 @@ impl Server {
         self.child.kill().await.map_err(|e| Broken(format!("kill: {e}")))
     }
 
+    /// Stops it in good order.
+    pub(crate) async fn stop(mut self) -> Result<(), Broken> {
+        drop(self.child.stdin.take());
+        let ended = self.child.wait().await.map_err(|e| Broken(format!("waiting: {e}")))?;
+        match ended.success() {
+            true => Ok(()),
+            false => Err(Broken(format!("a server ended with {ended}"))),
+        }
+    }
+
     /// CPU seconds it has used, user and system.
     pub(crate) fn cpu_seconds(&self) -> Result<f64, Broken> {
         let stat = self.proc("stat")?;

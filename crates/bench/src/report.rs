@@ -83,9 +83,10 @@ pub(crate) fn round(figure: f64, digits: i32) -> f64 {
 
 /// Prints these members of the rows for people.
 pub(crate) fn table(columns: &[&str], rows: &[Value]) {
-    let shown = |value: &Value| match value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
+    let shown = |value: &Value| match (value.as_str(), value.as_f64()) {
+        (Some(text), _) => text.to_owned(),
+        (None, Some(number)) => number.to_string(),
+        (None, None) => value.to_string(),
     };
     let width = |column: &&str| {
         let cells = rows.iter().map(|row| shown(&row[*column]).len());
