@@ -5,12 +5,16 @@ use super::victim::{LIMITS, Victim};
 use crate::Failure;
 use crate::http::Ask;
 use serde_json::{Value, json};
+use socket2::{Domain, Socket, Type};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-/// Connections of an attack; healthy clients find a few more.
+/// Connections that an attack opens from each of its addresses: more than one may have.
 const CONNECTIONS: usize = 240;
+/// Where attacks come from; whoever means well is elsewhere.
+const ONE: &[[u8; 4]] = &[[127, 0, 0, 2]];
+const MANY: &[[u8; 4]] = &[[127, 0, 0, 2], [127, 0, 0, 3], [127, 0, 0, 4]];
 /// Longest wait for a byte of an answer, after which it counts as none.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Transactions of four large payloads.
@@ -47,12 +51,36 @@ pub(super) const ATTACKS: &[Attack] = &[
     Attack {
         name: "idle connections",
         logs: Logs::Nothing,
-        run: |g| g.hold("idle", |_| Vec::new()),
+        run: |g| g.hold("idle", ONE, |_| Vec::new()),
     },
-    Attack { name: "slow heads", logs: Logs::Nothing, run: |g| g.hold("heads", slow_head) },
-    Attack { name: "slow bodies", logs: Logs::Nothing, run: |g| g.hold("bodies", slow_body) },
-    Attack { name: "slow chunks", logs: Logs::Nothing, run: |g| g.hold("chunks", slow_chunks) },
-    Attack { name: "answers not taken", logs: Logs::Nothing, run: |g| g.hold("reads", pipelined) },
+    Attack { name: "slow heads", logs: Logs::Nothing, run: |g| g.hold("heads", ONE, slow_head) },
+    Attack { name: "slow bodies", logs: Logs::Nothing, run: |g| g.hold("bodies", ONE, slow_body) },
+    Attack {
+        name: "slow chunks",
+        logs: Logs::Nothing,
+        run: |g| g.hold("chunks", ONE, slow_chunks),
+    },
+    Attack {
+        name: "idle from everywhere",
+        logs: Logs::Nothing,
+        run: |g| g.hold("idle-many", MANY, |_| Vec::new()),
+    },
+    Attack {
+        name: "heads from everywhere",
+        logs: Logs::Nothing,
+        run: |g| g.hold("heads-many", MANY, slow_head),
+    },
+    Attack {
+        name: "bodies from everywhere",
+        logs: Logs::Nothing,
+        run: |g| g.hold("bodies-many", MANY, slow_body),
+    },
+    Attack { name: "large beside large", logs: Logs::Transactions, run: large_beside_large },
+    Attack {
+        name: "answers not taken",
+        logs: Logs::Nothing,
+        run: |g| g.hold("reads", ONE, pipelined),
+    },
     Attack { name: "huge heads", logs: Logs::Nothing, run: huge_heads },
     Attack { name: "huge bodies", logs: Logs::Nothing, run: huge_bodies },
     Attack { name: "compressed bodies", logs: Logs::Nothing, run: compressed },
@@ -70,10 +98,15 @@ pub(super) struct Ground {
 
 impl Ground {
     /// Opens as many connections as an attack has, and writes to each.
-    fn hold(&self, name: &'static str, bytes: fn(usize) -> Vec<u8>) -> Result<Held, Failure> {
+    fn hold(
+        &self,
+        name: &'static str,
+        from: &[[u8; 4]],
+        bytes: fn(usize) -> Vec<u8>,
+    ) -> Result<Held, Failure> {
         let mut streams = Vec::new();
-        for at in 0..CONNECTIONS {
-            let opened = self.open();
+        for at in 0..CONNECTIONS * from.len() {
+            let opened = self.open(from[at % from.len()]);
             let mut stream = opened.map_err(|e| Failure::new(format!("{name} {at}: {e}")))?;
             // What is refused meanwhile is closed, and then not everything can be written.
             stream.write_all(&bytes(at)).ok();
@@ -94,8 +127,11 @@ impl Ground {
         Ok(())
     }
 
-    fn open(&self) -> io::Result<TcpStream> {
-        let stream = TcpStream::connect_timeout(&self.at, PATIENCE)?;
+    fn open(&self, from: [u8; 4]) -> io::Result<TcpStream> {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        socket.bind(&SocketAddr::from((from, 0)).into())?;
+        socket.connect_timeout(&self.at.into(), PATIENCE)?;
+        let stream = TcpStream::from(socket);
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(Duration::from_secs(2)))?;
         Ok(stream)
@@ -120,7 +156,7 @@ impl Ground {
     /// Sends bytes and reads the status of the answer.
     fn status(&self, bytes: &[u8]) -> Result<u16, Failure> {
         let tried = |e: io::Error| Failure::new(format!("no answer: {e}"));
-        let mut stream = self.open().map_err(tried)?;
+        let mut stream = self.open(ONE[0]).map_err(tried)?;
         stream.write_all(bytes).ok();
         let mut seen = [0; 12];
         stream.read_exact(&mut seen).map_err(tried)?;
@@ -138,7 +174,7 @@ impl Ground {
     /// How many series of figures there are.
     pub(super) fn series(&self) -> Result<usize, Failure> {
         let tried = |e: io::Error| Failure::new(format!("reading the figures failed: {e}"));
-        let mut stream = self.open().map_err(tried)?;
+        let mut stream = self.open(ONE[0]).map_err(tried)?;
         let ask =
             format!("GET /metrics HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", self.at);
         stream.write_all(ask.as_bytes()).map_err(tried)?;
@@ -163,6 +199,25 @@ fn slow_body(at: usize) -> Vec<u8> {
     format!("{head}\r\n{}", " ".repeat(bytes - 1)).into_bytes()
 }
 
+/// One address sends all that it may; a large plan from another one is taken all the same.
+fn large_beside_large(ground: &Ground) -> Result<Held, Failure> {
+    let held = ground.hold("large-bodies", ONE, slow_body)?;
+    let payload = "x".repeat(250 << 10);
+    let step = |at: usize| {
+        let branch = format!("b-{at}");
+        json!({"branch": branch, "to": "good", "operation": "o", "payload": payload})
+    };
+    let plan = json!({"name": "large", "steps": [step(0), step(1), step(2)]});
+    for at in 0..4 {
+        let path = format!("/v1/transactions/beside-{at}?wait=ended&wait_ms=30000");
+        let (status, body) = ground.ask("PUT", &path, Some(&plan))?;
+        if status != 201 {
+            return Err(Failure::new(format!("beside-{at} is answered {status}: {body}")));
+        }
+    }
+    Ok(held)
+}
+
 /// The same in pieces of a byte, and without an end.
 fn slow_chunks(at: usize) -> Vec<u8> {
     let head = format!("PUT /v1/transactions/slow-{at} HTTP/1.1\r\n{PUT}");
@@ -185,7 +240,9 @@ fn huge_heads(ground: &Ground) -> Result<Held, Failure> {
         let request = format!("GET /v1 HTTP/1.1\r\nhost: localhost\r\nx: {long}\r\n\r\n");
         ground.expect(&format!("a head of {bytes} bytes"), request.as_bytes(), status)?;
     }
-    ground.hold("huge", |_| format!("GET /v1 HTTP/1.1\r\nx: {}", "x".repeat(1 << 20)).into_bytes())
+    ground.hold("huge", ONE, |_| {
+        format!("GET /v1 HTTP/1.1\r\nx: {}", "x".repeat(1 << 20)).into_bytes()
+    })
 }
 
 fn huge_bodies(ground: &Ground) -> Result<Held, Failure> {
@@ -203,7 +260,7 @@ fn huge_bodies(ground: &Ground) -> Result<Held, Failure> {
         format!("{announced}{}\r\n\r\n", "0".repeat(15)).as_bytes(),
         413,
     )?;
-    ground.hold("huge-bodies", |_| {
+    ground.hold("huge-bodies", ONE, |_| {
         let head =
             format!("PUT /v1/transactions/h HTTP/1.1\r\n{PUT}transfer-encoding: chunked\r\n\r\n");
         let chunk = format!("{:x}\r\n{}\r\n", 1 << 16, " ".repeat(1 << 16));

@@ -12,32 +12,40 @@ use std::process::{Child, Stdio};
 /// The limits that it is started with.
 pub(super) struct Limits {
     connections: u64,
+    peer_connections: u64,
     calls: u64,
     destination_calls: u64,
     pub(super) open: u64,
     pub(super) header_bytes: u64,
     pub(super) body_bytes: u64,
+    bodies_bytes: u64,
     reply_bytes: u64,
 }
 
 pub(super) const LIMITS: Limits = Limits {
     connections: 256,
+    peer_connections: 192,
     calls: 128,
     destination_calls: 32,
     open: 100,
     header_bytes: 16 << 10,
     body_bytes: 1 << 20,
+    bodies_bytes: 32 << 20,
     reply_bytes: 64 << 10,
 };
 
 /// What a head over its limit may take until it is refused in words.
 const HEAD_ROOM_BYTES: u64 = 64 << 10;
+/// What each body has beside the bytes that are counted in sum.
+const BODY_ROOM_BYTES: u64 = 16 << 10;
 
 impl Limits {
-    /// Each connection with its largest head and body, each call with its largest head and reply,
-    /// each open transaction with the largest body that it can come in.
+    /// Each connection with its largest head and the body that is its own, all larger bodies, each
+    /// call with its largest head and reply, each open transaction with the largest body that it
+    /// can come in.
     pub(super) fn sum(&self) -> u64 {
-        self.connections * (self.header_bytes + HEAD_ROOM_BYTES + self.body_bytes)
+        self.connections * (self.header_bytes + HEAD_ROOM_BYTES + BODY_ROOM_BYTES)
+            + self.bodies_bytes
             + self.calls * (self.header_bytes + self.reply_bytes)
             + self.open * self.body_bytes
     }
@@ -61,9 +69,11 @@ impl Victim {
         for (name, url) in &participants.urls {
             command.arg("--destination").arg(format!("{name}={url}"));
         }
-        let Limits { connections, calls, destination_calls, open, .. } = LIMITS;
+        let Limits { connections, peer_connections, calls, destination_calls, open, .. } = LIMITS;
         for (key, value) in [
             ("requests.connections_max", connections),
+            ("requests.peer_connections_max", peer_connections),
+            ("requests.bodies_bytes_max", LIMITS.bodies_bytes),
             ("requests.header_bytes_max", LIMITS.header_bytes),
             ("requests.body_bytes_max", LIMITS.body_bytes),
             ("transactions.reply_bytes_max", LIMITS.reply_bytes),

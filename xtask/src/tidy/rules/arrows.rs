@@ -113,7 +113,12 @@ const ROOMS: &[Room] = &[
         in_tests: &[],
         others: Others::AllBut(&[]),
     },
-    Room { name: "xtask", ours: &[], in_tests: &[], others: Others::Only(&["serde_json"]) },
+    Room {
+        name: "xtask",
+        ours: &[],
+        in_tests: &[],
+        others: Others::Only(&["serde_json", "socket2"]),
+    },
 ];
 
 /// Every dependency of a member, of any kind, is one its room allows.
