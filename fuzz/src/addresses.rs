@@ -63,14 +63,17 @@ fn url(text: &str) {
 
 /// Scheme, authority and path by the first `//` and the first `/` behind it, and nothing else.
 fn taken_apart(text: &str) -> (&str, u16, &str) {
-    let rest = text.strip_prefix("http://").expect("only http is called");
+    let (rest, default) = match text.strip_prefix("https://") {
+        Some(rest) => (rest, 443),
+        None => (text.strip_prefix("http://").expect("only these two are called"), 80),
+    };
     assert!(rest.bytes().all(|byte| byte.is_ascii_graphic()), "{text}");
     assert!(!rest.contains(['@', '?', '#', '\\', '%']), "{text}");
     let path = rest.find('/').map_or("", |at| &rest[at..]);
     let authority = &rest[..rest.len() - path.len()];
     let after_ip = authority.rfind(']').map_or(0, |at| at + 1);
     match authority[after_ip..].find(':') {
-        None => (authority, 80, path),
+        None => (authority, default, path),
         Some(colon) => {
             let (host, port) = authority.split_at(after_ip + colon);
             let number: u16 = port[1..].parse().expect("a port is a number");

@@ -255,9 +255,11 @@ fn destinations(
 ) -> Result<Destinations, ServeError> {
     // No more of them can be of use than calls can be in flight.
     let idle_max = config.limits.calls_max;
-    let destinations = Destinations::new(rules, config.urls(), idle_max);
+    let ca = config.tls.ca.clone();
+    let destinations = Destinations::known_by(ca, rules, config.urls(), idle_max);
     let known = !keyring.is_empty();
     let destinations = destinations.map_err(ServeError::Destination)?.signed(keyring);
+    destinations.read_authorities()?;
     let unsigned: Vec<&str> = destinations.unsigned().collect();
     if known && !unsigned.is_empty() {
         tracing::warn!(

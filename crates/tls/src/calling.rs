@@ -7,7 +7,7 @@ use rustls::{ClientConfig, RootCertStore};
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{TlsConnector, TlsStream};
 
@@ -31,6 +31,30 @@ pub struct Caller {
 impl fmt::Debug for Caller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Caller")
+    }
+}
+
+/// Whom one who calls believes, read from its files when that is needed first: who calls nobody
+/// within TLS needs none.
+#[derive(Debug, Default)]
+pub struct Trust {
+    calling: Calling,
+    caller: OnceLock<Caller>,
+}
+
+impl Trust {
+    /// By these files, unread.
+    pub fn new(calling: Calling) -> Trust {
+        Trust { calling, caller: OnceLock::new() }
+    }
+
+    /// Who secures connections by them.
+    pub fn caller(&self) -> Result<&Caller, TlsError> {
+        if let Some(caller) = self.caller.get() {
+            return Ok(caller);
+        }
+        let opened = Caller::open(&self.calling)?;
+        Ok(self.caller.get_or_init(|| opened))
     }
 }
 

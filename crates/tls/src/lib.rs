@@ -14,7 +14,7 @@ mod files;
 mod stream;
 
 pub use accepting::{Acceptor, Listening, Unaccepted};
-pub use calling::{Caller, Calling, PeerName, Unsecured};
+pub use calling::{Caller, Calling, PeerName, Trust, Unsecured};
 pub use error::TlsError;
 pub use stream::Stream;
 

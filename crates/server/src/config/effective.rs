@@ -54,7 +54,7 @@ impl Config {
 }
 
 fn destination(text: &mut String, key: &str, rule: &Rule, origin: &str) {
-    let Rule { url, answers, replies, body, slots, timeout_ms, credential } = rule;
+    let Rule { url, answers, replies, body, slots, timeout_ms, credential, ca } = rule;
     let answers = match answers {
         Answers::Wholly => "wholly",
         Answers::Plain => "plain",
@@ -79,6 +79,9 @@ fn destination(text: &mut String, key: &str, rule: &Rule, origin: &str) {
     }
     if let Some(credential) = credential {
         line(text, &format!("{key}.credential = {}", quoted(credential)), origin);
+    }
+    if let Some(ca) = ca {
+        line(text, &format!("{key}.ca = {}", quoted(&ca.to_string_lossy())), origin);
     }
 }
 
@@ -110,6 +113,7 @@ mod tests {
         calls.timeout_ms = 1000
         log.segment_bytes = 1048576
         [destinations]
+        safe = { url = "https://safe", ca = "/etc/shop.pem" }
         "svc-*" = { url = "http://*.internal", slots = 4, timeout_ms = 9, answers = "plain" }
         [credentials.orders]
         secret = "correct-horse-battery-staple-0123456789"

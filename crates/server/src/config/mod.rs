@@ -69,6 +69,9 @@ pub struct TlsConfig {
     pub key: Option<PathBuf>,
     /// Authorities one of which must have signed the certificate of every client.
     pub client_ca: Option<PathBuf>,
+    /// Authorities by which destinations of `https://` are known; without it those that this
+    /// system believes.
+    pub ca: Option<PathBuf>,
 }
 
 /// Limits of the log.
@@ -200,7 +203,7 @@ impl Config {
 
     /// The files by which clients are spoken to within TLS, if they are.
     pub fn listening(&self) -> Option<Listening> {
-        let TlsConfig { certificate, key, client_ca } = self.tls.clone();
+        let TlsConfig { certificate, key, client_ca, ca: _ } = self.tls.clone();
         Some(Listening { certificate: certificate?, key: key?, client_ca })
     }
 
@@ -356,7 +359,7 @@ impl Config {
 
     /// A certificate has its key, and what is of no use without them does not stand alone.
     fn check_tls(&self) -> Result<(), ConfigError> {
-        let TlsConfig { certificate, key, client_ca } = &self.tls;
+        let TlsConfig { certificate, key, client_ca, ca: _ } = &self.tls;
         let (said, missing) = match (certificate, key, client_ca) {
             (Some(_), None, _) => ("tls.certificate", "tls.key"),
             (None, Some(_), _) => ("tls.key", "tls.certificate"),
@@ -473,8 +476,8 @@ fn set_rule(
     key: &str,
     value: Value,
 ) -> Result<(), ConfigError> {
-    const KEYS: [&str; 7] =
-        ["url", "answers", "replies", "body", "slots", "timeout_ms", "credential"];
+    const KEYS: [&str; 8] =
+        ["url", "answers", "replies", "body", "slots", "timeout_ms", "credential", "ca"];
     let full = format!("destinations.{name}.{key}");
     let failed =
         |why: String| ConfigError::Value { source: source.clone(), key: full.clone(), why };
@@ -498,6 +501,7 @@ fn set_rule(
         }
         "timeout_ms" => rule.timeout_ms = Some(value.number().map_err(failed)?),
         "credential" => rule.credential = Some(value.text().map_err(failed)?),
+        "ca" => rule.ca = Some(PathBuf::from(value.text().map_err(failed)?)),
         _unknown_text => {
             let nearest = settings::nearest(key, KEYS.iter().copied());
             return Err(ConfigError::Unknown { source: source.clone(), key: full, nearest });

@@ -223,6 +223,11 @@ pub(super) const SETTINGS: &[Setting] = &[
         Slot::File(|config| &mut config.tls.client_ca),
         "authorities one of which must have signed every client's certificate",
     ),
+    other(
+        "tls.ca",
+        Slot::File(|config| &mut config.tls.ca),
+        "authorities by which `https://` destinations are known; the system's if not said",
+    ),
     number(
         "calls.timeout_ms",
         (1, DAY_MS),
@@ -565,7 +570,7 @@ mod tests {
             assert!(PAGE.lines().any(|line| line == row), "configuration.md lacks the row\n{row}");
         }
         let rows = PAGE.lines().filter(|line| line.starts_with("| `"));
-        let (destinations, credentials) = (7, 3);
+        let (destinations, credentials) = (8, 3);
         let expected = SETTINGS.len() + destinations + credentials;
         assert_eq!(rows.count(), expected, "a row too many");
     }

@@ -111,7 +111,7 @@ fn a_bad_destination_is_named() {
     let check = |line: &str, words: &[&str]| {
         refused(&format!("[destinations]\n{line}"), &[], Flags::default(), words);
     };
-    check("stock = \"https://stock\"", &["destinations.stock", "https", "not supported"]);
+    check("stock = \"HTTPS://stock\"", &["destinations.stock", "http:// or https://"]);
     check("stock = \"http://127.1\"", &["destinations.stock", "odd spelling"]);
     check("stock = \"http://u:p@stock\"", &["user name or password"]);
     check("stock = { answers = \"plain\" }", &["destinations.stock", "http://"]);
@@ -158,6 +158,11 @@ fn the_files_of_tls_belong_together() {
     assert_eq!(listening.certificate, Path::new("c.pem"));
     assert_eq!((listening.key.as_path(), listening.client_ca), (Path::new("k.pem"), None));
     assert_eq!(load("", &[], none()).unwrap().listening(), None);
+    let calls = "tls.ca = \"a.pem\"\ndestinations.s = { url = \"https://s\", ca = \"b.pem\" }";
+    let config = load(calls, &[], none()).unwrap();
+    assert_eq!(config.tls.ca.as_deref(), Some(Path::new("a.pem")));
+    assert_eq!(config.listening(), None);
+    assert_eq!(config.destinations["s"].ca, Some("b.pem".into()));
 }
 
 #[test]

@@ -4,6 +4,7 @@ use super::names::Names;
 use super::ranges;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use wholly_tls::PeerName;
 
 /// Longest URL in bytes; a destination's name has the same bound.
 const URL_BYTES_MAX: usize = wholly_core::ids::DESTINATION_BYTES_MAX;
@@ -11,6 +12,8 @@ const URL_BYTES_MAX: usize = wholly_core::ids::DESTINATION_BYTES_MAX;
 /// A parsed URL: host, port and path prefix, each in its one canonical spelling.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
+    /// How it is spoken to.
+    pub scheme: Scheme,
     /// Who is called.
     pub host: Host,
     /// At which port.
@@ -19,6 +22,24 @@ pub struct Address {
     pub authority: String,
     /// What stands before `/wholly/`; empty, or begins with a slash and does not end with one.
     pub prefix: String,
+}
+
+/// What stands before `://`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// In plain text.
+    Http,
+    /// Within TLS.
+    Https,
+}
+
+impl Scheme {
+    fn port(self) -> u16 {
+        match self {
+            Scheme::Http => 80,
+            Scheme::Https => 443,
+        }
+    }
 }
 
 /// A host, by name or by number.
@@ -48,9 +69,7 @@ pub enum AddressError {
     TooLong,
     /// A blank, control or non-ASCII character.
     Character,
-    /// A scheme that is not spoken yet.
-    Https,
-    /// Something else than `http://`.
+    /// Something else than `http://` and `https://`.
     Scheme,
     /// A user name or password.
     UserInfo,
@@ -81,11 +100,7 @@ impl fmt::Display for AddressError {
             AddressError::Character => {
                 "has a blank, control or non-ASCII character; write names in their ASCII form"
             }
-            AddressError::Https => {
-                "asks for https, which is not supported; write an http:// URL, in a network you \
-                 trust or to a proxy that speaks TLS"
-            }
-            AddressError::Scheme => "does not begin with http://",
+            AddressError::Scheme => "does not begin with http:// or https://",
             AddressError::UserInfo => "has a user name or password; take it out",
             AddressError::Query => "has a query or a fragment; end it after the path",
             AddressError::Host => {
@@ -127,10 +142,10 @@ impl Address {
         if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(AddressError::Character);
         }
-        if text.len() >= 8 && text.as_bytes()[..8].eq_ignore_ascii_case(b"https://") {
-            return Err(AddressError::Https);
-        }
-        let rest = text.strip_prefix("http://").ok_or(AddressError::Scheme)?;
+        let schemes = [("http://", Scheme::Http), ("https://", Scheme::Https)];
+        let mut split =
+            schemes.iter().filter_map(|(start, scheme)| Some((scheme, text.strip_prefix(start)?)));
+        let (&scheme, rest) = split.next().ok_or(AddressError::Scheme)?;
         if rest.contains(['?', '#']) {
             return Err(AddressError::Query);
         }
@@ -142,8 +157,21 @@ impl Address {
             return Err(AddressError::UserInfo);
         }
         let (host, port) = split_authority(authority)?;
+        let port = port.unwrap_or(scheme.port());
         let prefix = parse_path(path)?;
-        Ok(Address { host, port, authority: authority.to_owned(), prefix })
+        let address = Address { scheme, host, port, authority: authority.to_owned(), prefix };
+        match (scheme, address.peer()) {
+            (Scheme::Https, None) => Err(AddressError::Host),
+            (Scheme::Https, Some(_)) | (Scheme::Http, _) => Ok(address),
+        }
+    }
+
+    /// Its host as a certificate names it; none if no certificate can.
+    pub(super) fn peer(&self) -> Option<PeerName> {
+        match &self.host {
+            Host::Name(name) => PeerName::new(name),
+            Host::Ip(ip) => PeerName::new(&ip.to_string()),
+        }
     }
 
     /// Whether the spelling alone may lead where the reach allows.
@@ -229,7 +257,8 @@ pub enum ResolveError {
     },
 }
 
-fn split_authority(authority: &str) -> Result<(Host, u16), AddressError> {
+/// The host, and the port if one is said.
+fn split_authority(authority: &str) -> Result<(Host, Option<u16>), AddressError> {
     let (host, port) = match authority.strip_prefix('[') {
         Some(rest) => {
             let (inner, tail) = rest.split_once(']').ok_or(AddressError::Host)?;
@@ -241,8 +270,8 @@ fn split_authority(authority: &str) -> Result<(Host, u16), AddressError> {
         }
     };
     match port.strip_prefix(':') {
-        Some(digits) => Ok((host, parse_port(digits)?)),
-        None if port.is_empty() => Ok((host, 80)),
+        Some(digits) => Ok((host, Some(parse_port(digits)?))),
+        None if port.is_empty() => Ok((host, None)),
         None => Err(AddressError::Host),
     }
 }
@@ -331,6 +360,10 @@ mod tests {
         ok("http://[2001:db8::7]:9", "[2001:db8::7]:9", 9, "");
         ok("http://[::1]/x", "[::1]", 80, "/x");
         ok("http://3com.example", "3com.example", 80, "");
+        ok("https://stock", "stock", 443, "");
+        ok("https://my_stock.shop.internal:8443/a/", "my_stock.shop.internal:8443", 8443, "/a");
+        ok("https://10.0.0.7", "10.0.0.7", 443, "");
+        ok("https://[2001:db8::7]:9", "[2001:db8::7]:9", 9, "");
     }
 
     #[test]
@@ -347,8 +380,8 @@ mod tests {
     #[test]
     fn every_other_spelling_is_refused() {
         use AddressError::{
-            Character, Host, Https, IpKind, IpPrivate, IpSpelling, Path, Port, Query, Scheme,
-            TooLong, UserInfo,
+            Character, Host, IpKind, IpPrivate, IpSpelling, Path, Port, Query, Scheme, TooLong,
+            UserInfo,
         };
         let long = format!("http://stock/{}", "a".repeat(URL_BYTES_MAX));
         let table = [
@@ -360,8 +393,8 @@ mod tests {
             ("ftp://stock", Scheme),
             ("file:///etc/passwd", Scheme),
             ("gopher://stock", Scheme),
-            ("https://stock", Https),
-            ("HTTPS://stock", Https),
+            ("HTTPS://stock", Scheme),
+            ("https:/stock", Scheme),
             ("http:/stock", Scheme),
             ("http:\\\\stock", Scheme),
             ("http://", Host),
@@ -447,6 +480,9 @@ mod tests {
             ("http://stock//", Path),
         ];
         for (text, error) in table {
+            if let Some(rest) = text.strip_prefix("http://") {
+                check(&format!("https://{rest}"), Reach::Configured, Err(error.clone()));
+            }
             check(text, Reach::Configured, Err(error));
         }
     }

@@ -18,6 +18,7 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
+use wholly_tls::{Caller, PeerName, Stream, Unsecured};
 
 /// Most bytes of an answer's head.
 const HEAD_BYTES_MAX: usize = 16 * 1_024;
@@ -26,7 +27,7 @@ const HEAD_BYTES_MAX: usize = 16 * 1_024;
 /// a box.
 pub(super) struct Connection {
     sender: SendRequest<Full<Bytes>>,
-    driver: http1::Connection<TokioIo<TcpStream>, Full<Bytes>>,
+    driver: http1::Connection<TokioIo<Stream<TcpStream>>, Full<Bytes>>,
     state: State,
     /// When it last came back from an exchange.
     pub(super) idle_since: Instant,
@@ -63,6 +64,16 @@ pub(super) enum ExchangeError {
     NoLength,
 }
 
+/// Why no connection came about. Nothing of a request was sent.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NotOpen {
+    #[error(transparent)]
+    Unreached(#[from] std::io::Error),
+    /// It was reached, and did not prove to be whom the URL names.
+    #[error(transparent)]
+    Unsecured(#[from] Unsecured),
+}
+
 impl ExchangeError {
     /// Whether nothing came back at all.
     pub(super) fn is_silence(&self) -> bool {
@@ -77,29 +88,30 @@ impl ExchangeError {
 }
 
 impl Connection {
-    /// Connects to the first of the addresses that takes a connection. Time is shared out evenly,
-    /// so that a dead first address does not cost the others their turn.
+    /// Connects to the first of the addresses that takes a connection and, where it is secured,
+    /// proves to be whom it should. Time is shared out evenly, so that a dead first address does
+    /// not cost the others their turn.
     pub(super) async fn open(
         addresses: &[SocketAddr],
+        secured: Option<(&Caller, &PeerName)>,
         deadline: Instant,
-    ) -> Result<Box<Self>, std::io::Error> {
-        let mut last = std::io::Error::from(std::io::ErrorKind::NotConnected);
+    ) -> Result<Box<Self>, NotOpen> {
+        let mut last = NotOpen::from(std::io::Error::from(std::io::ErrorKind::NotConnected));
         for (tried, address) in addresses.iter().enumerate() {
             let left = deadline.saturating_duration_since(Instant::now());
             let turns = u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX);
-            match tokio::time::timeout(left / turns, TcpStream::connect(address)).await {
-                Ok(Ok(stream)) => {
-                    stream.set_nodelay(true)?;
-                    return Self::over(stream).await;
-                }
+            match tokio::time::timeout(left / turns, reach(*address, secured)).await {
+                Ok(Ok(stream)) => return Ok(Self::over(stream).await?),
                 Ok(Err(error)) => last = error,
-                Err(_elapsed) => last = std::io::ErrorKind::TimedOut.into(),
+                Err(_elapsed) => {
+                    last = std::io::Error::from(std::io::ErrorKind::TimedOut).into();
+                }
             }
         }
         Err(last)
     }
 
-    async fn over(stream: TcpStream) -> Result<Box<Self>, std::io::Error> {
+    async fn over(stream: Stream<TcpStream>) -> Result<Box<Self>, std::io::Error> {
         let (sender, driver) = http1::Builder::new()
             .max_buf_size(HEAD_BYTES_MAX)
             .handshake(TokioIo::new(stream))
@@ -189,6 +201,19 @@ impl Connection {
         if self.state == State::Open && Pin::new(&mut self.driver).poll(context).is_ready() {
             self.state = State::Closed;
         }
+    }
+}
+
+/// One address, up to where a request may be sent.
+async fn reach(
+    address: SocketAddr,
+    secured: Option<(&Caller, &PeerName)>,
+) -> Result<Stream<TcpStream>, NotOpen> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    match secured {
+        None => Ok(Stream::Plain(stream)),
+        Some((caller, peer)) => Ok(caller.secure(peer, stream).await?),
     }
 }
 

@@ -3,15 +3,18 @@
 use super::address::{Address, AddressError, Reach};
 use super::connection::Pool;
 use super::names::{Names, Resolver, System};
+use super::trust::{Security, Trusts};
 use crate::keyring::{Keyring, Signer};
 use crate::observe::CallFigures;
 use http::HeaderValue;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::{Arc, RwLock};
 use tokio::sync::Semaphore;
 use wholly_core::driver::{NamePattern, SlotRules};
 use wholly_core::ids::Destination;
+use wholly_tls::{TlsError, Trust};
 
 /// Places that were found by pattern or URL and are kept ready; more are made again when needed.
 const PLACES_KEPT_MAX: usize = 4_096;
@@ -33,6 +36,9 @@ pub struct Rule {
     pub timeout_ms: Option<u64>,
     /// The credential that calls to it are signed for; that of the destination's name if not said.
     pub credential: Option<String>,
+    /// The file of authorities by which an `https://` destination proves to be that; whom all of
+    /// them are known by if not said.
+    pub ca: Option<PathBuf>,
 }
 
 impl Rule {
@@ -46,6 +52,7 @@ impl Rule {
             slots: None,
             timeout_ms: None,
             credential: None,
+            ca: None,
         }
     }
 
@@ -166,6 +173,7 @@ pub(super) struct Place {
     /// Its host and port as a header says them.
     pub(super) host: HeaderValue,
     pub(super) reach: Reach,
+    pub(super) security: Security,
     pub(super) rule: Rule,
     pub(super) pool: Pool,
     /// Who vouches for calls to it.
@@ -173,12 +181,20 @@ pub(super) struct Place {
 }
 
 impl Place {
-    fn new(label: &str, address: Address, reach: Reach, rule: Rule, idle: &Arc<Semaphore>) -> Self {
+    fn new(
+        label: &str,
+        address: Address,
+        reach: Reach,
+        rule: Rule,
+        trust: &Arc<Trust>,
+        idle: &Arc<Semaphore>,
+    ) -> Self {
         let figures = CallFigures::new(label);
         let host = HeaderValue::from_str(&address.authority);
         let host = host.expect("an address that was parsed is printable ASCII");
         let (names, pool) = (Names::default(), Pool::new(idle));
-        Place { figures, address, names, host, reach, rule, pool, signer: None }
+        let security = Security::of(&address, trust);
+        Place { figures, address, names, host, reach, security, rule, pool, signer: None }
     }
 }
 
@@ -186,6 +202,8 @@ impl Place {
 pub struct Destinations {
     patterns: Vec<Pattern>,
     urls: Urls,
+    /// By whom a URL that stands for itself is known.
+    trust: Arc<Trust>,
     /// Room for connections that lie idle, of all destinations together.
     idle: Arc<Semaphore>,
     places: RwLock<HashMap<Destination, Arc<Place>>>,
@@ -199,6 +217,7 @@ struct Pattern {
     name: String,
     names: NamePattern,
     rule: Rule,
+    trust: Arc<Trust>,
 }
 
 impl Pattern {
@@ -239,19 +258,34 @@ impl Destinations {
         urls: Urls,
         idle_max: usize,
     ) -> Result<Self, RuleError> {
+        Destinations::known_by(None, rules, urls, idle_max)
+    }
+
+    /// The same, those of `https://` being known by the authorities of this file unless their rule
+    /// names another.
+    pub fn known_by(
+        ca: Option<PathBuf>,
+        rules: &BTreeMap<String, Rule>,
+        urls: Urls,
+        idle_max: usize,
+    ) -> Result<Self, RuleError> {
+        let mut trusts = Trusts::default();
+        let trust = trusts.of(ca.as_deref());
         let mut patterns = Vec::new();
         let mut exact = HashMap::new();
         let idle = Arc::new(Semaphore::new(idle_max.min(Semaphore::MAX_PERMITS)));
         for (name, rule) in rules {
             check_rule(name, rule)?;
+            let trust = trusts.of(rule.ca.as_deref().or(ca.as_deref()));
             match NamePattern::new(name) {
                 Some(names) => {
                     let rule = rule.clone();
-                    patterns.push(Pattern { name: name.clone(), names, rule });
+                    patterns.push(Pattern { name: name.clone(), names, rule, trust });
                 }
                 None => {
                     let address = Address::parse(&rule.url).map_err(RuleError::Url)?;
-                    let place = Place::new(name, address, Reach::Configured, rule.clone(), &idle);
+                    let (reach, rule) = (Reach::Configured, rule.clone());
+                    let place = Place::new(name, address, reach, rule, &trust, &idle);
                     exact.insert(name.clone(), Arc::new(place));
                 }
             }
@@ -259,7 +293,20 @@ impl Destinations {
         patterns.sort_by_key(|pattern| std::cmp::Reverse(pattern.name.len()));
         let (places, keyring) = (RwLock::default(), Keyring::default());
         let resolver = Arc::new(System);
-        Ok(Destinations { patterns, urls, idle, places, exact, keyring, resolver })
+        Ok(Destinations { patterns, urls, trust, idle, places, exact, keyring, resolver })
+    }
+
+    /// Reads the authorities of all that are called within TLS, so that a file that cannot be used
+    /// is found before the first call.
+    pub fn read_authorities(&self) -> Result<(), TlsError> {
+        for place in self.exact.values() {
+            place.security.caller()?;
+        }
+        let is_secured = |pattern: &&Pattern| pattern.rule.url.starts_with("https://");
+        for pattern in self.patterns.iter().filter(is_secured) {
+            pattern.trust.caller()?;
+        }
+        Ok(())
     }
 
     /// The same, names being looked up by another resolver than the system's.
@@ -346,7 +393,8 @@ impl Destinations {
                 let reach = pattern.reach();
                 let refused = |why| NotNamed::Url { destination: destination.clone(), why };
                 address.check(reach).map_err(refused)?;
-                let place = Place::new(&pattern.name, address, reach, rule, &self.idle);
+                let place =
+                    Place::new(&pattern.name, address, reach, rule, &pattern.trust, &self.idle);
                 return Ok(Place { signer, names: Names::of(&self.resolver), ..place });
             }
         }
@@ -360,7 +408,8 @@ impl Destinations {
                 let address = Address::parse(name).map_err(refused)?;
                 address.check(Reach::Loopback).map_err(refused)?;
                 let rule = Rule::new(name);
-                let place = Place::new("dev", address, Reach::Loopback, rule, &self.idle);
+                let (reach, trust) = (Reach::Loopback, &self.trust);
+                let place = Place::new("dev", address, reach, rule, trust, &self.idle);
                 Ok(Place { names: Names::of(&self.resolver), ..place })
             }
         }
@@ -456,7 +505,7 @@ mod tests {
         check("a*", "http://*.*", RuleError::Star);
         check("", "http://x", RuleError::Name);
         check("sto ck", "http://x", RuleError::Name);
-        check("stock", "https://x", RuleError::Url(AddressError::Https));
+        check("stock", "HTTPS://x", RuleError::Url(AddressError::Scheme));
         check("stock", "http://127.1", RuleError::Url(AddressError::IpSpelling));
     }
 

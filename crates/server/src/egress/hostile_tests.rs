@@ -22,9 +22,11 @@ enum Verdict {
     Never,
     Named,
     Here,
+    /// As `Here`, within TLS, which the listener does not speak: it is reached, and asked nothing.
+    Secured,
 }
 
-/// Every row, for a listener at this port.
+/// Every row and, of one for plain text, its twin within TLS; for a listener at this port.
 fn rows(port: u16) -> Vec<(Verdict, String)> {
     let lines = TABLE.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
     let rows = lines.map(|line| {
@@ -37,7 +39,16 @@ fn rows(port: u16) -> Vec<(Verdict, String)> {
         };
         (verdict, unescape(text).replace("PORT", &port.to_string()))
     });
-    let rows: Vec<_> = rows.collect();
+    let mut rows: Vec<_> = rows.collect();
+    let twins = rows.iter().filter_map(|(verdict, url)| {
+        let verdict = match verdict {
+            Verdict::Here => Verdict::Secured,
+            Verdict::Never | Verdict::Named | Verdict::Secured => *verdict,
+        };
+        Some((verdict, format!("https://{}", url.strip_prefix("http://")?)))
+    });
+    let twins: Vec<_> = twins.collect();
+    rows.extend(twins);
     let never = rows.iter().filter(|(verdict, _)| *verdict == Verdict::Never).count();
     assert!(never >= HOSTILE_MIN, "{never}");
     rows
@@ -117,6 +128,13 @@ async fn no_configuration_names_a_hostile_destination() {
             assert_eq!(spell(&egress.call(&call("stock")).await), "done 1", "{url}");
             assert_eq!(server.seen(), (before.0 + 1, before.1 + 1), "{url}");
         }
+        if verdict == Verdict::Secured {
+            let before = server.seen();
+            let egress = egress_to(&[("stock", url.clone())], Urls::Refused, &resolver);
+            let heard = spell(&egress.call(&call("stock")).await);
+            assert!(heard.starts_with("unknown: "), "{url}: {heard}");
+            assert_eq!(server.seen().1, before.1, "{url} was asked something");
+        }
     }
 }
 
@@ -136,11 +154,16 @@ async fn no_request_names_a_hostile_destination() {
         let heard = spell(&plain.call(&Call { destination, ..call("stock") }).await);
         assert!(heard.starts_with("unknown: destination "), "{url}: {heard}");
         assert_eq!(server.seen(), before, "{url} was reached without --dev");
-        let may = verdict == Verdict::Here;
+        let (may, answers) = match verdict {
+            Verdict::Here => (true, true),
+            Verdict::Secured => (true, false),
+            Verdict::Never | Verdict::Named => (false, false),
+        };
         assert_eq!(dev.check(&url.parse().unwrap()).is_ok(), may, "{url} with --dev");
         let heard = spell(&dev.call(&call(&url)).await);
-        assert_eq!(heard == "done 1", may, "{url} with --dev: {heard}");
-        assert_eq!(server.seen() != before, may, "{url} with --dev");
+        assert_eq!(heard == "done 1", answers, "{url} with --dev: {heard}");
+        assert_eq!(server.seen().1 != before.1, answers, "{url} with --dev");
+        assert!(may || server.seen() == before, "{url} was reached with --dev");
     }
 }
 
@@ -153,16 +176,17 @@ async fn no_pattern_is_filled_with_a_hostile_destination() {
         ("bare-*", format!("http://*:{port}")),
         ("net-*", format!("http://*.internal:{port}")),
         ("sub-*", format!("http://svc-*.internal:{port}/a")),
+        ("tls-*", format!("https://*.internal:{port}")),
         ("own-*", format!("http://127.0.0.*:{port}")),
         ("path-*", format!("http://127.0.0.1:{port}/*")),
     ];
     let egress = egress_to(&rules, Urls::Refused, &resolver);
     let mut filled = 0;
     for (_, url) in rows(port) {
-        let host = url.strip_prefix("http://").unwrap_or(&url);
+        let host = url.split_once("://").map_or(url.as_str(), |(_scheme, rest)| rest);
         let whole = host.strip_suffix(&format!(":{port}")).unwrap_or(host);
         for filler in [whole, whole.split(['.', '/', '@', ':', '%']).next().unwrap()] {
-            for pattern in ["bare-", "net-", "sub-", "own-"] {
+            for pattern in ["bare-", "net-", "sub-", "own-", "tls-"] {
                 let Ok(destination) = Destination::new(&format!("{pattern}{filler}")) else {
                     continue;
                 };

@@ -8,14 +8,15 @@ mod destinations;
 mod names;
 mod ranges;
 mod request;
+mod trust;
 
-pub use address::{Address, AddressError, Host, Reach, ResolveError};
+pub use address::{Address, AddressError, Host, Reach, ResolveError, Scheme};
 pub use destinations::{
     Answers, BodyForm, Destinations, NotNamed, Replies, Rule, RuleError, Urls, check_rule,
 };
 
 use crate::observe::{self, Metrics};
-use connection::{Connection, ExchangeError, Seen};
+use connection::{Connection, ExchangeError, NotOpen, Seen};
 use destinations::Place;
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -26,6 +27,7 @@ use wholly_core::branch::{Answer, Kept, Op, Refusal};
 use wholly_core::driver::{LaneGauges, SlotRules};
 use wholly_core::effect::{Call, Mark, Proof};
 use wholly_core::ids::{Body, BranchId, CallId, Code, Destination, Gid, Operation, Text};
+use wholly_tls::TlsError;
 use wholly_wire::trace::TraceParent;
 use wholly_wire::v1::call::NO_ROW_KEPT;
 use wholly_wire::words::Spelled;
@@ -72,8 +74,10 @@ enum CallError {
     Connect {
         authority: String,
         #[source]
-        source: std::io::Error,
+        source: NotOpen,
     },
+    #[error(transparent)]
+    Authorities(#[from] TlsError),
     #[error(transparent)]
     Exchange(#[from] ExchangeError),
 }
@@ -103,7 +107,7 @@ impl CallError {
         match self {
             CallError::Timeout { .. } | CallError::Resolve(_) | CallError::Connect { .. } => true,
             CallError::Exchange(error) => error.is_silence(),
-            CallError::NotNamed(_) | CallError::Body(_) => false,
+            CallError::NotNamed(_) | CallError::Body(_) | CallError::Authorities(_) => false,
         }
     }
 
@@ -314,7 +318,8 @@ fn no_row_kept() -> Answer {
 
 async fn open(place: &Place, deadline: Instant) -> Result<Box<Connection>, CallError> {
     let addresses = place.address.resolve(place.reach, &place.names).await?;
-    let opened = Connection::open(&addresses, deadline).await;
+    let secured = place.security.caller()?;
+    let opened = Connection::open(&addresses, secured, deadline).await;
     opened
         .map_err(|source| CallError::Connect { authority: place.address.authority.clone(), source })
 }
@@ -347,3 +352,5 @@ pub(crate) fn judge(
 mod hostile_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tls_tests;

@@ -3,12 +3,13 @@
 use super::*;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use wholly_core::branch::Op;
 use wholly_core::effect::{Mark, Proof};
 use wholly_core::ids::{Body, CallId, Origin};
 use wholly_core::time::Timestamp;
+use wholly_tls::Acceptor;
 
 pub(super) const REPLY_BYTES_MAX: usize = 1_000;
 const ECHO: &str = "wholly-answer: done;gid=g;branch=b;operation=stock.lock;op=try";
@@ -43,13 +44,36 @@ impl Server {
 
     pub(super) fn over(listener: TcpListener, conduct: Conduct) -> Self {
         let url = format!("http://{}", listener.local_addr().unwrap());
+        Server::of(listener, url, move |stream, requests| behave(stream, conduct.clone(), requests))
+    }
+
+    /// The same within TLS.
+    pub(super) async fn secured(conduct: Conduct, acceptor: Acceptor) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("https://{}", listener.local_addr().unwrap());
+        let acceptor = Arc::new(acceptor);
+        Server::of(listener, url, move |stream, requests| {
+            let (acceptor, conduct) = (Arc::clone(&acceptor), conduct.clone());
+            async move {
+                if let Ok(stream) = acceptor.accept(stream, Duration::from_secs(600)).await {
+                    behave(stream, conduct, requests).await;
+                }
+            }
+        })
+    }
+
+    fn of<F: Future<Output = ()> + Send + 'static>(
+        listener: TcpListener,
+        url: String,
+        serve: impl Fn(TcpStream, Arc<AtomicUsize>) -> F + Send + 'static,
+    ) -> Self {
         let (connections, requests) = (Arc::default(), Arc::default());
         let server = Server { url, connections, requests };
         let (connections, requests) = (server.connections.clone(), server.requests.clone());
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 connections.fetch_add(1, Ordering::SeqCst);
-                tokio::spawn(behave(stream, conduct.clone(), requests.clone()));
+                tokio::spawn(serve(stream, requests.clone()));
             }
         });
         server
@@ -64,7 +88,11 @@ pub(super) fn done(body: &str) -> String {
     format!("HTTP/1.1 200 OK\r\n{ECHO}\r\ncontent-length: {}\r\n\r\n{body}", body.len())
 }
 
-async fn behave(mut stream: TcpStream, conduct: Conduct, requests: Arc<AtomicUsize>) {
+async fn behave(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    conduct: Conduct,
+    requests: Arc<AtomicUsize>,
+) {
     let mut answered = 0;
     while read_request(&mut stream).await.is_some() {
         requests.fetch_add(1, Ordering::SeqCst);
@@ -91,10 +119,16 @@ async fn behave(mut stream: TcpStream, conduct: Conduct, requests: Arc<AtomicUsi
     }
 }
 
-/// The head and body of a request, or nothing at the end.
-async fn read_request(stream: &mut TcpStream) -> Option<String> {
+/// The first byte of a handshake of TLS, and of no request.
+const HANDSHAKE: u8 = 22;
+
+/// The head and body of a request, or nothing at the end, and where a handshake comes instead.
+async fn read_request(stream: &mut (impl AsyncRead + Unpin)) -> Option<String> {
     let mut seen = Vec::new();
     loop {
+        if seen.first() == Some(&HANDSHAKE) {
+            return None;
+        }
         let text = String::from_utf8_lossy(&seen);
         if let Some((head, body)) = text.split_once("\r\n\r\n") {
             let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));

@@ -17,7 +17,11 @@ fn refused(port: u16) -> Vec<String> {
         Some(("here", _)) => None,
         other => panic!("{other:?}"),
     });
-    rows.collect()
+    let mut rows: Vec<String> = rows.collect();
+    let twins = rows.iter().filter_map(|url| url.strip_prefix("http://"));
+    let twins: Vec<_> = twins.map(|rest| format!("https://{rest}")).collect();
+    rows.extend(twins);
+    rows
 }
 
 fn unescape(text: &str) -> String {

@@ -33,7 +33,7 @@ impl Files {
     /// The listener's files; what was there before is written over.
     fn listener(&self, issued: &Issued) -> TlsConfig {
         let (certificate, key) = issued.write(self.path(), "listener");
-        TlsConfig { certificate: Some(certificate), key: Some(key), client_ca: None }
+        TlsConfig { certificate: Some(certificate), key: Some(key), ..TlsConfig::default() }
     }
 
     fn caller(&self, identity: Option<&Issued>) -> Caller {
