@@ -2,6 +2,7 @@
 
 mod chance;
 mod crash_sweep;
+mod full_disk;
 mod fuzz;
 mod hostile;
 mod http;
@@ -49,6 +50,8 @@ cargo xtask TASK
   kill trace        the coordinator under strace: nothing leaves before its sync
   crash-sweep [--mode saga|tcc|hand-over|recovery]
                     the coordinator struck at each system call of its log
+  full-disk [--program FILE]
+                    a coordinator on a disk that is full: nothing is lost; takes root
   hostile [--program FILE]
                     clients and participants that mean no good: memory, healthy calls, figures
   fuzz [TARGET] [--seconds N]
@@ -95,6 +98,7 @@ fn dispatch(root: &Path, words: &[&str]) -> Result<(), Failure> {
         ["participants"] => participants::run(root),
         ["kill", options @ ..] => kill::run(root, options),
         ["hostile", options @ ..] => hostile::run(root, options),
+        ["full-disk", options @ ..] => full_disk::run(root, options).map(drop),
         ["fuzz", options @ ..] => fuzz::run(root, options),
         ["crash-sweep", options @ ..] => crash_sweep::run(root, options),
         [] | ["help" | "--help" | "-h", ..] => {

@@ -2,7 +2,7 @@
 
 use crate::process::{self, Counts};
 use crate::services::Services;
-use crate::{Failure, crash_sweep, fuzz, hostile, kill, participants, programs, tidy};
+use crate::{Failure, crash_sweep, full_disk, fuzz, hostile, kill, participants, programs, tidy};
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -43,6 +43,7 @@ const PARTS: &[Part] = &[
     Part { name: "participants", run: |ground| participants::all(ground.root, &ground.services) },
     Part { name: "kill", run: |ground| once(kill(ground)) },
     Part { name: "hostile", run: |ground| once(hostile::run(ground.root, &[])) },
+    Part { name: "full-disk", run: |ground| full_disk::run(ground.root, &[]) },
     Part { name: "trace", run: |ground| once(kill::run(ground.root, &["trace"])) },
     Part { name: "crash-sweep", run: |ground| once(crash_sweep::run(ground.root, &SAGA)) },
     Part { name: "demo", run: |ground| once(programs::demo(ground.root)) },

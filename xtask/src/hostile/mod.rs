@@ -2,7 +2,7 @@
 //! healthy calls it serves meanwhile, its figures and its log lines are counted.
 
 mod attacks;
-mod participants;
+pub(crate) mod participants;
 mod victim;
 
 use crate::{Failure, programs};

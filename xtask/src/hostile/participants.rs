@@ -28,8 +28,8 @@ enum Conduct {
 }
 
 /// Where each participant is.
-pub(super) struct Participants {
-    pub(super) urls: Vec<(&'static str, String)>,
+pub(crate) struct Participants {
+    pub(crate) urls: Vec<(&'static str, String)>,
 }
 
 /// Those that mean no good, by the names under which they are called.
@@ -37,7 +37,7 @@ pub(super) const BAD: [&str; 8] =
     ["never", "drip", "endless-body", "endless-head", "announced", "compressed", "deep", "noise"];
 
 /// Starts one of each; they end with this process.
-pub(super) fn start() -> io::Result<Participants> {
+pub(crate) fn start() -> io::Result<Participants> {
     let conducts = [
         Conduct::Never,
         Conduct::Drip,
