@@ -1,5 +1,5 @@
-//! The full disk: a real coordinator on a small file system of its own, under load until there is no
-//! room; it stops and says why, and with more room everything that was acknowledged is there.
+//! The full disk: a real coordinator on a small file system of its own, under load until there is
+//! no room; it stops and says why, and with more room everything that was acknowledged is there.
 
 use crate::hostile::participants;
 use crate::http::Ask;
