@@ -3,10 +3,11 @@
     python3 docs/participants/stock.py 8080 stock.db
     wholly serve --dev --destination stock=http://127.0.0.1:8080
 
-With the file of a secret as third argument, it believes only calls signed for credential `stock`.
+With WHOLLY_ID and WHOLLY_SECRET, a credential of the coordinator's, it believes signed calls only.
 """
 
 import json
+import os
 import sqlite3
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -102,7 +103,8 @@ def serve(db, call, work, payload):
 
 
 def look(db, call):
-    """The row's state and what it keeps; what lies below the limit counts as absent."""
+    """The row's state and what it keeps; what lies below the limit counts as absent, and a row
+    begun after the call in the same log is of a later use of the gid."""
     if call["op"] != "inspect":
         db.execute(
             "insert into barrier_limit values (?, ?) on conflict (origin) do update"
@@ -115,10 +117,12 @@ def look(db, call):
     if call["begun"] < max(limit, call["limit"]):
         return "stale", None
     row = db.execute(
-        "select state, answer from barrier b where gid = ? and branch = ? and begun >="
+        "select state, answer, origin = ? and begun > ? from barrier b where gid = ? and branch = ? and begun >="
         " coalesce((select limit_ms from barrier_limit l where l.origin = b.origin), 0)",
-        (call["gid"], call["branch"]),
+        (call["origin"], call["begun"], call["gid"], call["branch"]),
     ).fetchone()
+    if row and row[2]:
+        return "stale", None
     return (row[0], json.loads(row[1])) if row else ("none", None)
 
 
@@ -172,10 +176,10 @@ class Handler(BaseHTTPRequestHandler):
         self.send(200, {}, dict(zip(("free", "locked", "sold"), books)))
 
     def believe(self, body):
-        if not SECRETS:
+        if not ID:
             return
         headers = {name.lower(): self.headers.get_all(name) for name in self.headers.keys()}
-        believe(SECRETS, "stock", "stock", self.command, self.path, headers, body)
+        believe(SECRETS, ID, ID, self.command, self.path, headers, body)
 
     def unknown(self, call):
         if call["op"] in FIRST:
@@ -204,7 +208,7 @@ class Handler(BaseHTTPRequestHandler):
 
 if __name__ == "__main__":
     PORT, DATABASE = int(sys.argv[1]), sys.argv[2]
-    SECRETS = open(sys.argv[3]).read().split() if len(sys.argv) > 3 else []
+    ID, SECRETS = os.environ.get("WHOLLY_ID"), os.environ.get("WHOLLY_SECRET", "").split()
     sqlite3.connect(DATABASE).executescript(SCHEMA)
     server = ThreadingHTTPServer(("127.0.0.1", PORT), Handler)
     print(f"ready http://127.0.0.1:{PORT}", flush=True)

@@ -341,7 +341,7 @@ fn plays(output: &Output) -> Vec<(String, bool)> {
 #[test]
 fn a_participant_of_the_sdk_keeps_the_contract() {
     let stock = StockService::start();
-    for (operation, mode, count) in [("stock.lock", "tcc", 12), ("stock.lock-now", "saga", 10)] {
+    for (operation, mode, count) in [("stock.lock", "tcc", 14), ("stock.lock-now", "saga", 11)] {
         let output = check_participant(&stock.url, operation, mode);
         assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stdout));
         assert_eq!(plays(&output).len(), count);

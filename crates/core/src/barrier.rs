@@ -1,8 +1,9 @@
 //! The barrier: one row per branch in the participant's own database, which lets each operation
 //! take effect at most once, in whatever order and however often its calls arrive.
 //!
-//! [`State::meet`] is the table of rules; [`Barrier`] is a whole table of rows in memory, which is
-//! what a participant's SQL must equal.
+//! [`State::meet`] is the table of rules, [`Row::meet`] what a call finds in a row that may be of
+//! another use of its gid; [`Barrier`] is a whole table of rows in memory, which is what a
+//! participant's SQL must equal.
 
 use crate::branch::{Answer, Kept, Op, Refusal};
 use crate::effect::Mark;
@@ -78,6 +79,18 @@ pub enum Inspection {
     None,
     /// As the row says.
     Found(State),
+}
+
+impl Row {
+    /// The rules: what a call with this mark is to do that meets this row. A row begun after the
+    /// call, by the clock of the same log, is of a later use of the gid, and none of the call's
+    /// business: it may have waited for the row's lock, with a limit that it had read before.
+    pub fn meet(&self, op: Op, mark: &Mark) -> Verdict {
+        match self.origin == mark.origin && mark.begun < self.begun {
+            true => Verdict::Answer(stale()),
+            false => self.state.meet(op),
+        }
+    }
 }
 
 impl State {
@@ -172,9 +185,10 @@ pub fn illegal_order(op: Op, state: &str) -> Answer {
     })
 }
 
-/// The answer to a call of a transaction that ended longer ago than anything is kept.
+/// The answer to a call of a transaction that ended longer ago than anything is kept, or whose gid
+/// a later one has been given since.
 pub fn stale() -> Answer {
-    let detail = "its transaction ended before everything that is remembered here";
+    let detail = "its transaction ended before what is remembered here began";
     Answer::Refused(Refusal { code: code("stale"), detail: Text::cut(detail), kept: Kept::NotKept })
 }
 
@@ -202,7 +216,7 @@ impl Barrier {
             return Verdict::Answer(stale());
         }
         let verdict = match self.row(gid, branch, mark) {
-            Some(row) => row.state.meet(op),
+            Some(row) => row.meet(op, mark),
             None => meet_none(op),
         };
         if verdict == Verdict::Remember {
@@ -425,6 +439,25 @@ mod tests {
         assert_eq!(call(&mut barrier, "try", &mark("a", 200, 101)), "run", "used again");
         assert_eq!(call(&mut barrier, "cancel", &mark("a", 100, 0)), "stale");
         assert_eq!(call(&mut barrier, "inspect", &mark("a", 200, 0)), "tried");
+    }
+
+    #[test]
+    fn a_call_begun_before_its_row_is_stale_and_one_begun_after_it_follows() {
+        let words = ["try", "action", "confirm", "cancel", "compensate", "refusing", "inspect"];
+        let rows: [&[&str]; 5] =
+            [&["try"], &["try", "confirm"], &["try", "cancel"], &["cancel"], &["refusing"]];
+        for (before, late) in rows.iter().flat_map(|row| words.map(|late| (row, late))) {
+            let mut barrier = Barrier::default();
+            for word in *before {
+                call(&mut barrier, word, &mark("a", 100, 0));
+            }
+            let left = barrier.clone();
+            assert_eq!(call(&mut barrier, late, &mark("a", 99, 0)), "stale", "{late} {before:?}");
+            assert_eq!(barrier, left, "{late} after {before:?} has no effect");
+            let met = call(&mut barrier.clone(), late, &mark("a", 100, 0));
+            assert_eq!(call(&mut barrier.clone(), late, &mark("b", 99, 0)), met, "another clock");
+            assert_eq!(call(&mut barrier, late, &mark("a", 101, 0)), met, "as after a restore");
+        }
     }
 
     #[test]

@@ -18,11 +18,14 @@ pub(crate) const SUBJECT: Subject = Subject {
         ("refusal-not-written", || counter_example(Orders { bug: Some(Bug::RefusalNotWritten) })),
         ("row-by-branch-alone", || counter_example(Orders { bug: Some(Bug::RowByBranchAlone) })),
         ("mark-ignored", || counter_example(Orders { bug: Some(Bug::MarkIgnored) })),
+        ("earlier-use-believed", || counter_example(Orders { bug: Some(Bug::EarlierUseBelieved) })),
     ],
 };
 
 /// Two branches of one transaction, and one of another that has the name of the first.
 const KEYS: [(&str, &str); 3] = [("g", "stock"), ("g", "points"), ("h", "stock")];
+/// The branch whose gid had been used before.
+const EARLIER: usize = 0;
 const OPS: [Op; 6] = [Op::Try, Op::Confirm, Op::Cancel, Op::Action, Op::Compensate, Op::Inspect];
 /// Refusals of one branch that may be on their way into its row at once.
 const REFUSALS_MAX: u8 = 2;
@@ -43,6 +46,8 @@ enum Bug {
     RowByBranchAlone,
     /// Calls below the limit are treated like any other.
     MarkIgnored,
+    /// A call is answered by a row that is there, whichever use of the gid wrote it.
+    EarlierUseBelieved,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -83,6 +88,8 @@ enum Seen {
     Hanging,
     Illegal,
     Stale,
+    /// A call of an earlier use of the gid that met the row of this one.
+    Earlier,
     KeptRefusal,
     DoneWhileRefusing,
     Cleared,
@@ -94,6 +101,9 @@ enum Action {
     Call { branch: usize, op: Op },
     /// A first op that is run is refused by the business, and rolled back.
     Refuses { branch: usize, op: Op },
+    /// A call of an earlier use of the gid has waited for the row of this one, with the limits of
+    /// before; or comes when the row is gone.
+    Late { op: Op },
     /// The refusal is written into the row, in a transaction of its own.
     WritesRefusal { branch: usize },
     /// A call of a much later transaction arrives, with a limit above all of these.
@@ -131,6 +141,10 @@ impl Model for Orders {
                 actions.push(Action::WritesRefusal { branch });
             }
         }
+        // Where neither is so, it may be that the earlier use has nothing to do with this one yet.
+        if state.branches[EARLIER].has_row() || state.age == Age::Over {
+            actions.extend(OPS.map(|op| Action::Late { op }));
+        }
         actions.extend([Action::Ages, Action::Clears]);
     }
 
@@ -138,6 +152,7 @@ impl Model for Orders {
         let mut next = State { seen: None, ..last.clone() };
         match action {
             Action::Call { branch, op } => self.call(&mut next, branch, op),
+            Action::Late { op } => self.late(&mut next, op),
             Action::Refuses { branch, op } => {
                 let (gid, id) = self.key(branch);
                 if next.barrier.meet(&gid, &id, op, &self.mark()) != Verdict::Run {
@@ -196,6 +211,9 @@ impl Model for Orders {
             Property::sometimes("a hanging try", |_, s: &State| s.seen == Some(Seen::Hanging)),
             Property::sometimes("an illegal order", |_, s: &State| s.seen == Some(Seen::Illegal)),
             Property::sometimes("a stale call", |_, s: &State| s.seen == Some(Seen::Stale)),
+            Property::sometimes("a call of an earlier use", |_, s: &State| {
+                s.seen == Some(Seen::Earlier)
+            }),
             Property::sometimes("a kept refusal", |_, s: &State| s.seen == Some(Seen::KeptRefusal)),
             Property::sometimes("a copy done while another was refused", |_, s: &State| {
                 s.seen == Some(Seen::DoneWhileRefusing)
@@ -215,7 +233,13 @@ impl Orders {
         let (gid, id) = KEYS[branch];
         let gid = match self.bug {
             Some(Bug::RowByBranchAlone) => "any",
-            Some(Bug::NullNotRemembered | Bug::RefusalNotWritten | Bug::MarkIgnored) | None => gid,
+            Some(
+                Bug::NullNotRemembered
+                | Bug::RefusalNotWritten
+                | Bug::MarkIgnored
+                | Bug::EarlierUseBelieved,
+            )
+            | None => gid,
         };
         (name(gid), BranchId::new(id).expect("a valid name"))
     }
@@ -223,7 +247,12 @@ impl Orders {
     fn mark(&self) -> Mark {
         match self.bug {
             Some(Bug::MarkIgnored) => Mark { begun: Timestamp(u64::MAX), ..mark() },
-            Some(Bug::NullNotRemembered | Bug::RefusalNotWritten | Bug::RowByBranchAlone)
+            Some(
+                Bug::NullNotRemembered
+                | Bug::RefusalNotWritten
+                | Bug::RowByBranchAlone
+                | Bug::EarlierUseBelieved,
+            )
             | None => mark(),
         }
     }
@@ -272,6 +301,35 @@ impl Orders {
         state.hear(branch, op, &answer);
     }
 
+    /// A call of an earlier use, from its arrival to its answer: stale, and nothing is changed.
+    fn late(&self, state: &mut State, op: Op) {
+        let (gid, id) = self.key(EARLIER);
+        let mark = match self.bug {
+            Some(Bug::EarlierUseBelieved) => self.mark(),
+            Some(
+                Bug::NullNotRemembered
+                | Bug::RefusalNotWritten
+                | Bug::RowByBranchAlone
+                | Bug::MarkIgnored,
+            )
+            | None => Mark { begun: Timestamp(50), ..mark() },
+        };
+        let before = state.barrier.clone();
+        let stale = wholly_core::barrier::stale();
+        match state.barrier.meet(&gid, &id, op, &mark) {
+            Verdict::Answer(answer) if answer == stale && state.barrier == before => {
+                state.seen = Some(Seen::Earlier);
+            }
+            Verdict::Answer(_)
+            | Verdict::Run
+            | Verdict::Follow { .. }
+            | Verdict::Remember
+            | Verdict::Inspected(_) => {
+                state.broken = Some("a call of an earlier use has a part in this one");
+            }
+        }
+    }
+
     fn write_refusal(&self, state: &mut State, branch: usize) {
         let (gid, id) = self.key(branch);
         let why = || (code("none_left"), Text::default());
@@ -281,9 +339,13 @@ impl Orders {
                 let (code, detail) = why();
                 wholly_core::barrier::refused(code, detail)
             }
-            Some(Bug::NullNotRemembered | Bug::RowByBranchAlone | Bug::MarkIgnored) | None => {
-                state.barrier.refuse(&gid, &id, &self.mark(), why())
-            }
+            Some(
+                Bug::NullNotRemembered
+                | Bug::RowByBranchAlone
+                | Bug::MarkIgnored
+                | Bug::EarlierUseBelieved,
+            )
+            | None => state.barrier.refuse(&gid, &id, &self.mark(), why()),
         };
         if matches!(answer, Answer::Done { .. }) {
             state.seen = Some(Seen::DoneWhileRefusing);
@@ -343,6 +405,11 @@ impl State {
 }
 
 impl Branch {
+    /// Whether something was done or promised that only a row can know.
+    fn has_row(&self) -> bool {
+        self.effects.forth > 0 || self.undone_told || self.refused_told
+    }
+
     /// What an inspection should say, from what happened and was promised.
     fn word(&self) -> &'static str {
         let Effects { forth, confirmed, back } = self.effects;

@@ -2,6 +2,8 @@
 //
 //	go run . 8080 'postgres://postgres@127.0.0.1:5432/stock?sslmode=disable'
 //	wholly serve --dev --destination stock=http://127.0.0.1:8080
+//
+// With WHOLLY_ID and WHOLLY_SECRET, a credential of the coordinator's, it believes signed calls only.
 package main
 
 import (
@@ -16,6 +18,8 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
+	"time"
 
 	_ "github.com/lib/pq"
 )
@@ -203,7 +207,8 @@ func limitOf(db querier, origin string) (limit int64, err error) {
 
 // look gives the row's state and what it keeps, and holds the row: another copy of the call waits
 // here until this one has ended. Limits are read after that, since they may have risen meanwhile;
-// what lies below them counts as absent.
+// what lies below them counts as absent. A row begun after the call in the same log is of a later
+// use of the gid.
 func look(tx *sql.Tx, asked call) (string, json.RawMessage, error) {
 	if asked.op != "inspect" {
 		_, err := tx.Exec(`insert into barrier values ($1, $2, 'none', null, $3, $4)
@@ -220,7 +225,8 @@ func look(tx *sql.Tx, asked call) (string, json.RawMessage, error) {
 		return "", nil, err
 	}
 	limit, err := limitOf(tx, asked.origin)
-	if err != nil || asked.begun < max(limit, asked.limit) {
+	isEarlier := origin == asked.origin && asked.begun < begun
+	if err != nil || isEarlier || asked.begun < max(limit, asked.limit) {
 		return "stale", nil, err
 	}
 	limit, err = limitOf(tx, origin)
@@ -250,7 +256,7 @@ func remember(tx *sql.Tx, asked call, state string, kept any) error {
 
 // HTTP.
 
-func read(request *http.Request) (asked call, payload order, err error) {
+func read(request *http.Request, body []byte) (asked call, payload order, err error) {
 	header := func(name string) string { return request.Header.Get("wholly-" + name) }
 	asked = call{gid: header("gid"), branch: header("branch"), operation: header("operation"),
 		op: header("op")}
@@ -263,8 +269,7 @@ func read(request *http.Request) (asked call, payload order, err error) {
 	var errBegun, errLimit error
 	asked.begun, errBegun = strconv.ParseInt(mark["begun"], 10, 64)
 	asked.limit, errLimit = strconv.ParseInt(mark["limit"], 10, 64)
-	body, errBody := io.ReadAll(io.LimitReader(request.Body, 1<<20))
-	if err = errors.Join(errBegun, errLimit, errBody); err != nil || len(body) == 0 {
+	if err = errors.Join(errBegun, errLimit); err != nil || len(body) == 0 {
 		return asked, payload, err
 	}
 	if header("body") == "envelope" {
@@ -277,11 +282,29 @@ func read(request *http.Request) (asked call, payload order, err error) {
 	return asked, payload, json.Unmarshal(body, &payload)
 }
 
-func handle(db *sql.DB, response http.ResponseWriter, request *http.Request) {
-	asked, payload, err := read(request)
-	if err != nil {
+// atIt holds the branches that are being served here.
+var atIt sync.Map
+
+func handle(own credential, db *sql.DB, response http.ResponseWriter, request *http.Request) {
+	body, err := io.ReadAll(io.LimitReader(request.Body, 1<<20))
+	if err == nil && own.id != "" {
+		if why := own.believe(request, body, time.Now()); why != nil {
+			// No answer: to the coordinator, nothing is known.
+			http.Error(response, why.Error(), http.StatusUnauthorized)
+			return
+		}
+	}
+	asked, payload, errRead := read(request, body)
+	if err = errors.Join(err, errRead); err != nil {
 		http.Error(response, err.Error(), http.StatusBadRequest)
 		return
+	}
+	branch := [2]string{asked.gid, asked.branch}
+	if _, isAtIt := atIt.LoadOrStore(branch, true); isAtIt && asked.op != "inspect" {
+		say(response, asked, answer{"working", false, nil})
+		return
+	} else if !isAtIt {
+		defer atIt.Delete(branch)
 	}
 	do, isOffered := operations[asked.operation][asked.op]
 	said := refuse("operation_unknown", asked.operation, false)
@@ -295,13 +318,18 @@ func handle(db *sql.DB, response http.ResponseWriter, request *http.Request) {
 		http.Error(response, err.Error(), http.StatusInternalServerError)
 		return
 	}
+	say(response, asked, said)
+}
+
+func say(response http.ResponseWriter, asked call, said answer) {
 	echo := fmt.Sprintf("%s;gid=%s;branch=%s;operation=%s;op=%s",
 		said.word, asked.gid, asked.branch, asked.operation, asked.op)
 	if said.kept {
 		echo += ";kept"
 	}
 	response.Header().Set("wholly-answer", echo)
-	status := map[string]int{"done": http.StatusOK, "refused": http.StatusConflict}[said.word]
+	status := map[string]int{"done": http.StatusOK, "refused": http.StatusConflict,
+		"working": http.StatusTooEarly}[said.word]
 	write(response, status, said.body)
 }
 
@@ -327,6 +355,7 @@ func write(response http.ResponseWriter, status int, body any) {
 
 func main() {
 	port, url := os.Args[1], os.Args[2]
+	own := credential{os.Getenv("WHOLLY_ID"), strings.Fields(os.Getenv("WHOLLY_SECRET"))}
 	db, err := sql.Open("postgres", url)
 	if err != nil {
 		log.Fatal(err)
@@ -336,7 +365,7 @@ func main() {
 		log.Fatal(err)
 	}
 	http.HandleFunc("POST /wholly/{operation}", func(w http.ResponseWriter, r *http.Request) {
-		handle(db, w, r)
+		handle(own, db, w, r)
 	})
 	http.HandleFunc("GET /books", func(w http.ResponseWriter, _ *http.Request) { books(db, w) })
 	listener, err := net.Listen("tcp", "127.0.0.1:"+port)

@@ -175,7 +175,7 @@ public final class Stock {
     /**
      * Looks at the row and holds it: another copy of the call waits here until this one has ended.
      * Limits are read after that, since they may have risen meanwhile; what lies below them counts
-     * as absent.
+     * as absent. A row begun after the call in the same log is of a later use of the gid.
      */
     static Row look(Connection db, Call call) throws SQLException {
         if (!call.op.equals("inspect")) {
@@ -194,7 +194,8 @@ public final class Stock {
                 begun = found.getLong(4);
             }
         }
-        if (call.begun < Math.max(limitOf(db, call.origin), call.limit)) {
+        boolean isEarlier = origin.equals(call.origin) && call.begun < begun;
+        if (isEarlier || call.begun < Math.max(limitOf(db, call.origin), call.limit)) {
             return new Row("stale", null);
         }
         return begun < limitOf(db, origin) ? new Row("none", null) : row;

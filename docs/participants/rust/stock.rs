@@ -170,7 +170,8 @@ async fn remember_refusal(pool: &SqlitePool, call: &Call, no: Value) -> Result<A
     Ok(Answer::RefusedAndKept(no))
 }
 
-/// The row's state and what it keeps; what lies below the limit counts as absent.
+/// The row's state and what it keeps; what lies below the limit counts as absent, and a row begun
+/// after the call in the same log is of a later use of the gid.
 async fn look(tx: &mut Tx, call: &Call) -> Result<(String, Option<Value>), Failure> {
     if call.op != "inspect" {
         sqlx::query(
@@ -188,14 +189,20 @@ async fn look(tx: &mut Tx, call: &Call) -> Result<(String, Option<Value>), Failu
         return Ok(("stale".into(), None));
     }
     let row = sqlx::query(
-        "select state, answer from barrier b where gid = ? and branch = ? and begun >=
-         coalesce((select limit_ms from barrier_limit l where l.origin = b.origin), 0)",
+        "select state, answer, origin = ? and begun > ? as later from barrier b
+         where gid = ? and branch = ? and begun >=
+           coalesce((select limit_ms from barrier_limit l where l.origin = b.origin), 0)",
     )
+    .bind(&call.origin)
+    .bind(call.begun)
     .bind(&call.gid)
     .bind(&call.branch)
     .fetch_optional(&mut **tx)
     .await?;
     let Some(row) = row else { return Ok(("none".into(), None)) };
+    if row.try_get("later")? {
+        return Ok(("stale".into(), None));
+    }
     let kept: Option<String> = row.try_get("answer")?;
     let kept = kept.map(|kept| serde_json::from_str(&kept)).transpose()?;
     Ok((row.try_get("state")?, kept))

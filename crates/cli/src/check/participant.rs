@@ -144,7 +144,8 @@ impl Stage {
                 is_the_same_again(step, &came, &mut replies)?;
             }
         }
-        let confirms = play.steps.iter().any(|step| step.part == Part::Confirm);
+        let is_confirmed = |step: &Step| step.part == Part::Confirm && step.must == Must::Done;
+        let confirms = play.steps.iter().any(is_confirmed);
         let after = self.books().await?;
         match confirms || before == after {
             true => Ok(()),
@@ -154,7 +155,7 @@ impl Stage {
 
     async fn send(&self, step: &Step, call: &Call) -> Result<Vec<Came>, String> {
         match step.manner {
-            Manner::Plain | Manner::Stale | Manner::NextLife => {
+            Manner::Plain | Manner::Stale | Manner::NextLife | Manner::LifeBefore => {
                 Ok(vec![self.participant.ask(call).await])
             }
             Manner::WithoutMark | Manner::UnknownOperation | Manner::Forged(_) => {
@@ -189,6 +190,7 @@ impl Stage {
             | Manner::Forged(_) => mark(begun.0, 0),
             Manner::Stale => mark(begun.0, begun.0 + 1),
             Manner::NextLife => mark(begun.0 + 2 * RETENTION_MS, begun.0 + RETENTION_MS),
+            Manner::LifeBefore => mark(begun.0 - 1, 0),
             Manner::WithoutMark => None,
         };
         let operation = match step.manner {
@@ -198,6 +200,7 @@ impl Stage {
             | Manner::Abandoned
             | Manner::Stale
             | Manner::NextLife
+            | Manner::LifeBefore
             | Manner::WithoutMark
             | Manner::Forged(_) => self.operation.to_string(),
         };
@@ -208,6 +211,7 @@ impl Stage {
             | Manner::Abandoned
             | Manner::Stale
             | Manner::NextLife
+            | Manner::LifeBefore
             | Manner::WithoutMark
             | Manner::UnknownOperation => Hand::Right,
         };
@@ -254,6 +258,7 @@ fn is_the_same_again(
         | Manner::AtOnce(_)
         | Manner::Abandoned
         | Manner::Stale
+        | Manner::LifeBefore
         | Manner::WithoutMark
         | Manner::UnknownOperation
         | Manner::Forged(_) => "first",

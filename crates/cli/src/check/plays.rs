@@ -44,6 +44,8 @@ pub(crate) enum Manner {
     Stale,
     /// Under the same names, of a transaction begun after everything before it ended long ago.
     NextLife,
+    /// Under the same names, of a transaction begun before the one that is played.
+    LifeBefore,
     /// Without the mark.
     WithoutMark,
     /// Of an operation that nobody has.
@@ -105,7 +107,9 @@ const fn sent(part: Part, manner: Manner, must: Must) -> Step {
     Step { part, manner, must }
 }
 
-use Manner::{Abandoned, AtOnce, Forged, NextLife, Stale, UnknownOperation, WithoutMark};
+use Manner::{
+    Abandoned, AtOnce, Forged, LifeBefore, NextLife, Stale, UnknownOperation, WithoutMark,
+};
 use Must::{Done, NoAnswer, NotDone, Refuse, Stand, Whatever};
 use Part::{Confirm, First, Inspect, Undo};
 
@@ -227,6 +231,36 @@ pub(crate) const PLAYS: &[Play] = &[
             step(Undo, Done),
             sent(First, NextLife, Done),
             sent(Undo, NextLife, Done),
+        ],
+    },
+    Play {
+        name: "an earlier use of the names",
+        why: "a late call of a gid's first use has no part in what the second one does",
+        only: None,
+        needs: Needs::Nothing,
+        steps: &[
+            step(First, Done),
+            sent(First, LifeBefore, Refuse("stale")),
+            sent(Undo, LifeBefore, Refuse("stale")),
+            sent(Inspect, LifeBefore, NotDone),
+            step(Inspect, Stand("tried")),
+            step(Undo, Done),
+            sent(First, LifeBefore, Refuse("stale")),
+            sent(Undo, LifeBefore, Refuse("stale")),
+            step(Inspect, Stand("cancelled")),
+        ],
+    },
+    Play {
+        name: "an earlier confirm",
+        why: "a late confirm of a gid's first use does not confirm what the second one tried",
+        only: Some(Mode::Tcc),
+        needs: Needs::Nothing,
+        steps: &[
+            step(First, Done),
+            sent(Confirm, LifeBefore, Refuse("stale")),
+            step(Inspect, Stand("tried")),
+            step(Undo, Done),
+            sent(Confirm, LifeBefore, Refuse("stale")),
         ],
     },
     Play {

@@ -143,7 +143,8 @@ pub struct Arrival<'a> {
 #[doc(hidden)]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Met {
-    /// The call is below the limit that is written down; nothing was changed.
+    /// The call is below the limit that is written down, or begun before its row by the clock of
+    /// the same log; nothing was changed.
     Stale,
     /// No row.
     Nothing,

@@ -12,6 +12,8 @@ type Statement = sqlx::query::Query<'static, MySql, MySqlArguments>;
 type Line = <MySql as sqlx::Database>::Row;
 type Connection = <MySql as sqlx::Database>::Connection;
 
+/// Stands for the former state of a row that was begun after the call, in the same log.
+const LATER: u64 = 8;
 /// Added to the former state of a row that counted as absent and was replaced.
 const REPLACED: u64 = 16;
 
@@ -31,6 +33,15 @@ macro_rules! absent {
         "CASE WHEN wholly_barrier.origin = a.origin THEN wholly_barrier.begun < a.seen
               ELSE wholly_barrier.begun < coalesce((SELECT l.limit_ms FROM wholly_barrier_limit l
                      WHERE l.origin = wholly_barrier.origin), 0) END"
+    };
+}
+
+/// Whether the row was begun after the call, in the same log: then it is of a later use of the gid.
+/// A statement that waits for the row looks here at what it waited for, whatever limit was read
+/// before.
+macro_rules! later {
+    () => {
+        "wholly_barrier.origin = a.origin AND wholly_barrier.begun > a.begun"
     };
 }
 
@@ -58,6 +69,8 @@ macro_rules! insert {
              ON DUPLICATE KEY UPDATE
                prev = LAST_INSERT_ID(
                  CASE WHEN ",
+            later!(),
+            " THEN 8 WHEN ",
             absent!(),
             " THEN 16 + wholly_barrier.state ELSE wholly_barrier.state END),
                state = CASE WHEN prev > 16 THEN ",
@@ -74,24 +87,28 @@ macro_rules! insert {
 }
 
 const MEET_FIRST: &str = insert!("1", "");
-const MEET_UNDO: &str = insert!("4", " WHEN wholly_barrier.state = 1 THEN 3");
+const MEET_UNDO: &str = insert!("4", " WHEN prev = 1 THEN 3");
 const MEET_REFUSED: &str = insert!("5", "");
 
-/// `?` gid, branch, origin, the limit seen. One table and no join: MySQL assigns the columns of
-/// several tables in no order that it names, and locks the limits that it reads then, at read
-/// committed too.
+/// `?` origin, begun, origin, begun, gid, branch, origin, the limit seen. One table and no join: MySQL assigns the
+/// columns of several tables in no order that it names, and locks the limits that it reads then, at
+/// read committed too.
 const MEET_CONFIRM: &str = "UPDATE wholly_barrier
-     SET prev = LAST_INSERT_ID(state), state = CASE WHEN state = 1 THEN 2 ELSE state END
+     SET prev = LAST_INSERT_ID(CASE WHEN origin = ? AND begun > ? THEN 8 ELSE state END),
+         state = CASE WHEN origin = ? AND begun > ? THEN state WHEN state = 1 THEN 2
+                      ELSE state END
      WHERE gid = ? AND branch = ?
        AND NOT CASE WHEN origin = ? THEN begun < ?
                     ELSE begun < coalesce((SELECT l.limit_ms FROM wholly_barrier_limit l
                            WHERE l.origin = wholly_barrier.origin), 0) END";
 
-/// One row always: the limit that is written down, and the branch's row if there is one.
+/// One row always: below what a call is stale, and the branch's row if there is one.
 const FIND: &str = concat!(
-    "SELECT ",
+    "SELECT CASE WHEN ",
+    later!(),
+    " THEN wholly_barrier.begun ELSE ",
     written!(),
-    " AS written, wholly_barrier.state, wholly_barrier.reply,
+    " END AS floor, wholly_barrier.state, wholly_barrier.reply,
        wholly_barrier.code, wholly_barrier.detail
      FROM ",
     arrival!(),
@@ -130,6 +147,10 @@ impl Table for MySql {
 
     async fn meet_confirm(db: &mut Connection, arrival: &Arrival<'_>) -> Result<Met, sqlx::Error> {
         let said = sqlx::query(MEET_CONFIRM)
+            .bind(arrival.origin.as_str())
+            .bind(bigint(arrival.begun))
+            .bind(arrival.origin.as_str())
+            .bind(bigint(arrival.begun))
             .bind(arrival.gid.as_str())
             .bind(arrival.branch.as_str())
             .bind(arrival.origin.as_str())
@@ -160,7 +181,7 @@ impl Table for MySql {
 
     async fn find(db: &mut Connection, arrival: &Arrival<'_>) -> Result<Met, sqlx::Error> {
         let row = bind(FIND, arrival, None).fetch_one(db).await?;
-        if bigint(arrival.begun) < row.try_get::<i64, _>("written")? {
+        if bigint(arrival.begun) < row.try_get::<i64, _>("floor")? {
             return Ok(Met::Stale);
         }
         match row.try_get::<Option<i16>, _>("state")? {
@@ -239,6 +260,7 @@ async fn met(
 ) -> Result<Met, sqlx::Error> {
     match said.last_insert_id() {
         0 => Ok(Met::Nothing),
+        LATER => Ok(Met::Stale),
         replaced if replaced > REPLACED => Ok(Met::Absent),
         state => {
             let row = read(db, arrival).await?.ok_or(sqlx::Error::RowNotFound)?;

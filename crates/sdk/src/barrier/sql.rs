@@ -3,7 +3,8 @@
 //!
 //! Parameters: `$1` gid, `$2` branch, `$3` origin, `$4` begun, `$5` the limit seen. A row below
 //! the limit of its own log counts as absent and is replaced; `prev` then holds its former state
-//! negated. A call below the limit that is written down finds no row and writes none.
+//! negated. A call below the limit that is written down, or begun before its row by the clock of the
+//! same log, finds no row and writes none.
 
 use super::Met;
 use wholly_core::barrier::State;
@@ -16,6 +17,15 @@ macro_rules! absent {
         "(b.begun < coalesce((SELECT l.limit_ms FROM wholly_barrier_limit l
              WHERE l.origin = b.origin), 0)
            OR (b.origin = $3 AND b.begun < $5))"
+    };
+}
+
+/// Whether row `b` was begun after the call, in the same log: then it is of a later use of the gid.
+/// A statement that waits for the row looks here at what it waited for, whatever the limits were
+/// when it began.
+macro_rules! later {
+    () => {
+        "(b.origin = $3 AND b.begun > $4)"
     };
 }
 
@@ -67,6 +77,9 @@ macro_rules! insert {
                begun = CASE WHEN ",
             absent!(),
             " THEN excluded.begun ELSE b.begun END
+             WHERE NOT ",
+            later!(),
+            "
              RETURNING prev, reply, code, detail"
         )
     };
@@ -82,22 +95,24 @@ pub(super) const MEET_CONFIRM: &str = concat!(
      SET prev = b.state, state = CASE WHEN b.state = 1 THEN 2 ELSE b.state END
      WHERE b.gid = $1 AND b.branch = $2 AND NOT ",
     absent!(),
+    " AND NOT ",
+    later!(),
     " AND $4 >= ",
     written!(),
     "
      RETURNING prev, reply, code, detail"
 );
 
-/// One row always: the limit that is written down, and the branch's row if there is one.
+/// One row always: below what a call is stale, and the branch's row if there is one.
 pub(super) const FIND: &str = concat!(
-    "SELECT ",
+    "SELECT CASE WHEN ",
+    later!(),
+    " THEN b.begun ELSE ",
     written!(),
-    " AS written, b.state, b.reply, b.code, b.detail
+    " END AS floor, b.state, b.reply, b.code, b.detail
      FROM (SELECT 1 AS one) AS o
      LEFT JOIN wholly_barrier AS b ON b.gid = $1 AND b.branch = $2 AND NOT ",
-    absent!(),
-    "
-     WHERE $4 = $4"
+    absent!()
 );
 
 /// `$1` gid, `$2` branch, `$3` reply. Finds one row unless the handler ended the transaction.

@@ -55,7 +55,7 @@ impl Table for Sqlite {
 
     async fn find(db: &mut Connection, arrival: &Arrival<'_>) -> Result<Met, sqlx::Error> {
         let row = bind(sql::FIND, arrival).fetch_one(db).await?;
-        if bigint(arrival.begun) < row.try_get::<i64, _>("written")? {
+        if bigint(arrival.begun) < row.try_get::<i64, _>("floor")? {
             return Ok(Met::Stale);
         }
         match row.try_get::<Option<i16>, _>("state")? {

@@ -28,7 +28,7 @@ pub(crate) fn mark(origin: &str, begun: u64, limit: u64) -> Mark {
 }
 
 /// Far longer than any call here takes.
-const HUNG: Duration = Duration::from_secs(60);
+pub(crate) const HUNG: Duration = Duration::from_secs(60);
 
 /// A call before it is sent.
 #[derive(Clone, Debug)]

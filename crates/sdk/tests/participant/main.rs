@@ -7,6 +7,7 @@ mod clearing;
 mod forged;
 mod handlers;
 mod http;
+mod lives;
 mod outside;
 mod races;
 mod same_as_core;

@@ -11,7 +11,7 @@ use wholly_core::ids::{Body, Code, Gid, Text};
 use wholly_core::retry::mix;
 use wholly_core::time::Timestamp;
 
-everywhere!(every_order_of_calls, random_walks);
+everywhere!(every_order_of_calls, every_call_of_an_earlier_life, random_walks);
 
 /// What comes to the barrier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,6 +147,44 @@ async fn every_order_of_calls<D: Bed>(isolation: Isolation) {
         }
         let expected = core.row(&gid, &branch("b"), &mark).map(|row| row.state.clone());
         assert_eq!(stored(&world, &gid, &mark).await, expected, "after {steps:?}");
+    }
+}
+
+/// Every call, begun before the row that it meets, after it, or by the clock of another log.
+async fn every_call_of_an_earlier_life<D: Bed>(isolation: Isolation) {
+    use Step::{Done, Refused};
+    let world = D::make(isolation, 1).await;
+    let mut core = Barrier::default();
+    let row = mark("log-1", 1_000, 0);
+    let lives = [mark("log-1", 999, 0), mark("log-1", 1_001, 0), mark("log-2", 999, 0)];
+    let rows: [&[Step]; 5] = [
+        &[Done(Op::Try)],
+        &[Done(Op::Try), Done(Op::Confirm)],
+        &[Done(Op::Try), Done(Op::Cancel)],
+        &[Done(Op::Cancel)],
+        &[Refused],
+    ];
+    for (n, before) in rows.iter().enumerate() {
+        for (at, step) in STEPS.iter().enumerate() {
+            for (life, of) in lives.iter().enumerate() {
+                let gid = gid(&format!("life-{n}-{at}-{life}"));
+                for step in *before {
+                    in_core(&mut core, (&gid, &row), *step, reply(n));
+                    in_sql(&world, (&gid, &row), Timestamp(0), *step, reply(n)).await;
+                }
+                let found = stored(&world, &gid, &row).await;
+                let expected = in_core(&mut core, (&gid, of), *step, reply(9));
+                let came = in_sql(&world, (&gid, of), Timestamp(0), *step, reply(9)).await;
+                assert_eq!(came, expected, "{step:?} with {of:?} after {before:?}");
+                if life == 0 {
+                    let stale = Verdict::Answer(wholly_core::barrier::stale());
+                    assert_eq!(came, (stale, None), "{step:?} after {before:?}");
+                    assert_eq!(stored(&world, &gid, &row).await, found, "{step:?}: no effect");
+                }
+                let left = core.row(&gid, &branch("b"), &row).map(|row| row.state.clone());
+                assert_eq!(stored(&world, &gid, &row).await, left, "{step:?} after {before:?}");
+            }
+        }
     }
 }
 

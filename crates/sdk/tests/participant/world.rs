@@ -45,6 +45,10 @@ pub(crate) trait Bed: BarrierDatabase {
     /// An error of the database that asks to do the local transaction again.
     fn busy(db: &mut Self::Connection) -> impl Future<Output = sqlx::Error> + Send;
 
+    /// How many of this database's statements wait for a lock, as far as can be seen. SQLite, whose
+    /// writers ask again and again for the one lock there is, cannot tell, and says that one does.
+    fn waiting(pool: &Pool<Self>) -> impl Future<Output = i64> + Send;
+
     /// A count.
     fn count(pool: &Pool<Self>, text: &'static str) -> impl Future<Output = i64> + Send;
 }
@@ -131,6 +135,10 @@ impl Bed for sqlx::Sqlite {
         said("517")
     }
 
+    async fn waiting(_: &Pool<Self>) -> i64 {
+        1
+    }
+
     statements!(sqlx::Sqlite, "$1", "$2", "$3");
 }
 
@@ -152,7 +160,7 @@ impl Bed for sqlx::Postgres {
             Isolation::Serializable => "serializable",
         };
         let options: PgConnectOptions = url.parse().unwrap();
-        let options = options.options([
+        let options = options.application_name(&schema).options([
             ("search_path", schema.as_str()),
             ("default_transaction_isolation", level),
             ("synchronous_commit", "off"),
@@ -169,6 +177,13 @@ impl Bed for sqlx::Postgres {
     async fn busy(db: &mut Self::Connection) -> sqlx::Error {
         let raise = "DO $$ BEGIN RAISE EXCEPTION 'again' USING ERRCODE = '40001'; END $$";
         sqlx::raw_sql(raise).execute(db).await.unwrap_err()
+    }
+
+    async fn waiting(pool: &Pool<Self>) -> i64 {
+        let text = "SELECT count(*) FROM pg_stat_activity
+            WHERE application_name = current_setting('application_name')
+              AND wait_event_type = 'Lock'";
+        Self::count(pool, text).await
     }
 
     statements!(sqlx::Postgres, "$1", "$2", "$3");
@@ -212,6 +227,15 @@ impl Bed for sqlx::MySql {
 
     async fn busy(db: &mut Self::Connection) -> sqlx::Error {
         sqlx::raw_sql("SIGNAL SQLSTATE '40001'").execute(db).await.unwrap_err()
+    }
+
+    async fn waiting(pool: &Pool<Self>) -> i64 {
+        // `innodb_trx` is a copy that is not made anew as long as somebody keeps asking for it.
+        let ours = "SELECT count(*) FROM information_schema.processlist
+            WHERE db = database() AND state LIKE 'updat%'";
+        let all = "SHOW GLOBAL STATUS LIKE 'Innodb_row_lock_current_waits'";
+        let all: String = sqlx::query(all).fetch_one(pool).await.unwrap().get(1);
+        Self::count(pool, ours).await.min(all.parse().unwrap())
     }
 
     statements!(sqlx::MySql, "?", "?", "?");
