@@ -3,7 +3,8 @@
     python3 docs/participants/stock.py 8080 stock.db
     wholly serve --dev --destination stock=http://127.0.0.1:8080
 
-With WHOLLY_ID and WHOLLY_SECRET, a credential of the coordinator's, it believes signed calls only.
+With WHOLLY_ID and WHOLLY_SECRET, a credential of the coordinator's (two secrets, with a comma
+between them, while it is changed), it believes signed calls only.
 """
 
 import json
@@ -208,7 +209,9 @@ class Handler(BaseHTTPRequestHandler):
 
 if __name__ == "__main__":
     PORT, DATABASE = int(sys.argv[1]), sys.argv[2]
-    ID, SECRETS = os.environ.get("WHOLLY_ID"), os.environ.get("WHOLLY_SECRET", "").split()
+    ID, SECRETS = os.environ.get("WHOLLY_ID"), os.environ.get("WHOLLY_SECRET", "").split(",")
+    if ID and min(len(secret) for secret in SECRETS) < 32:
+        raise SystemExit("WHOLLY_SECRET: a secret has 32 characters at least")
     sqlite3.connect(DATABASE).executescript(SCHEMA)
     server = ThreadingHTTPServer(("127.0.0.1", PORT), Handler)
     print(f"ready http://127.0.0.1:{PORT}", flush=True)

@@ -27,8 +27,17 @@ struct Example {
     name: &'static str,
     /// Programs without which it cannot be built or run.
     tools: &'static [&'static str],
-    /// Builds it, and gives the command that serves on a port.
+    /// Builds it, has it check the contract's worked example, and gives the command that serves on
+    /// a port.
     build: fn(&Ground<'_>, u16) -> Result<Vec<String>, Failure>,
+}
+
+/// What a client of the coordinator is known by.
+const CLIENT: &str = "tasks";
+
+/// The secret of a credential: as long as one must be.
+fn secret(id: &str) -> String {
+    format!("{id}-{}", "0123456789abcdef".repeat(2))
 }
 
 const EXAMPLES: &[Example] = &[
@@ -100,6 +109,8 @@ fn check(ground: &Ground<'_>, served: &Served, mode: &str, operation: &str) -> C
     command.args(["check", "participant", &url, "--mode", mode, "--operation", operation]);
     command.args(["--books", &format!("{url}/books")]);
     command.args(["--payload", r#"{"sku":"tea","quantity":2}"#]);
+    // Every call is signed, and those that are not, or not so, are played as well.
+    command.args(["--id", served.name]).env("WHOLLY_SECRET", secret(served.name));
     println!("\n{} as {mode}", served.name);
     match process::run_command(&mut command) {
         Ok(()) => Counts::one(),
@@ -220,15 +231,24 @@ impl Served {
         Served::spawn(example.name, port, &words)
     }
 
+    /// One that knows everybody by name, and so signs what it calls.
     fn coordinator(ground: &Ground<'_>, running: &[Served]) -> Result<Served, Failure> {
         let port = free_port()?;
         let mut words = vec![text(&ground.release.join("wholly")), "serve".into()];
         let listen = format!("127.0.0.1:{port}");
         words.extend(["--data".into(), text(&ground.folder.join("coordinator"))]);
         words.extend(["--listen".into(), listen]);
+        let mut configuration = String::new();
+        for id in running.iter().map(|served| served.name).chain([CLIENT]) {
+            configuration += &format!("[credentials.{id}]\nsecret = \"{}\"\n", secret(id));
+        }
         for served in running {
             words.extend(["--destination".into(), format!("{}={}", served.name, served.url())]);
         }
+        let file = ground.folder.join("wholly.toml");
+        fs::write(&file, configuration)
+            .map_err(|e| Failure::new(format!("writing {} failed: {e}", file.display())))?;
+        words.extend(["--config".into(), text(&file)]);
         Served::spawn("coordinator", port, &words)
     }
 
@@ -236,6 +256,7 @@ impl Served {
         println!("$ {}", words.join(" "));
         let mut command = process::mortal("KILL");
         command.arg("--").args(words).stdout(Stdio::piped());
+        command.env("WHOLLY_ID", name).env("WHOLLY_SECRET", secret(name));
         let spawned = command.spawn();
         let mut process =
             spawned.map_err(|e| Failure::new(format!("starting {name} failed: {e}")))?;
@@ -267,7 +288,10 @@ impl Served {
         body: &Value,
     ) -> Result<Value, Failure> {
         let body = (!body.is_null()).then_some(body);
-        let asked = Ask { method, path, headers, body, patience: PATIENCE }.send(self.address);
+        let known = format!("Basic {}", base64(format!("{CLIENT}:{}", secret(CLIENT)).as_bytes()));
+        let headers = [headers, &[("authorization", known.as_str())]].concat();
+        let asked =
+            Ask { method, path, headers: &headers, body, patience: PATIENCE }.send(self.address);
         let reply = asked.map_err(|e| Failure::new(format!("{}: {}", self.name, e.0)))?;
         match reply.status {
             200..300 => Ok(reply.body),
@@ -283,6 +307,21 @@ impl Drop for Served {
     }
 }
 
+/// RFC 4648, as HTTP Basic has it.
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for three in bytes.chunks(3) {
+        let byte = |at: usize| u32::from(three.get(at).copied().unwrap_or(0));
+        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
+        for at in 0..4 {
+            let digit = DIGITS[(bits >> (18 - 6 * at) & 63) as usize];
+            text.push(if at <= three.len() { char::from(digit) } else { '=' });
+        }
+    }
+    text
+}
+
 fn text(path: &Path) -> String {
     path.display().to_string()
 }
@@ -293,12 +332,18 @@ fn rust(ground: &Ground<'_>, port: u16) -> Result<Vec<String>, Failure> {
 }
 
 fn python(ground: &Ground<'_>, port: u16) -> Result<Vec<String>, Failure> {
+    let mut believe = Command::new("python3");
+    process::run_command(believe.arg(ground.root.join(FOLDER).join("believe.py")))?;
     let script = text(&ground.root.join(FOLDER).join("stock.py"));
     let database = text(&ground.folder.join("python.db"));
     Ok(vec!["python3".into(), script, port.to_string(), database])
 }
 
 fn go(ground: &Ground<'_>, port: u16) -> Result<Vec<String>, Failure> {
+    let mut test = Command::new("go");
+    process::run_command(
+        test.args(["test", "."]).current_dir(ground.root.join(FOLDER).join("go")),
+    )?;
     let program = text(&ground.built.join("stock-go"));
     let mut build = Command::new("go");
     build.args(["build", "-o", &program, "."]).current_dir(ground.root.join(FOLDER).join("go"));
@@ -319,7 +364,9 @@ fn java(ground: &Ground<'_>, port: u16) -> Result<Vec<String>, Failure> {
     let path = format!("{}:{libraries}", classes.display());
     let mut compile = Command::new("javac");
     compile.args(["-Xlint:all", "-Werror", "-cp", &libraries, "-d"]).arg(&classes);
-    process::run_command(compile.arg(source.join("Stock.java")))?;
+    process::run_command(compile.args(["Stock.java", "Believe.java"].map(|n| source.join(n))))?;
+    let mut believe = Command::new("java");
+    process::run_command(believe.args(["-cp", &path, "Believe"]))?;
     let database = ground.services.postgres_database("stock_java")?;
     let url = format!("jdbc:postgresql://{database}?user=postgres");
     let words = ["java", "-cp", &path, "Stock", &port.to_string(), &url];

@@ -3,7 +3,8 @@
 //	go run . 8080 'postgres://postgres@127.0.0.1:5432/stock?sslmode=disable'
 //	wholly serve --dev --destination stock=http://127.0.0.1:8080
 //
-// With WHOLLY_ID and WHOLLY_SECRET, a credential of the coordinator's, it believes signed calls only.
+// With WHOLLY_ID and WHOLLY_SECRET, a credential of the coordinator's (two secrets, with a comma
+// between them, while it is changed), it believes signed calls only.
 package main
 
 import (
@@ -16,6 +17,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -355,7 +357,10 @@ func write(response http.ResponseWriter, status int, body any) {
 
 func main() {
 	port, url := os.Args[1], os.Args[2]
-	own := credential{os.Getenv("WHOLLY_ID"), strings.Fields(os.Getenv("WHOLLY_SECRET"))}
+	own := credential{os.Getenv("WHOLLY_ID"), strings.Split(os.Getenv("WHOLLY_SECRET"), ",")}
+	if own.id != "" && slices.ContainsFunc(own.secrets, func(s string) bool { return len(s) < 32 }) {
+		log.Fatal("WHOLLY_SECRET: a secret has 32 characters at least")
+	}
 	db, err := sql.Open("postgres", url)
 	if err != nil {
 		log.Fatal(err)

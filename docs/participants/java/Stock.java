@@ -1,8 +1,12 @@
 // A participant by hand: a stock service for TCC and saga, in the JDK and PostgreSQL.
 //
 //     mvn dependency:copy-dependencies -DoutputDirectory=lib
-//     java -cp 'lib/*' Stock.java 8080 'jdbc:postgresql://127.0.0.1:5432/stock?user=postgres'
+//     javac -cp 'lib/*' -d classes *.java
+//     java -cp 'classes:lib/*' Stock 8080 'jdbc:postgresql://127.0.0.1:5432/stock?user=postgres'
 //     wholly serve --dev --destination stock=http://127.0.0.1:8080
+//
+// With WHOLLY_ID and WHOLLY_SECRET, a credential of the coordinator's (two secrets, with a comma
+// between them, while it is changed), it believes signed calls only.
 
 import com.sun.net.httpserver.Headers;
 import com.sun.net.httpserver.HttpExchange;
@@ -10,12 +14,14 @@ import com.sun.net.httpserver.HttpServer;
 import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.nio.charset.StandardCharsets;
+import java.security.GeneralSecurityException;
 import java.sql.Connection;
 import java.sql.DriverManager;
 import java.sql.PreparedStatement;
 import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.concurrent.Executors;
 import org.json.JSONObject;
@@ -241,9 +247,21 @@ public final class Stock {
             Long.parseLong(mark.get("limit")));
     }
 
-    static void handle(String url, HttpExchange exchange) throws IOException {
+    static void handle(Believe own, String url, HttpExchange exchange) throws IOException {
         Headers headers = exchange.getRequestHeaders();
-        String body = new String(exchange.getRequestBody().readAllBytes(), StandardCharsets.UTF_8);
+        byte[] bytes = exchange.getRequestBody().readAllBytes();
+        if (own.id() != null) {
+            try {
+                String path = exchange.getRequestURI().getRawPath();
+                own.check(new Believe.Message(exchange.getRequestMethod(), path, headers, bytes),
+                    System.currentTimeMillis() / 1000);
+            } catch (Believe.Forged | GeneralSecurityException why) {
+                // No answer: to the coordinator, nothing is known.
+                send(exchange, 401, refusal("call_not_believed", why.getMessage()).toString());
+                return;
+            }
+        }
+        String body = new String(bytes, StandardCharsets.UTF_8);
         Call call;
         Answer answer;
         try {
@@ -298,12 +316,17 @@ public final class Stock {
 
     public static void main(String[] arguments) throws Exception {
         String url = arguments[1];
+        String secrets = System.getenv().getOrDefault("WHOLLY_SECRET", "");
+        Believe own = new Believe(System.getenv("WHOLLY_ID"), List.of(secrets.split(",")));
+        if (own.id() != null && own.secrets().stream().anyMatch(secret -> secret.length() < 32)) {
+            throw new IllegalArgumentException("WHOLLY_SECRET: a secret has 32 characters at least");
+        }
         try (Connection db = DriverManager.getConnection(url)) {
             change(db, SCHEMA);
         }
         var address = new InetSocketAddress("127.0.0.1", Integer.parseInt(arguments[0]));
         HttpServer server = HttpServer.create(address, 0);
-        server.createContext("/wholly/", exchange -> handle(url, exchange));
+        server.createContext("/wholly/", exchange -> handle(own, url, exchange));
         server.createContext("/books", exchange -> books(url, exchange));
         server.setExecutor(Executors.newFixedThreadPool(16)); // A further call waits for a thread.
         server.start();

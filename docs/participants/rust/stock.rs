@@ -2,18 +2,25 @@
 //!
 //!     cargo run -p participant-by-hand -- 8080 stock.db
 //!     wholly serve --dev --destination stock=http://127.0.0.1:8080
+//!
+//! With WHOLLY_ID and WHOLLY_SECRET, a credential of the coordinator's (two secrets, with a comma
+//! between them, while it is changed), it believes signed calls only.
+
+mod believe;
 
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header::CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use believe::{Credential, Message};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions};
 use sqlx::{Row, Sqlite, Transaction};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const SCHEMA: &str = "
 create table if not exists stock (sku text primary key, free integer not null check (free >= 0),
@@ -238,7 +245,29 @@ fn read(headers: &HeaderMap) -> Option<Call> {
     })
 }
 
-async fn handle(State(pool): State<SqlitePool>, headers: HeaderMap, body: Bytes) -> Response {
+/// What calls are served with.
+#[derive(Clone)]
+struct Desk {
+    pool: SqlitePool,
+    /// None where everybody is believed.
+    own: Option<Arc<Credential>>,
+}
+
+async fn handle(
+    State(Desk { pool, own }): State<Desk>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    if let Some(own) = own {
+        let call = Message { method: &method, uri: &uri, headers: &headers, body: &body };
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        if let Err(why) = own.believe(&call, now.as_secs()) {
+            // No answer: to the coordinator, nothing is known.
+            return (StatusCode::UNAUTHORIZED, why).into_response();
+        }
+    }
     let Some(call) = read(&headers) else {
         return (StatusCode::BAD_REQUEST, "this is no call of a coordinator").into_response();
     };
@@ -289,7 +318,7 @@ fn say(call: &Call, answer: Answer) -> Response {
 }
 
 /// What is free, locked and sold, for whoever checks the books.
-async fn books(State(pool): State<SqlitePool>) -> Response {
+async fn books(State(Desk { pool, .. }): State<Desk>) -> Response {
     let row = sqlx::query("select free, locked, sold from stock where sku = 'tea'");
     let number = |row: &sqlx::sqlite::SqliteRow, name: &str| row.get::<i64, _>(name);
     match row.fetch_one(&pool).await {
@@ -297,6 +326,15 @@ async fn books(State(pool): State<SqlitePool>) -> Response {
             "locked": number(&row, "locked"), "sold": number(&row, "sold")}))
         .into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+fn credential() -> Result<Option<Arc<Credential>>, Failure> {
+    let Ok(id) = std::env::var("WHOLLY_ID") else { return Ok(None) };
+    let secrets: Vec<String> = std::env::var("WHOLLY_SECRET")?.split(',').map(Into::into).collect();
+    match secrets.iter().all(|secret| secret.len() >= 32) {
+        true => Ok(Some(Arc::new(Credential { id, secrets }))),
+        false => Err("WHOLLY_SECRET: a secret has 32 characters at least".into()),
     }
 }
 
@@ -314,7 +352,7 @@ async fn main() -> Result<(), Failure> {
     let router = Router::new()
         .route("/wholly/{operation}", post(handle))
         .route("/books", get(books))
-        .with_state(pool);
+        .with_state(Desk { pool, own: credential()? });
     let listener = tokio::net::TcpListener::bind(format!("127.0.0.1:{port}")).await?;
     println!("ready http://127.0.0.1:{port}");
     axum::serve(listener, router).await?;
