@@ -7,6 +7,7 @@ mod fuzz;
 mod hostile;
 mod http;
 mod kill;
+mod mysql;
 mod numbers;
 mod participants;
 mod process;
@@ -43,6 +44,7 @@ cargo xtask TASK
                     the whole path with signatures beside the path without
   soak [--minutes 30] [--load 0.7] [--seed S] [--json]
                     a long load with kills: nothing lost, nothing twice, memory flat
+  mysql             the barrier's tests on MySQL proper, unpacked from Debian's packages
   participants      every example of a participant by hand, in each language whose tools are
                     there: checked, then all together in real transactions
   kill [--cycles N] [--seed S] [--json]
@@ -95,6 +97,7 @@ fn dispatch(root: &Path, words: &[&str]) -> Result<(), Failure> {
         ["models", options @ ..] => programs::models(root, options),
         ["bench", options @ ..] => programs::bench(root, options),
         ["soak", options @ ..] => programs::bench(root, &[&["soak"], options].concat()),
+        ["mysql"] => mysql::run(root),
         ["participants"] => participants::run(root),
         ["kill", options @ ..] => kill::run(root, options),
         ["hostile", options @ ..] => hostile::run(root, options),

@@ -11,9 +11,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 
 /// The variable that tells tests where PostgreSQL is.
-const POSTGRES_URL: &str = "WHOLLY_TEST_POSTGRES";
-/// The variable that tells tests where MariaDB is.
-const MYSQL_URL: &str = "WHOLLY_TEST_MYSQL";
+pub(crate) const POSTGRES_URL: &str = "WHOLLY_TEST_POSTGRES";
+/// The variable that tells tests where MariaDB or MySQL is.
+pub(crate) const MYSQL_URL: &str = "WHOLLY_TEST_MYSQL";
 /// The account the servers run as where we are root, which PostgreSQL refuses to be. Its package
 /// makes it.
 const ACCOUNT: &str = "postgres";
@@ -222,12 +222,12 @@ fn start_mysql(account: &Account, folder: &Path) -> Result<Server, Failure> {
     Server::start(command, url, MYSQL_SHUT_DOWN, MYSQL_READY)
 }
 
-fn option(name: &str, path: &Path) -> String {
+pub(crate) fn option(name: &str, path: &Path) -> String {
     format!("{name}={}", path.display())
 }
 
 /// One server.
-struct Server {
+pub(crate) struct Server {
     url: String,
     process: Child,
     shut_down: &'static str,
@@ -235,7 +235,7 @@ struct Server {
 
 impl Server {
     /// Starts it and waits until it says that it is ready.
-    fn start(
+    pub(crate) fn start(
         mut command: Command,
         url: String,
         shut_down: &'static str,
@@ -248,6 +248,11 @@ impl Server {
         let server = Server { url, process, shut_down };
         wait_until(ready, said)?;
         Ok(server)
+    }
+
+    /// Where it is, for clients.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
     }
 }
 
@@ -351,7 +356,7 @@ impl Account {
     }
 }
 
-fn is_root() -> Result<bool, Failure> {
+pub(crate) fn is_root() -> Result<bool, Failure> {
     Ok(id(&["-u"])? == 0)
 }
 

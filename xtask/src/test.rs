@@ -2,7 +2,9 @@
 
 use crate::process::{self, Counts};
 use crate::services::Services;
-use crate::{Failure, crash_sweep, full_disk, fuzz, hostile, kill, participants, programs, tidy};
+use crate::{
+    Failure, crash_sweep, full_disk, fuzz, hostile, kill, mysql, participants, programs, tidy,
+};
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -34,6 +36,7 @@ const SAGA: [&str; 2] = ["--mode", "saga"];
 const PARTS: &[Part] = &[
     Part { name: "tidy", run: |ground| once(tidy::run(ground.root, &[])) },
     Part { name: "tests", run: tests },
+    Part { name: "mysql", run: |ground| mysql::tests(ground.root) },
     Part { name: "simulator", run: |ground| once(simulate(ground)) },
     Part { name: "determinism", run: |ground| once(programs::sim_repeats(ground.root)) },
     Part { name: "mutants", run: |ground| once(programs::sim(ground.root, &["mutants"])) },

@@ -232,7 +232,7 @@ impl Bed for sqlx::MySql {
     async fn waiting(pool: &Pool<Self>) -> i64 {
         // `innodb_trx` is a copy that is not made anew as long as somebody keeps asking for it.
         let ours = "SELECT count(*) FROM information_schema.processlist
-            WHERE db = database() AND state LIKE 'updat%'";
+            WHERE db = database() AND command <> 'Sleep' AND id <> connection_id()";
         let all = "SHOW GLOBAL STATUS LIKE 'Innodb_row_lock_current_waits'";
         let all: String = sqlx::query(all).fetch_one(pool).await.unwrap().get(1);
         Self::count(pool, ours).await.min(all.parse().unwrap())
