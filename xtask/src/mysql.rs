@@ -127,7 +127,7 @@ fn start(installed: &Installed, folder: &Path) -> Result<Server, Failure> {
     Server::start(command, url, SHUT_DOWN, READY)
 }
 
-/// Unpacked before, or here and now.
+/// Unpacked before, or by this.
 fn installed(root: &Path) -> Result<Installed, Failure> {
     let kept = programs::target(root).join("mysql-proper");
     let unpacked = kept.join("unpacked");

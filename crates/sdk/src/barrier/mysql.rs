@@ -90,9 +90,9 @@ const MEET_FIRST: &str = insert!("1", "");
 const MEET_UNDO: &str = insert!("4", " WHEN prev = 1 THEN 3");
 const MEET_REFUSED: &str = insert!("5", "");
 
-/// `?` origin, begun, origin, begun, gid, branch, origin, the limit seen. One table and no join: MySQL assigns the
-/// columns of several tables in no order that it names, and locks the limits that it reads then, at
-/// read committed too.
+/// `?` origin, begun, origin, begun, gid, branch, origin, the limit seen. One table and no join:
+/// MySQL assigns the columns of several tables in no order that it names, and locks the limits that
+/// it reads then, at read committed too.
 const MEET_CONFIRM: &str = "UPDATE wholly_barrier
      SET prev = LAST_INSERT_ID(CASE WHEN origin = ? AND begun > ? THEN 8 ELSE state END),
          state = CASE WHEN origin = ? AND begun > ? THEN state WHEN state = 1 THEN 2

@@ -3,8 +3,8 @@
 //!
 //! Parameters: `$1` gid, `$2` branch, `$3` origin, `$4` begun, `$5` the limit seen. A row below
 //! the limit of its own log counts as absent and is replaced; `prev` then holds its former state
-//! negated. A call below the limit that is written down, or begun before its row by the clock of the
-//! same log, finds no row and writes none.
+//! negated. A call below the limit that is written down, or begun before its row by the clock of
+//! the same log, finds no row and writes none.
 
 use super::Met;
 use wholly_core::barrier::State;

@@ -1,5 +1,5 @@
-//! Two lives of one gid: a late call of the earlier one waits for the row of the later one, with the
-//! limits of before, and has no part in what it then finds.
+//! Two lives of one gid: a late call of the earlier one waits for the row of the later one, with
+//! the limits of before, and has no part in what it then finds.
 
 use crate::asking::{Ask, HUNG, branch, gid, mark, words};
 use crate::handlers::{Gate, Lock, Stock};
