@@ -44,6 +44,8 @@ pub(crate) enum Command {
     Serve(Serve),
     /// Show the shop under every fault: services and coordinator as processes of this machine
     Demo(Demo),
+    /// Back a data folder up, whether its coordinator runs or not
+    Backup(Backup),
     /// Put a copy of a data folder back, and say so to the coordinator that starts on it
     Restore(Restore),
     /// Look whether what operators asked for still stands as it was written
@@ -105,6 +107,20 @@ pub(crate) struct Serve {
     /// Stop when stdin ends, so that no child outlives its parent
     #[arg(long, hide = true)]
     pub(crate) until_stdin_ends: bool,
+}
+
+/// `wholly backup`
+#[derive(Debug, Args)]
+pub(crate) struct Backup {
+    /// The data folder; its coordinator may be running, and goes on
+    #[arg(long, value_name = "DIR", default_value = "wholly-data")]
+    pub(crate) data: PathBuf,
+    /// The folder to make; it must not exist yet, be empty, or hold a backup that was cut short
+    #[arg(long, value_name = "DIR")]
+    pub(crate) to: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// `wholly restore`
@@ -230,6 +246,9 @@ pub(crate) enum Tx {
 pub(crate) struct List {
     #[command(flatten)]
     pub(crate) reading: Reading,
+    /// Read this data folder of a coordinator that does not run, instead of asking one
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) filter: Filter,
     #[command(flatten)]
@@ -302,6 +321,9 @@ pub(crate) struct Show {
     pub(crate) gid: String,
     #[command(flatten)]
     pub(crate) reading: Reading,
+    /// Read this data folder of a coordinator that does not run, instead of asking one
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
 }
 
 /// The flags of [`Filter`].
@@ -558,6 +580,7 @@ mod tests {
         check("serve --data d --listen 127.0.0.1:0 --destination stock=http://s:1", "ok");
         check("serve --data d --set calls.timeout_ms=300 --set calls.backoff_ms=20", "ok");
         check("serve --listen 0.0.0.0:7700 --insecure --config wholly.toml", "ok");
+        check("backup --data d --to /backup/monday", "ok");
         check("restore /backup/monday --data d", "ok");
         check("check data wholly-data", "ok");
         check("demo", "ok");
@@ -571,6 +594,8 @@ mod tests {
         check("tx list --stuck", "ok");
         check("tx list --waits-for stock --older-than 10m", "ok");
         check("tx show order-4711 --url http://127.0.0.1:1", "ok");
+        check("tx list --data d --outcome mixed", "ok");
+        check("tx show order-4711 --data d", "ok");
         check("tx retry order-4711 --reason restored", "ok");
         check("tx retry --name place-order --stuck --dry-run", "ok");
         check("tx resolve order-4711 --branch stock --not-applied --reason seen", "ok");

@@ -5,9 +5,11 @@ use crate::arguments::Reading;
 use crate::complaint::{Complaint, Kind};
 use crate::http_client::{Ask, Reply, Unanswered};
 use crate::identity;
+use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use wholly_server::transport::http::Told;
 use wholly_wire::headers::AUTHORIZATION;
 use wholly_wire::problem::{self, Row};
 
@@ -146,6 +148,18 @@ fn kind(row: &Row) -> Kind {
     }
 }
 
+/// Turns what a stopped coordinator's folder answers into a complaint, where it is a problem.
+pub(crate) fn told(told: Told) -> Result<Value, Complaint> {
+    let status = StatusCode::from_u16(told.status).expect("the table holds statuses");
+    match status.is_success() {
+        true => Ok(told.body),
+        false => Err(refused(
+            Asking::Reads,
+            &Reply { status, headers: HeaderMap::new(), body: told.body },
+        )),
+    }
+}
+
 /// Reads an answer as the document it should be.
 pub(crate) fn parse<T: DeserializeOwned>(body: Value) -> Result<T, Complaint> {
     serde_json::from_value(body).map_err(|error| {
@@ -158,7 +172,6 @@ pub(crate) fn parse<T: DeserializeOwned>(body: Value) -> Result<T, Complaint> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::StatusCode;
     use serde_json::json;
 
     fn check(status: u16, body: Value, asking: Asking, expected: &str) {

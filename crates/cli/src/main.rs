@@ -5,6 +5,7 @@ mod out;
 
 mod arguments;
 mod audit;
+mod backup;
 mod check;
 mod complaint;
 mod coordinator;
@@ -60,6 +61,7 @@ fn start(arguments: Arguments) -> Result<(), Complaint> {
 async fn run(command: Command) -> Result<(), Complaint> {
     match command {
         Command::Serve(serve) => serve::run(serve).await,
+        Command::Backup(order) => backup::run(&order),
         Command::Restore(restore) => restore::run(&restore),
         Command::Audit(audit) => audit::run(&audit),
         Command::Demo(demo) => demo::run(demo).await,

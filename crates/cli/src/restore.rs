@@ -31,6 +31,14 @@ fn refused(error: &RestoreError) -> Complaint {
         RestoreError::InUse { .. } => {
             (UNCHANGED, "stop the process that has the folder, or name another copy")
         }
+        RestoreError::Unfinished { .. } => (
+            UNCHANGED,
+            "name another backup; this one was cut short, and `wholly backup` makes it anew",
+        ),
+        RestoreError::Damaged { .. } => (
+            "no data folder was made; a part of the backup is not as it was written",
+            "name another backup, or another copy of this one",
+        ),
         RestoreError::NotEmpty { .. } => (
             UNCHANGED,
             "name a folder that does not exist yet; keep what is in this one for a look",

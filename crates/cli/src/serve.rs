@@ -138,6 +138,11 @@ fn folder(error: &FolderError) -> (&'static str, &'static str) {
              know this coordinator again",
             "restore that one file from a copy of this data folder, then start it again",
         ),
+        FolderError::Backup { .. } => (
+            "nothing was changed; a coordinator that started on it would not know what was begun \
+             and decided since",
+            "put it back first: wholly restore BACKUP --data DIR",
+        ),
     }
 }
 
@@ -215,6 +220,8 @@ mod tests {
         check(taken, "no file was touched", "free");
         let damaged = FolderError::Damaged { path: path(), why: "it is short".into() };
         check(damaged.into(), "would not know this coordinator", "from a copy");
+        let backup = FolderError::Backup { path: path() };
+        check(backup.into(), "what was begun and decided since", "wholly restore");
         let missing = FolderError::Missing { path: path() };
         check(missing.into(), "would not know this coordinator", "from a copy");
         check(OpenError::InUse { path: path() }.into(), "goes on", "--data");

@@ -145,6 +145,76 @@ fn begin(url: &str, gid: &str) -> String {
     answer["capability"].as_str().unwrap().to_owned()
 }
 
+/// What a command prints as JSON, but for what is in flight: a stopped coordinator calls nobody.
+fn looked(words: &[&str]) -> Value {
+    fn without_calls(value: &mut Value) {
+        match value {
+            Value::Object(fields) => {
+                fields.remove("calls");
+                fields.values_mut().for_each(without_calls);
+            }
+            Value::Array(items) => items.iter_mut().for_each(without_calls),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+    let output = run(words);
+    let mut value = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
+    assert_eq!(output.status.code(), Some(0), "{words:?}: {output:?}");
+    without_calls(&mut value);
+    value
+}
+
+#[test]
+fn a_stopped_coordinators_folder_answers_as_it_did() {
+    const LOOKS: [&[&str]; 11] = [
+        &["tx", "list", "--json"],
+        &["tx", "list", "--json", "--limit", "2"],
+        &["tx", "list", "--json", "--state", "ended"],
+        &["tx", "list", "--json", "--state", "open"],
+        &["tx", "list", "--json", "--outcome", "as_decided", "--gid-prefix", "o-"],
+        &["tx", "list", "--json", "--mode", "saga"],
+        &["tx", "list", "--json", "--waits-for", "stock", "--older-than", "0s"],
+        &["tx", "list", "--json", "--name", "none-has-it"],
+        &["tx", "show", "o-1", "--json"],
+        &["tx", "show", "o-7", "--json"],
+        &["tx", "show", "p-1", "--json"],
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = wholly();
+    // Half of what has ended is archived, half is in the log.
+    command.args(["serve", "--destination", "stock=http://127.0.0.1:1"]);
+    command.args(["--set", "archive.bulk_rows_max=4"]);
+    command.args(["--set", "transactions.open_timeout_ms=3600000", "--data"]).arg(folder.path());
+    let mut serving = Serving::spawn(&mut command);
+    let url = serving.url.clone();
+    assert_eq!(submit(&url, "p-1", "stock"), "201");
+    begin(&url, "o-0");
+    for number in 1..8 {
+        let gid = format!("o-{number}");
+        let capability = begin(&url, &gid);
+        let decision = if number % 2 == 0 { "commit" } else { "abort" };
+        let line = format!("POST /v1/transactions/{gid}/{decision}");
+        assert_eq!(ask(&url, &line, &capability, "{}").0, 200);
+    }
+    let data = folder.path().to_str().unwrap();
+    check(&["tx", "list", "--data", data], 1, "the same command without --data");
+    let told = LOOKS.map(|words| looked(&[words, &["--url", &url]].concat()));
+    assert_eq!(told[0]["items"].as_array().unwrap().len(), 9, "{}", told[0]);
+    serving.child.kill().unwrap();
+    serving.child.wait().unwrap();
+    let log = || std::fs::read(folder.path().join("log/0000000001.log")).unwrap();
+    let before = log();
+    for (words, told) in LOOKS.iter().zip(told) {
+        assert_eq!(looked(&[words, &["--data", data][..]].concat()), told, "{words:?}");
+    }
+    check(&["tx", "list", "--data", data, "--stuck"], 0, "no transaction matches");
+    check(&["tx", "show", "nobody", "--data", data], 4, "no transaction nobody is known");
+    check(&["tx", "list", "--data", data, "--outcome", "good"], 4, "outcome");
+    check(&["tx", "list", "--data", "/nowhere"], 1, "the data folder cannot be read");
+    assert!(before == log(), "nothing is changed");
+    assert_eq!(std::fs::read_dir(folder.path().join("log")).unwrap().count(), 1);
+}
+
 #[test]
 fn a_copy_put_back_decides_nothing_that_it_cannot_account_for() {
     let folder = tempfile::tempdir().unwrap();

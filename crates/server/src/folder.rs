@@ -1,5 +1,6 @@
 //! What the data folder holds beside the log: the key of capabilities, the name of this log.
 
+use crate::backup;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -54,6 +55,25 @@ pub enum FolderError {
         /// Which file.
         path: PathBuf,
     },
+    /// It is a backup, finished or not.
+    #[error("{} is a backup, not a data folder", path.display())]
+    Backup {
+        /// Which folder.
+        path: PathBuf,
+    },
+}
+
+/// Refuses a folder that is a backup: a coordinator that started on it would take what was begun
+/// and decided since for what never was.
+pub fn refuse_backup(folder: &Path) -> Result<(), FolderError> {
+    let path = folder.to_owned();
+    match backup::find(folder) {
+        Ok(backup::Found::None) => Ok(()),
+        Ok(backup::Found::Finished(_) | backup::Found::Unfinished) => {
+            Err(FolderError::Backup { path })
+        }
+        Err(source) => Err(FolderError::Disk { act: "look at", path, source }),
+    }
 }
 
 /// Whether anything was ever written to the log in the same folder.
@@ -242,6 +262,15 @@ mod tests {
         std::fs::create_dir(folder.path().join(LOG_FOLDER)).unwrap();
         std::fs::write(folder.path().join(LOG_FOLDER).join("1"), "").unwrap();
         assert_eq!(restored(5).unwrap(), None);
+    }
+
+    #[test]
+    fn nobody_starts_on_a_backup() {
+        let folder = tempfile::tempdir().unwrap();
+        refuse_backup(folder.path()).unwrap();
+        std::fs::write(folder.path().join(backup::UNFINISHED_FILE), "").unwrap();
+        let error = refuse_backup(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("is a backup"), "{error}");
     }
 
     #[test]

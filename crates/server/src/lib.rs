@@ -6,6 +6,7 @@
 
 pub mod access;
 pub mod audit;
+pub mod backup;
 pub mod config;
 pub mod descriptors;
 pub mod egress;
@@ -21,9 +22,10 @@ pub mod serve;
 pub mod shell;
 pub mod transport;
 
+pub use backup::{BackupError, backup};
 pub use config::{Config, Flags};
 pub use folder::FolderError;
 pub use restore::{PutBack, RestoreError, restore};
 pub use serve::{Coordinator, Running, ServeError};
 pub use wholly_store::archive::ArchiveError;
-pub use wholly_store::embedded::{Checked, OpenError, check as check_data};
+pub use wholly_store::embedded::{Checked, CopyError, OpenError, check as check_data};

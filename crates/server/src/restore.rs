@@ -1,6 +1,7 @@
 //! Restoring: a copy of a data folder is put back, marked as one, so that the coordinator that
 //! starts on it does not take what it has lost for what never was.
 
+use crate::backup::{self, Found, INVENTORY_FILE};
 use crate::folder::FolderError;
 use crate::folder::{KEY_FILE, ORIGIN_FILE, RESTORED_FILE, mark_restored};
 use std::fs::{self, File, TryLockError};
@@ -25,6 +26,20 @@ pub enum RestoreError {
     InUse {
         /// Which folder.
         copy: PathBuf,
+    },
+    /// It is a backup that was cut short, or is being made.
+    #[error("{} is a backup that was not finished", copy.display())]
+    Unfinished {
+        /// Which folder.
+        copy: PathBuf,
+    },
+    /// It is a backup, and not as it was written.
+    #[error("the backup {} is damaged: {what}", copy.display())]
+    Damaged {
+        /// Which folder.
+        copy: PathBuf,
+        /// What is wrong.
+        what: String,
     },
     /// There is something where the data folder should be.
     #[error("{} is not empty", data.display())]
@@ -60,6 +75,11 @@ pub struct PutBack {
 /// Makes a data folder of a copy. It appears whole and marked, or not at all; the copy stays as it
 /// is. `now` is wall time: whatever the lost log began is taken to have begun before it.
 pub fn restore(copy: &Path, data: &Path, now: Timestamp) -> Result<PutBack, RestoreError> {
+    let inventory = match backup::find(copy).map_err(failed("look at", copy))? {
+        Found::None => None,
+        Found::Finished(inventory) => Some(inventory),
+        Found::Unfinished => return Err(RestoreError::Unfinished { copy: copy.to_owned() }),
+    };
     for file in [KEY_FILE, ORIGIN_FILE, LOG_FOLDER] {
         if !copy.join(file).exists() {
             return Err(RestoreError::NoCopy { copy: copy.to_owned(), missing: file });
@@ -81,6 +101,13 @@ pub fn restore(copy: &Path, data: &Path, now: Timestamp) -> Result<PutBack, Rest
     }
     let mut put_back = PutBack::default();
     copy_folder(copy, &beside, &mut put_back)?;
+    if let Some(inventory) = inventory {
+        let differs = inventory.differs(&beside).map_err(failed("read", &beside))?;
+        if let Some(what) = differs {
+            fs::remove_dir_all(&beside).map_err(failed("remove", &beside))?;
+            return Err(RestoreError::Damaged { copy: copy.to_owned(), what });
+        }
+    }
     mark_restored(&beside, now)?;
     fs::rename(&beside, data).map_err(failed("rename", &beside))?;
     let parent = match data.parent() {
@@ -116,7 +143,7 @@ fn copy_folder(from: &Path, to: &Path, put_back: &mut PutBack) -> Result<(), Res
         let kind = entry.file_type().map_err(failed("look at", &source))?;
         if kind.is_dir() {
             copy_folder(&source, &target, put_back)?;
-        } else if entry.file_name() != RESTORED_FILE {
+        } else if entry.file_name() != RESTORED_FILE && entry.file_name() != INVENTORY_FILE {
             put_back.bytes += fs::copy(&source, &target).map_err(failed("copy", &source))?;
             put_back.files += 1;
             sync(&target)?;

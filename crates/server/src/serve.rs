@@ -296,6 +296,7 @@ async fn opened(open: Open, config: &Config, handler: OnCompletion) -> Result<Op
 
 /// Takes the data folder into use.
 fn open_log(config: &Config, handler: OnCompletion) -> Result<Opened, ServeError> {
+    folder::refuse_backup(&config.data)?;
     let options = Options {
         restored: folder::restored(&config.data, now())?,
         log_bytes_max: config.log.log_bytes_max,

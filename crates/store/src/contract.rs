@@ -161,6 +161,16 @@ impl Filter {
             && gid.as_str().starts_with(&self.gid_prefix)
     }
 
+    /// False where it certainly does not mean this one.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn may_admit(&self, glance: &crate::encoding::Glance<'_>) -> bool {
+        let named = |name: &Name| glance.name.is_none_or(|other| other == name.as_str().as_bytes());
+        self.state.is_none_or(|state| state == glance.phase)
+            && self.outcome.is_none_or(|outcome| glance.outcome == Some(outcome))
+            && self.name.as_ref().is_none_or(named)
+            && self.mode.is_none_or(|mode| glance.has(mode))
+    }
+
     /// An ended transaction has no stuck and no unfinished branch, so such filters skip them all.
     pub(crate) fn asks_for_ended(&self) -> bool {
         let state = matches!(self.state, None | Some(PhaseName::Ended));

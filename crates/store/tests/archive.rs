@@ -3,9 +3,10 @@
 use std::fs;
 use std::path::Path;
 use tempfile::TempDir;
+use wholly_core::branch::Mode;
 use wholly_core::effect::Content;
-use wholly_core::ids::Gid;
-use wholly_core::record::{ClockMark, PhaseName, Summary};
+use wholly_core::ids::{Gid, Name};
+use wholly_core::record::{ClockMark, Outcome, PhaseName, Summary};
 use wholly_core::time::Timestamp;
 use wholly_store::archive::twin::Twin;
 use wholly_store::archive::{
@@ -190,24 +191,41 @@ fn a_page_that_finds_little_says_where_to_go_on() {
     let limits = ArchiveLimits { slice_rows_max: 100_000, ..limits() };
     let mut archive = sqlite::open(folder.path(), limits).expect("it is empty");
     let plain = ended(0, 1).remove(0);
+    let name = |number: u64| Name::new(if number % 5_000 == 7 { "rare" } else { "plain" });
     let many = (0..45_000).map(|end| {
-        let begun = Timestamp(end / 7);
-        let summary = Summary { begun, ..plain.summary.clone() };
+        let (begun, name) = (Timestamp(end / 7), name(end).expect("a name"));
+        let (outcome, modes) = (Some(Outcome::AsDecided), vec![Mode::Tcc]);
+        let summary = Summary { begun, name, outcome, modes, ..plain.summary.clone() };
         Archived { end, gid: gid(end), summary, ..plain.clone() }
     });
     archive.writer.put(Slice(1), &many.collect::<Vec<_>>()).expect("it is put");
     archive.writer.commit(Slice(1), 0..45_000).expect("it is durable");
-    let filter = Filter { gid_prefix: "order-1234".to_owned(), ..Filter::default() };
-    let (mut found, mut pages, mut after) = (0, 0, None);
-    loop {
-        let page = archive.reader.list(&filter, &Page { limit: 50, after }, 0..45_000);
-        let page = page.expect("it can be read");
-        (found, pages, after) = (found + page.items.len(), pages + 1, page.next);
-        if after.is_none() {
-            break;
+    let check = |filter: Filter, limit, expected: (usize, usize)| {
+        let (mut found, mut pages, mut after) = (Vec::new(), 0, None);
+        loop {
+            let page = archive.reader.list(&filter, &Page { limit, after }, 0..45_000);
+            let page = page.expect("it can be read");
+            found.extend(page.items.into_iter().map(|item| (item.summary.begun, item.gid)));
+            (pages, after) = (pages + 1, page.next);
+            if after.is_none() {
+                break;
+            }
         }
-    }
-    assert_eq!((found, pages), (11, 3));
+        assert!(found.is_sorted_by(|one, other| one > other), "newest begun first, none twice");
+        assert_eq!((found.len(), pages), expected, "{filter:?}");
+    };
+    let gids = |prefix: &str| Filter { gid_prefix: prefix.to_owned(), ..Filter::default() };
+    check(gids("order-1234"), 50, (11, 1));
+    check(gids("order-1234"), 5, (11, 3));
+    check(Filter { begun_before: Some(Timestamp(1_000)), ..gids("order-1234") }, 50, (1, 1));
+    // The last ones by gid are the newest, and too many to be looked up by their gids.
+    check(gids("order-44"), 500, (1_111, 4));
+    check(gids("nobody"), 50, (0, 1));
+    let rare = Some(Name::new("rare").expect("a name"));
+    check(Filter { name: rare, ..Filter::default() }, 50, (9, 2));
+    check(Filter { outcome: Some(Outcome::Mixed), ..Filter::default() }, 50, (0, 2));
+    check(Filter { mode: Some(Mode::Saga), ..Filter::default() }, 50, (0, 2));
+    check(Filter { mode: Some(Mode::Tcc), ..Filter::default() }, 10_000, (45_000, 5));
 }
 
 /// What somebody did to a file of the archive, and what opening says of it.

@@ -3,10 +3,17 @@
 use crate::arguments::CheckFolder;
 use crate::complaint::{Complaint, Kind};
 use crate::serve::log;
+use wholly_server::backup::{Found, find};
 use wholly_server::{Checked, check_data};
 
 /// Reads everything, and changes nothing.
 pub(super) fn run(check: &CheckFolder) -> Result<(), Complaint> {
+    if matches!(find(&check.folder), Ok(Found::Unfinished)) {
+        let happened = format!("{} is a backup that was not finished", check.folder.display());
+        return Err(Complaint::new(Kind::NotDone, happened)
+            .means("nothing can be put back from it")
+            .advice("name another backup; `wholly backup` into the same folder makes it anew"));
+    }
     let checked = check_data(&check.folder).map_err(|error| {
         let (means, advice) = log(&error);
         Complaint::because(Kind::NotDone, "the data folder cannot be started on", &error)

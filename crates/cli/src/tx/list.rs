@@ -1,8 +1,9 @@
 //! `wholly tx list`: a row per transaction, and what it waits for.
 
+use super::looking::Looking;
 use crate::arguments::{Filter, List, Narrowing, State};
 use crate::complaint::Complaint;
-use crate::coordinator::{Coordinator, parse};
+use crate::coordinator::parse;
 use crate::http_client::escape;
 use crate::table;
 use std::time::Duration;
@@ -16,12 +17,12 @@ const PAGES_MAX: usize = 1_000;
 
 /// Prints one page; for people as many as it takes to have the rows that were asked for.
 pub(super) async fn run(list: List) -> Result<(), Complaint> {
-    let coordinator = Coordinator::of(&list.reading)?;
+    let looking = Looking::at(&list.reading, list.data.as_deref())?;
     let asked = |limit, cursor: Option<&str>| {
         let query = query(&list.filter, limit, cursor);
         narrowed(query, &list.narrowing)
     };
-    let body = coordinator.read(&asked(list.limit, list.cursor.as_deref())).await?;
+    let body = looking.read(&asked(list.limit, list.cursor.as_deref())).await?;
     if list.reading.json {
         say!("{body}");
         return Ok(());
@@ -30,7 +31,7 @@ pub(super) async fn run(list: List) -> Result<(), Complaint> {
     for _ in 1..PAGES_MAX {
         let left = list.limit.saturating_sub(u32::try_from(page.items.len()).unwrap_or(u32::MAX));
         let Some(next) = page.next.clone().filter(|_| left > 0) else { break };
-        let more = coordinator.read(&asked(left, Some(&next))).await?;
+        let more = looking.read(&asked(left, Some(&next))).await?;
         let more: answer::List<'static> = parse(more)?;
         page.items.extend(more.items);
         page.next = more.next;

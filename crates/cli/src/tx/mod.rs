@@ -1,6 +1,7 @@
 //! `wholly tx`: looks at transactions and acts on them.
 
 mod list;
+mod looking;
 mod operate;
 mod retry;
 mod show;

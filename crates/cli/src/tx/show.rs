@@ -2,9 +2,10 @@
 //! timeline.
 
 use super::list::said;
+use super::looking::Looking;
 use crate::arguments::Show;
 use crate::complaint::Complaint;
-use crate::coordinator::{Coordinator, parse};
+use crate::coordinator::parse;
 use crate::table;
 use serde_json::json;
 use std::time::Duration;
@@ -15,9 +16,9 @@ use wholly_wire::v1::path::{self, Part};
 /// Prints it.
 pub(super) async fn run(show: Show) -> Result<(), Complaint> {
     let gid = super::gid(&show.gid)?;
-    let coordinator = Coordinator::of(&show.reading)?;
-    let document = coordinator.read(&path::transaction(&gid)).await?;
-    let history = coordinator.read(&path::part(&gid, Part::History)).await?;
+    let looking = Looking::at(&show.reading, show.data.as_deref())?;
+    let document = looking.read(&path::transaction(&gid)).await?;
+    let history = looking.read(&path::part(&gid, Part::History)).await?;
     if show.reading.json {
         say!("{}", json!({ "transaction": document, "history": history }));
         return Ok(());

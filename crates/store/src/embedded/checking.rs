@@ -30,9 +30,14 @@ pub struct Checked {
 pub fn check(path: &Path) -> Result<Checked, OpenError> {
     let files = Files::look_at(path)?;
     let slices = sqlite::check(path).map_err(OpenError::Archive)?;
+    check_log(&files, slices)
+}
+
+/// Reads the log alone, and whether it fits what its archive says of itself.
+pub(super) fn check_log(files: &Files, slices: Vec<SliceFacts>) -> Result<Checked, OpenError> {
     let limits = ArchiveLimits::default();
     let found = FoundArchive { limits, slices: slices.clone() };
-    let recovery = Recovery::read_beside(&files, Some(found), Options::default())?;
+    let recovery = Recovery::read_beside(files, Some(found), Options::default())?;
     let (records, stats) = recovery.found();
     Ok(Checked {
         records: records.position.0,

@@ -6,6 +6,8 @@ mod carrying;
 #[cfg(feature = "sqlite")]
 mod checking;
 mod committer;
+#[cfg(feature = "sqlite")]
+mod copying;
 #[cfg(test)]
 mod crash_tests;
 #[cfg(test)]
@@ -15,6 +17,8 @@ mod hand_over;
 mod inbox;
 #[cfg(test)]
 mod limit_tests;
+#[cfg(feature = "sqlite")]
+mod looking;
 mod reading;
 mod recovery;
 mod removal;
@@ -27,8 +31,12 @@ pub use batch::FORMAT_VERSION;
 #[cfg(feature = "sqlite")]
 pub use checking::{Checked, check};
 pub use committer::{Committer, SharedIndex};
+#[cfg(feature = "sqlite")]
+pub use copying::{Copied, CopyError, copy};
 pub use files::{LOCK_FILE, LOG_FOLDER};
 pub use hand_over::Archiving;
+#[cfg(feature = "sqlite")]
+pub use looking::Looked;
 pub(crate) use reading::history_bytes;
 pub use reading::lookup;
 pub use recovery::{Recovered, Recovery};

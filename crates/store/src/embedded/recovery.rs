@@ -7,7 +7,7 @@
 //! segment's first batch names the batch it follows, and with that the old copy of the tail is
 //! void.
 
-use super::batch::{Batch, HEADER_BYTES, Seal, Stored, StoredDraft, candidates};
+use super::batch::{Batch, HEADER_BYTES, Seal, Stored, StoredDraft};
 use super::committer::{Committer, LogState, Tip};
 use super::hand_over::{HandOver, kept_ends};
 use super::steady::{Whole, damaged, was_durable};
@@ -176,18 +176,11 @@ impl Scan {
         oldest: Segment,
     ) -> Result<(), OpenError> {
         let whole = Whole::read(disk, segment, length)?;
-        let seal = whole.seal()?;
-        let Whole { bytes, batches, end, .. } = whole;
-        if let Some(seal) = seal {
-            let strays = candidates(&bytes, end).filter_map(|at| Batch::read(&bytes, at, seal));
-            let proof = strays.map(|stray| stray.head.durable).max().unwrap_or_default();
-            // What was durable in this segment must be read from it: an older copy of the same
-            // positions is another batch, which nothing behind the damage follows.
-            let found = batches.last().map_or(Position(0), |last| last.head.last);
-            if proof > found {
-                return Err(was_durable(segment, end, proof));
-            }
+        whole.seal()?;
+        if let Some(proof) = whole.proof_behind() {
+            return Err(was_durable(segment, whole.end, proof));
         }
+        let Whole { bytes, batches, .. } = whole;
         let Some(first) = batches.first() else {
             self.useless.push_back(segment);
             return Ok(());

@@ -2,7 +2,7 @@
 //! its way from the disk, and the last batch, so flipped, looks like a write that was torn.
 
 use super::OpenError;
-use super::batch::{Batch, FORMAT_VERSION, HEADER_BYTES, HeaderError, Seal};
+use super::batch::{Batch, FORMAT_VERSION, HEADER_BYTES, HeaderError, Seal, candidates};
 use crate::disk::{Disk, Segment};
 use crate::mutants::{self, Mutant};
 use std::io;
@@ -10,7 +10,7 @@ use std::rc::Rc;
 use wholly_core::ids::Position;
 
 /// Readings of one segment, of which two must agree.
-const READINGS_MAX: u32 = 8;
+pub(super) const READINGS_MAX: u32 = 8;
 
 /// A segment as it was read.
 pub(super) struct Whole {
@@ -42,11 +42,23 @@ impl Whole {
         Err(failed(io::Error::other("no two readings of it agree: disk or memory is failing")))
     }
 
-    fn of(segment: Segment, bytes: Rc<Vec<u8>>) -> Self {
+    pub(super) fn of(segment: Segment, bytes: Rc<Vec<u8>>) -> Self {
         let seal = Seal::read(&bytes, segment);
         let batches = seal.map(|seal| Batch::walk(&bytes, seal)).unwrap_or_default();
         let end = batches.last().map_or(HEADER_BYTES, |batch| batch.end);
         Whole { segment, bytes, seal, batches, end }
+    }
+
+    /// Behind its last batch: what a sound one says was durable that is not among the batches.
+    pub(super) fn proof_behind(&self) -> Option<Position> {
+        let seal = self.seal.ok()?;
+        let strays = candidates(&self.bytes, self.end);
+        let strays = strays.filter_map(|at| Batch::read(&self.bytes, at, seal));
+        let proof = strays.map(|stray| stray.head.durable).max()?;
+        // What was durable in this segment must be read from it: an older copy of the same
+        // positions is another batch, which nothing behind the damage follows.
+        let found = self.batches.last().map_or(Position(0), |last| last.head.last);
+        (proof > found).then_some(proof)
     }
 
     /// Whether all bytes are accounted for: batches, or zeros that were written for later ones.

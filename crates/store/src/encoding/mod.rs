@@ -13,6 +13,8 @@ mod tests;
 
 pub(crate) use bytes::{Reader, put_bytes, put_number};
 pub(crate) use record::{put_record, record};
+#[cfg(feature = "sqlite")]
+pub(crate) use summary::Glance;
 pub(crate) use summary::{Naming, put_summary, summary};
 
 use wholly_core::ids::{Gid, NameError};

@@ -4,7 +4,11 @@ use super::DecodeError;
 use super::branch::{mode, put_mode};
 use super::bytes::{Reader, put_list, put_number, put_text};
 use super::record::{cause, cause_tag, decision, decision_tag, outcome, outcome_tag};
+#[cfg(feature = "sqlite")]
+use wholly_core::branch::Mode;
 use wholly_core::ids::{Destination, Name};
+#[cfg(feature = "sqlite")]
+use wholly_core::record::Outcome;
 use wholly_core::record::{PhaseName, Summary};
 use wholly_core::time::Timestamp;
 
@@ -91,6 +95,47 @@ pub(crate) fn summary(reader: &mut Reader<'_>, known: &Name) -> Result<Summary, 
         changed,
         ended,
     })
+}
+
+/// As much of a summary as most filters ask for, read without keeping any of it.
+#[cfg(feature = "sqlite")]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Glance<'a> {
+    pub(crate) phase: PhaseName,
+    pub(crate) outcome: Option<Outcome>,
+    /// None where it is not written down.
+    pub(crate) name: Option<&'a [u8]>,
+    /// Each as its mode is spelled.
+    pub(crate) modes: &'a [u8],
+}
+
+#[cfg(feature = "sqlite")]
+impl<'a> Glance<'a> {
+    pub(crate) fn of(bytes: &'a [u8]) -> Result<Glance<'a>, DecodeError> {
+        let mut reader = Reader::new(bytes);
+        let [first, second] = reader.array()?;
+        let (phase, outcome) = (phase(first & 7)?, tagged(first >> 5 & 3, outcome)?);
+        let name = match second & NAMED {
+            0 => None,
+            _ => Some(reader.bytes()?),
+        };
+        // The begin, the last change, and the end where it is another time than that.
+        reader.number()?;
+        reader.number()?;
+        if second & (ENDED | ENDED_WHEN_CHANGED) == ENDED {
+            reader.number()?;
+        }
+        let modes = reader.number_as("modes")?;
+        let modes = reader.take(modes)?;
+        Ok(Glance { phase, outcome, name, modes })
+    }
+
+    /// Whether one of its modes is this one.
+    pub(crate) fn has(&self, asked: Mode) -> bool {
+        let mut spelled = Vec::with_capacity(1);
+        put_mode(asked, &mut spelled);
+        self.modes.contains(&spelled[0])
+    }
 }
 
 fn tagged<T>(

@@ -189,6 +189,20 @@ fn any_summary() -> Summary {
     }
 }
 
+#[cfg(feature = "sqlite")]
+fn check_glance(expected: &Summary, naming: Naming, encoded: &[u8]) {
+    let glance = Glance::of(encoded).unwrap();
+    let name = match naming {
+        Naming::Written => Some(expected.name.as_str().as_bytes()),
+        Naming::Known => None,
+    };
+    let seen = (glance.phase, glance.outcome, glance.name);
+    assert_eq!(seen, (expected.phase, expected.outcome, name));
+    for mode in [Mode::Tcc, Mode::Saga] {
+        assert_eq!(glance.has(mode), expected.modes.contains(&mode), "{mode:?}");
+    }
+}
+
 fn check_summary(expected: &Summary, naming: Naming, bytes: &str) {
     let mut encoded = Vec::new();
     put_summary(expected, naming, &mut encoded);
@@ -197,6 +211,8 @@ fn check_summary(expected: &Summary, naming: Naming, bytes: &str) {
     assert_eq!(hex, golden, "{expected:?}");
     let mut reader = Reader::new(&encoded);
     assert_eq!(summary(&mut reader, &expected.name).as_ref(), Ok(expected));
+    #[cfg(feature = "sqlite")]
+    check_glance(expected, naming, &encoded);
     assert_eq!(reader.end(), Ok(()));
 }
 
@@ -254,6 +270,8 @@ fn reading_undoes_writing() {
             assert!(short.is_err(), "seed {seed}");
             let mut encoded = Vec::new();
             put_summary(&expected, Naming::Written, &mut encoded);
+            #[cfg(feature = "sqlite")]
+            check_glance(&expected, Naming::Written, &encoded);
             assert_eq!(summary(&mut Reader::new(&encoded), &expected.name), Ok(expected));
         }
     }

@@ -72,7 +72,7 @@ impl<C: Coordinator> Api<C> {
     }
 }
 
-fn page<'a>(listing: &'a Listing, calls: &'a BTreeMap<Gid, Vec<Attempts>>) -> List<'a> {
+pub(super) fn page<'a>(listing: &'a Listing, calls: &'a BTreeMap<Gid, Vec<Attempts>>) -> List<'a> {
     let row = |listed: &'a wholly_store::contract::Listed| {
         let calls = calls.get(&listed.gid).map_or(&[][..], Vec::as_slice);
         summary(&listed.gid, &listed.summary, calls)
@@ -130,7 +130,6 @@ fn read_page(query: &Query<'_>) -> Result<Page, EdgeRejection> {
 }
 
 /// What a list asks for, by its query alone.
-#[cfg(feature = "fuzzing")]
 pub(crate) fn read(text: &str, now: Timestamp) -> Result<(Filter, Page), EdgeRejection> {
     let query = Query::parse(Some(text), PARAMETERS)?;
     Ok((read_filter(&query, now)?, read_page(&query)?))

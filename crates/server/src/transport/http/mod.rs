@@ -12,11 +12,13 @@ mod query;
 mod routes;
 mod serve;
 mod stalled;
+mod stopped;
 
 pub use entrance::{Entrance, EntranceError};
 #[cfg(feature = "fuzzing")]
 pub(crate) use list::read as read_list;
 pub use serve::{TURNED_AWAY_MAX, serve};
+pub use stopped::{Stopped, Told};
 
 use super::{Coordinator, Refused};
 use crate::access::Access;

@@ -1,9 +1,9 @@
 //! Checking: every slice of a folder that nobody uses, row by row; nothing is changed.
 
-use super::slice::{check_format, checksum, facts, refused, unsigned};
+use super::slice::{check_format, checksum, facts, look_at, refused, unsigned};
 use super::{ArchiveError, FOLDER, Slice, SliceFacts, failed, slices_in};
 use crate::encoding::{Reader, decode_records, summary};
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Row};
+use rusqlite::{OptionalExtension, Row};
 use std::io;
 use std::path::Path;
 use wholly_core::ids::{Gid, Name};
@@ -27,8 +27,7 @@ pub fn check(data: &Path) -> Result<Vec<SliceFacts>, ArchiveError> {
 fn check_slice(slice: Slice, path: &Path) -> Result<Option<SliceFacts>, ArchiveError> {
     let failed = |error| refused("reading", path, error);
     let damaged = |what: String| ArchiveError::Damaged { path: path.to_owned(), what };
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+    let connection = look_at(path)?;
     check_format(&connection, path)?;
     let tables = "SELECT 1 FROM sqlite_master WHERE name = 'facts'";
     let tables = connection.query_row(tables, [], |_| Ok(())).optional().map_err(failed)?;

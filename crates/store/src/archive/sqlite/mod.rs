@@ -1,16 +1,18 @@
 //! The archive on disk: one SQLite file per slice, written by one thread, synced at every commit.
 
 mod checking;
+mod copying;
 mod reading;
 mod slice;
 
 pub use checking::check;
+pub(crate) use copying::{Growth, Pinned};
 pub use reading::SqliteReader;
 pub use slice::FORMAT_VERSION;
 
 use super::filter::GidFilter;
 use super::{Archive, ArchiveError, ArchiveLimits, Archived, OpenedArchive, Slice, SliceFacts};
-use reading::{Known, Shared};
+use reading::{Access, Known, Shared};
 use slice::{Opening, SliceFile};
 use std::fs::{self, DirBuilder, File};
 use std::io;
@@ -45,7 +47,7 @@ pub fn open(data: &Path, limits: ArchiveLimits) -> Result<OpenedArchive, Archive
     let folder = data.join(FOLDER);
     create_folder(data, &folder).map_err(|cause| failed("creation", &folder, cause))?;
     let numbers = slices_in(&folder).map_err(|cause| failed("listing", &folder, cause))?;
-    let shared = Arc::new(Shared::new(folder));
+    let shared = Arc::new(Shared::new(folder, Access::InUse));
     let mut archive = SqliteArchive { shared: Arc::clone(&shared), limits, growing: None };
     let mut files = Vec::new();
     for slice in numbers {
@@ -63,6 +65,33 @@ pub fn open(data: &Path, limits: ArchiveLimits) -> Result<OpenedArchive, Archive
     }
     let reader = Arc::new(SqliteReader::new(shared));
     Ok(OpenedArchive { writer: Box::new(archive), reader, slices })
+}
+
+/// Reads the archive of a data folder that nobody uses, and changes nothing.
+pub(crate) fn look_at(data: &Path) -> Result<(SqliteReader, Vec<SliceFacts>), ArchiveError> {
+    let folder = data.join(FOLDER);
+    let numbers = match slices_in(&folder) {
+        // A folder of a release that knew no archive, or one that has not been started.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        numbers => numbers.map_err(|cause| failed("listing", &folder, cause))?,
+    };
+    let shared = Arc::new(Shared::new(folder, Access::Looked));
+    let mut slices = Vec::new();
+    for slice in numbers {
+        match SliceFile::look_at(&shared.path(slice))? {
+            Opening::NeverCommitted(_) => {}
+            Opening::Committed(file) => {
+                let facts = file.facts(slice)?;
+                let filter = match file.closed_filter()? {
+                    Some(filter) => filter,
+                    None => file.filter(facts.rows)?,
+                };
+                shared.publish(slice, Known { facts, filter });
+                slices.push(facts);
+            }
+        }
+    }
+    Ok((SqliteReader::new(shared), slices))
 }
 
 /// The slices of a folder, oldest first.

@@ -3,9 +3,9 @@
 use super::super::filter::{GidFilter, hash};
 use super::super::{ArchiveError, ArchiveReader, Slice, SliceFacts};
 use super::failed;
-use super::slice::{checksum, connect, refused, signed, unsigned};
+use super::slice::{checksum, connect, look_at, refused, signed, unsigned};
 use crate::contract::{Cursor, Filter, Listed, Listing, Page, ReadError};
-use crate::encoding::{Reader, decode_records, summary};
+use crate::encoding::{Glance, Reader, decode_records, summary};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,15 +17,31 @@ use wholly_core::ids::{Gid, Name};
 use wholly_core::record::Record;
 use wholly_core::time::Timestamp;
 
-/// Rows of a slice looked at for one page: a filter that matches little must not take long. For
-/// most pages a single slice is looked at.
-const LOOKED_AT_MAX: usize = 20_000;
+/// Rows looked at for one page: a filter that matches little must not take long.
+const LOOKED_AT_MAX: usize = 40_000;
+/// Rows of each slice that may be looked at all the same, so that every page gets on.
+const LOOKED_AT_MIN: usize = 1_000;
+/// Rows of a slice that are found by how their gids begin, at most; of more, those that are meant
+/// are close together in the order of a list.
+const PREFIXED_MAX: u32 = 1_000;
+/// Rows in the order of a list that could be looked at instead of one found by its gid.
+const PREFIXED_COST: usize = 10;
 /// Connections that are kept.
 const CONNECTIONS_MAX: usize = 8;
+
+/// How an archive is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    /// Beside its writer.
+    InUse,
+    /// While nobody uses it: nothing is changed.
+    Looked,
+}
 
 /// What writer and readers share.
 pub(super) struct Shared {
     pub(super) folder: PathBuf,
+    access: Access,
     known: RwLock<BTreeMap<Slice, Known>>,
     connections: Mutex<Vec<(Slice, Connection)>>,
 }
@@ -37,8 +53,8 @@ pub(super) struct Known {
 }
 
 impl Shared {
-    pub(super) fn new(folder: PathBuf) -> Self {
-        Shared { folder, known: RwLock::default(), connections: Mutex::default() }
+    pub(super) fn new(folder: PathBuf, access: Access) -> Self {
+        Shared { folder, access, known: RwLock::default(), connections: Mutex::default() }
     }
 
     pub(super) fn path(&self, slice: Slice) -> PathBuf {
@@ -116,7 +132,10 @@ impl Shared {
 
     fn connect(&self, slice: Slice) -> Result<Connection, ArchiveError> {
         let path = self.path(slice);
-        let connection = connect(&path)?;
+        let connection = match self.access {
+            Access::InUse => connect(&path)?,
+            Access::Looked => look_at(&path)?,
+        };
         let pragmas = "PRAGMA query_only = 1; PRAGMA cache_size = -512;";
         connection.execute_batch(pragmas).map_err(|error| refused("opening", &path, error))?;
         Ok(connection)
@@ -145,6 +164,8 @@ struct Paging<'a> {
     items: Vec<Listed>,
     /// Behind it nothing is known.
     horizon: Option<Cursor>,
+    /// Rows that may still be looked at.
+    left: usize,
 }
 
 impl SqliteReader {
@@ -207,35 +228,10 @@ impl SqliteReader {
     fn page(&self, slice: Slice, paging: &mut Paging<'_>) -> Result<(), ReadError> {
         let before = paging.items.len();
         let read = self.shared.read(slice, |connection| {
-            let query = "SELECT begun, gid, number, summary FROM ended \
-                         WHERE (begun, gid) < (?, ?) AND begun >= ? ORDER BY begun DESC, gid DESC";
-            let (begun, gid) = match &paging.below {
-                Some((begun, gid)) => (signed(begun.0), gid.as_str()),
-                None => (i64::MAX, ""),
-            };
-            let from = signed(paging.filter.begun_from.unwrap_or_default().0);
-            let failed = |error| self.shared.failed(slice, error);
-            let mut query = connection.prepare_cached(query).map_err(failed)?;
-            let below = params![begun, gid, from];
-            let mut rows = query.query(below).map_err(failed)?;
-            let (mut found, mut looked_at, mut last) = (Vec::new(), 0, None);
-            while let Some(row) = rows.next().map_err(failed)? {
-                if found.len() >= paging.limit || looked_at >= LOOKED_AT_MAX {
-                    return Ok((found, last));
-                }
-                looked_at += 1;
-                let (end, listed) = self.row(slice, row)?;
-                let cursor = listed.cursor();
-                if paging.horizon.as_ref().is_some_and(|horizon| cursor < *horizon) {
-                    break;
-                }
-                last = Some(cursor);
-                let meant = paging.filter.admits(&listed.gid, &listed.summary);
-                if paging.ends.contains(&end) && meant {
-                    found.push(listed);
-                }
+            match self.prefixed(slice, connection, paging)? {
+                Some(found) => Ok((found, None)),
+                None => self.in_order(slice, connection, paging),
             }
-            Ok((found, None))
         })?;
         let Some((found, cut)) = read else { return Ok(()) };
         paging.horizon = paging.horizon.take().max(cut);
@@ -250,18 +246,121 @@ impl SqliteReader {
         Ok(())
     }
 
+    /// Looks at rows in the order of a list, until there are enough; and where it left off.
+    fn in_order(
+        &self,
+        slice: Slice,
+        connection: &Connection,
+        paging: &mut Paging<'_>,
+    ) -> Result<(Vec<Listed>, Option<Cursor>), ReadError> {
+        let query = "SELECT begun, gid, number, summary FROM ended \
+                     WHERE (begun, gid) < (?, ?) AND begun >= ? ORDER BY begun DESC, gid DESC";
+        let failed = |error| self.shared.failed(slice, error);
+        let mut query = connection.prepare_cached(query).map_err(failed)?;
+        let (begun, gid) = paging.below();
+        let below = params![signed(begun.0), gid, paging.from()];
+        let mut rows = query.query(below).map_err(failed)?;
+        let (mut found, mut looked_at) = (Vec::new(), 0);
+        let budget = paging.left.max(LOOKED_AT_MIN);
+        let mut last = (0, String::new());
+        while let Some(row) = rows.next().map_err(failed)? {
+            if found.len() >= paging.limit || looked_at >= budget {
+                paging.left = paging.left.saturating_sub(looked_at);
+                let gid = last.1.parse();
+                let gid = gid.map_err(|error| self.damaged_row(slice, &last.1, error))?;
+                return Ok((found, Some(Cursor { begun: Timestamp(unsigned(last.0)), gid })));
+            }
+            looked_at += 1;
+            let begun: i64 = row.get(0).map_err(failed)?;
+            let gid = row.get_ref(1).and_then(|gid| gid.as_str().map_err(Into::into));
+            let gid = gid.map_err(failed)?;
+            let beyond =
+                |horizon: &Cursor| (unsigned(begun), gid) < (horizon.begun.0, horizon.gid.as_str());
+            if paging.horizon.as_ref().is_some_and(beyond) {
+                break;
+            }
+            last.0 = begun;
+            last.1.clear();
+            last.1.push_str(gid);
+            found.extend(self.meant(slice, row, paging)?);
+        }
+        paging.left = paging.left.saturating_sub(looked_at);
+        Ok((found, None))
+    }
+
+    /// The rows whose gids begin as asked, if there are few of them, in the order of a list.
+    fn prefixed(
+        &self,
+        slice: Slice,
+        connection: &Connection,
+        paging: &mut Paging<'_>,
+    ) -> Result<Option<Vec<Listed>>, ReadError> {
+        let prefix = &paging.filter.gid_prefix;
+        if prefix.is_empty() {
+            return Ok(None);
+        }
+        let failed = |error| self.shared.failed(slice, error);
+        // Behind every character that a gid may have.
+        let behind = format!("{prefix}\u{7f}");
+        let few = "SELECT count(*) FROM (SELECT 1 FROM ended WHERE gid >= ? AND gid < ? LIMIT ?)";
+        let mut few = connection.prepare_cached(few).map_err(failed)?;
+        let limit = PREFIXED_MAX + 1;
+        let count: u32 =
+            few.query_row(params![prefix, behind, limit], |row| row.get(0)).map_err(failed)?;
+        let cost = count as usize * PREFIXED_COST;
+        if count > PREFIXED_MAX || cost > paging.left {
+            return Ok(None);
+        }
+        paging.left -= cost;
+        let query = "SELECT begun, gid, number, summary FROM ended \
+                     WHERE gid >= ? AND gid < ? AND (begun, gid) < (?, ?) AND begun >= ?";
+        let mut query = connection.prepare_cached(query).map_err(failed)?;
+        let (begun, gid) = paging.below();
+        let asked = params![prefix, behind, signed(begun.0), gid, paging.from()];
+        let mut rows = query.query(asked).map_err(failed)?;
+        let mut found: Vec<Listed> = Vec::new();
+        while let Some(row) = rows.next().map_err(failed)? {
+            found.extend(self.meant(slice, row, paging)?);
+        }
+        found.sort_unstable_by_key(|listed| std::cmp::Reverse(listed.cursor()));
+        Ok(Some(found))
+    }
+
+    /// What a row says, if it is meant; most that are not are told by a glance.
+    fn meant(
+        &self,
+        slice: Slice,
+        row: &rusqlite::Row<'_>,
+        paging: &Paging<'_>,
+    ) -> Result<Option<Listed>, ReadError> {
+        let failed = |error| self.shared.failed(slice, error);
+        let gid = row.get_ref(1).and_then(|gid| gid.as_str().map_err(Into::into));
+        let bytes = row.get_ref(3).and_then(|bytes| bytes.as_blob().map_err(Into::into));
+        let (gid, bytes) = (gid.map_err(failed)?, bytes.map_err(failed)?);
+        let glance = Glance::of(bytes).map_err(|error| self.damaged_row(slice, gid, error))?;
+        if !gid.starts_with(&paging.filter.gid_prefix) || !paging.filter.may_admit(&glance) {
+            return Ok(None);
+        }
+        let (end, listed) = self.row(slice, row)?;
+        let meant = paging.filter.admits(&listed.gid, &listed.summary);
+        Ok((paging.ends.contains(&end) && meant).then_some(listed))
+    }
+
+    fn damaged_row(&self, slice: Slice, gid: &str, what: impl std::fmt::Display) -> ReadError {
+        self.shared.damaged(slice, format!("the row of {gid}: {what}"))
+    }
+
     fn row(&self, slice: Slice, row: &rusqlite::Row<'_>) -> Result<(u64, Listed), ReadError> {
         let failed = |error| self.shared.failed(slice, error);
         let text = row.get_ref(1).and_then(|gid| gid.as_str().map_err(Into::into));
         let text = text.map_err(failed)?;
-        let damaged =
-            |what: String| self.shared.damaged(slice, format!("the row of {text}: {what}"));
-        let gid: Gid = text.parse().map_err(|error| damaged(format!("{error}")))?;
+        let gid: Gid = text.parse().map_err(|error| self.damaged_row(slice, text, error))?;
         let end = unsigned(row.get(2).map_err(failed)?);
         let bytes = row.get_ref(3).and_then(|bytes| bytes.as_blob().map_err(Into::into));
         let mut reader = Reader::new(bytes.map_err(failed)?);
         let none = Name::new("unknown").expect("a word is a name");
-        let summary = summary(&mut reader, &none).map_err(|error| damaged(error.to_string()))?;
+        let summary = summary(&mut reader, &none);
+        let summary = summary.map_err(|error| self.damaged_row(slice, text, error))?;
         Ok((end, Listed { gid, summary }))
     }
 }
@@ -294,7 +393,8 @@ impl ArchiveReader for SqliteReader {
         };
         slices.sort_unstable_by_key(|facts| std::cmp::Reverse(facts.begun_max));
         let (limit, items) = (page.limit, Vec::new());
-        let mut paging = Paging { filter, below, limit, ends, items, horizon: None };
+        let mut paging =
+            Paging { filter, below, limit, ends, items, horizon: None, left: LOOKED_AT_MAX };
         for facts in slices {
             let behind = |cursor: &Cursor| cursor.begun > facts.begun_max;
             // Whatever is in this slice comes after what the page can show.
@@ -318,6 +418,19 @@ impl ArchiveReader for SqliteReader {
 }
 
 impl Paging<'_> {
+    /// Everything that the page may show lies below this.
+    fn below(&self) -> (Timestamp, &str) {
+        match &self.below {
+            Some((begun, gid)) => (*begun, gid.as_str()),
+            None => (Timestamp(u64::MAX), ""),
+        }
+    }
+
+    /// The first begin that is meant.
+    fn from(&self) -> i64 {
+        signed(self.filter.begun_from.unwrap_or_default().0)
+    }
+
     fn finish(self) -> Listing {
         let Paging { mut items, horizon, limit, .. } = self;
         if let Some(horizon) = &horizon {

@@ -13,7 +13,7 @@ use super::failed;
 use crate::encoding::{Naming, put_summary};
 use crc32fast::Hasher;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -73,8 +73,17 @@ impl SliceFile {
 
     /// Opens a slice as an earlier process left it.
     pub(super) fn open(path: &Path) -> Result<Opening, ArchiveError> {
-        let file = SliceFile::connect(path)?;
-        check_format(&file.connection, path)?;
+        SliceFile::connect(path)?.opening()
+    }
+
+    /// Opens a slice that nobody uses, for reading alone.
+    pub(super) fn look_at(path: &Path) -> Result<Opening, ArchiveError> {
+        SliceFile { path: path.to_owned(), connection: look_at(path)? }.opening()
+    }
+
+    fn opening(self) -> Result<Opening, ArchiveError> {
+        let file = self;
+        check_format(&file.connection, &file.path)?;
         let count = "SELECT count(*) FROM sqlite_master WHERE name = 'facts'";
         let tables: i64 = file.value(count)?;
         Ok(if tables == 0 { Opening::NeverCommitted(file) } else { Opening::Committed(file) })
@@ -135,9 +144,22 @@ impl SliceFile {
         run().map_err(|error| self.failed("commit", error))
     }
 
-    /// Brings everything committed from the write-ahead log into the file, synced.
+    /// Brings everything committed from the write-ahead log into the file, synced. A reader is not
+    /// waited for, who may be a backup: what it keeps in the write-ahead log is synced there.
     pub(super) fn make_durable(&self) -> Result<(), ArchiveError> {
-        self.value::<i64>("PRAGMA wal_checkpoint(TRUNCATE)").map(drop)
+        let patience = |time| {
+            self.connection.busy_timeout(time).map_err(|error| self.failed("opening", error))
+        };
+        patience(Duration::ZERO)?;
+        let kept: i64 = self.value("PRAGMA wal_checkpoint(TRUNCATE)")?;
+        patience(BUSY)?;
+        if kept == 0 {
+            return Ok(());
+        }
+        let mut log = self.path.clone().into_os_string();
+        log.push("-wal");
+        let synced = File::open(&log).and_then(|log| log.sync_all());
+        synced.map_err(|cause| failed("sync", &self.path, cause))
     }
 
     /// Keeps the filter and closes the file; nothing is written to it any more.
@@ -212,6 +234,12 @@ pub(super) fn connect(path: &Path) -> Result<Connection, ArchiveError> {
         Ok(connection)
     };
     run().map_err(|error| refused("opening", path, error))
+}
+
+/// A connection that cannot write, to a file that nobody uses.
+pub(super) fn look_at(path: &Path) -> Result<Connection, ArchiveError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    Connection::open_with_flags(path, flags).map_err(|error| refused("opening", path, error))
 }
 
 /// Refuses a file of a later release, and one that is none of ours.
