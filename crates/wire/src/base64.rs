@@ -26,8 +26,7 @@ pub fn decode(alphabet: &[u8; 64], text: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(text.len() * 3 / 4);
     let (mut bits, mut count) = (0_u32, 0);
     for byte in text.bytes() {
-        let value = alphabet.iter().position(|known| *known == byte)?;
-        bits = (bits << 6) | u32::try_from(value).expect("an index below 64");
+        bits = (bits << 6) | u32::from(index(alphabet, byte)?);
         count += 6;
         if count >= 8 {
             count -= 8;
@@ -36,6 +35,18 @@ pub fn decode(alphabet: &[u8; 64], text: &str) -> Option<Vec<u8>> {
         }
     }
     (bits == 0).then_some(bytes)
+}
+
+/// The place of a letter: both alphabets differ only in their last two.
+fn index(alphabet: &[u8; 64], byte: u8) -> Option<u8> {
+    match byte {
+        b'A'..=b'Z' => Some(byte - b'A'),
+        b'a'..=b'z' => Some(byte - b'a' + 26),
+        b'0'..=b'9' => Some(byte - b'0' + 52),
+        _ if byte == alphabet[62] => Some(62),
+        _ if byte == alphabet[63] => Some(63),
+        _other => None,
+    }
 }
 
 /// Writes bytes as headers spell them, with padding.

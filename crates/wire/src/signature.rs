@@ -12,7 +12,6 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::fmt;
-use std::fmt::Write as _;
 
 /// The label of our signature; a message may carry no other.
 pub const LABEL: &str = "wholly";
@@ -33,9 +32,10 @@ const INPUT_BYTES_MAX: usize = 1_024;
 pub const COVERED: [&str; 9] =
     [METHOD, PATH, AUDIENCE, GID, BRANCH, OPERATION, OP, MARK, CONTENT_DIGEST];
 
-/// The key of signatures, derived from a credential's secret. It stays out of logs.
+/// The key of signatures, derived from a credential's secret, taken in once for all calls. It
+/// stays out of logs.
 #[derive(Clone)]
-pub struct SigningKey([u8; 32]);
+pub struct SigningKey(Hmac<Sha256>);
 
 impl fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -77,7 +77,7 @@ pub fn content_digest(body: &[u8]) -> String {
 impl SigningKey {
     /// Takes a key as it is derived from a secret.
     pub(crate) fn new(key: [u8; 32]) -> SigningKey {
-        SigningKey(key)
+        SigningKey(Hmac::new_from_slice(&key).expect("HMAC takes any key"))
     }
 
     /// Signs a message in the name of a credential; `value` gives its components by name.
@@ -102,14 +102,13 @@ impl SigningKey {
         let parameters = format!(
             "({list});created={created};expires={expires};keyid=\"{keyid}\";alg=\"{ALGORITHM}\""
         );
-        let tag = base64::padded(&self.tag(&mut base, &parameters).finalize().into_bytes());
+        add_parameters(&mut base, &parameters);
+        let tag = base64::padded(&self.tag(&base).finalize().into_bytes());
         Signed { input: format!("{LABEL}={parameters}"), signature: format!("{LABEL}=:{tag}:") }
     }
 
-    /// The base ends with a line of the parameters, which begin with the list of components.
-    fn tag(&self, base: &mut String, parameters: &str) -> Hmac<Sha256> {
-        write!(base, "\"@signature-params\": {parameters}").expect("a string takes all");
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes any key");
+    fn tag(&self, base: &str) -> Hmac<Sha256> {
+        let mut mac = self.0.clone();
         mac.update(base.as_bytes());
         mac
     }
@@ -119,12 +118,24 @@ fn add(base: &mut String, list: &mut String, name: &str, value: &str) {
     if !list.is_empty() {
         list.push(' ');
     }
-    write!(list, "\"{name}\"").expect("a string takes all");
+    list.push('"');
+    list.push_str(name);
+    list.push('"');
     add_line(base, name, value);
 }
 
 fn add_line(base: &mut String, name: &str, value: &str) {
-    writeln!(base, "\"{name}\": {}", value.trim()).expect("a string takes all");
+    base.push('"');
+    base.push_str(name);
+    base.push_str("\": ");
+    base.push_str(value.trim());
+    base.push('\n');
+}
+
+/// The base ends with a line of the parameters, which begin with the list of components.
+fn add_parameters(base: &mut String, parameters: &str) {
+    base.push_str("\"@signature-params\": ");
+    base.push_str(parameters);
 }
 
 /// Why a call is not believed. It may be forged, or an old copy, or the two sides are configured
@@ -265,10 +276,8 @@ impl Verifier {
             add_line(&mut base, name, &value);
         }
         // Every key is tried, so that time does not tell which one it was.
-        let made = self.keys.iter().filter(|key| {
-            let mac = key.tag(&mut base.clone(), input.parameters);
-            mac.verify_slice(&tag).is_ok()
-        });
+        add_parameters(&mut base, input.parameters);
+        let made = self.keys.iter().filter(|key| key.tag(&base).verify_slice(&tag).is_ok());
         if made.count() == 0 {
             return Err(Forged::Wrong);
         }
@@ -341,10 +350,15 @@ impl<'a> Input<'a> {
     /// What must be covered is, each once, and the layout of the body where the call says one.
     fn covers_all<'v>(&self, value: impl Fn(&str) -> Option<Cow<'v, str>>) -> Result<(), Forged> {
         let body = value(BODY).map(|_| BODY);
-        for component in COVERED.into_iter().chain(body) {
+        let must = COVERED.into_iter().chain(body);
+        for component in must.clone() {
             if !self.components.contains(&component) {
                 return Err(Forged::NotCovered { component });
             }
+        }
+        // Each of them is there, and no more than they are: none is there twice.
+        if self.components.len() == must.count() {
+            return Ok(());
         }
         let mut sorted = self.components.clone();
         sorted.sort_unstable();

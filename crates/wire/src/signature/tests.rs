@@ -24,7 +24,7 @@ fn the_base_is_built_as_the_standard_says() {
     let parameters = "(\"date\" \"@authority\" \"content-type\");created=1618884473;\
                       keyid=\"test-shared-secret\"";
     let mut mac = Hmac::<Sha256>::new_from_slice(&secret.unwrap()).unwrap();
-    write!(base, "\"@signature-params\": {parameters}").unwrap();
+    add_parameters(&mut base, parameters);
     mac.update(base.as_bytes());
     let tag = base64::padded(&mac.finalize().into_bytes());
     assert_eq!(tag, "pxcQw6G3AjtMBQjwo8XzkZf/bws5LelbaMk5rGIGtE8=");
@@ -228,11 +228,29 @@ fn a_signature_that_leaves_something_out_is_not_believed() {
         for name in Input::parse(&message[SIGNATURE_INPUT]).unwrap().components {
             add_line(&mut base, name, &message[name]);
         }
-        let tag = base64::padded(&key.tag(&mut base, &parameters).finalize().into_bytes());
+        add_parameters(&mut base, &parameters);
+        let tag = base64::padded(&key.tag(&base).finalize().into_bytes());
         put(&mut message, SIGNATURE, &format!("wholly=:{tag}:"));
         let heard = judged(&verifier, NOW, &message, PAYLOAD);
         assert_eq!(heard, Err(Forged::NotCovered { component }));
     }
+}
+
+#[test]
+fn nothing_is_covered_twice() {
+    let check = |more: &[&'static str], expected: Result<(), Forged>| {
+        let list: Vec<String> =
+            COVERED.iter().chain(more).map(|name| format!("\"{name}\"")).collect();
+        let rest = ";created=1;expires=2;keyid=\"k\";alg=\"hmac-sha256\"";
+        let text = format!("wholly=({}){rest}", list.join(" "));
+        let value = |_: &str| None::<Cow<'_, str>>;
+        assert_eq!(Input::parse(&text).unwrap().covers_all(value), expected, "{text}");
+    };
+    let twice = Forged::Malformed { why: "covers one component twice" };
+    check(&[], Ok(()));
+    check(&["wholly-more"], Ok(()));
+    check(&["wholly-more", "wholly-more"], Err(twice.clone()));
+    COVERED.iter().for_each(|name| check(&[*name], Err(twice.clone())));
 }
 
 #[test]
