@@ -32,6 +32,8 @@ struct Ground<'a> {
 
 /// The crash sweep of one transaction; `cargo xtask crash-sweep` sweeps more.
 const SAGA: [&str; 2] = ["--mode", "saga"];
+/// The same of one whose transaction goes to the archive at once.
+const HAND_OVER: [&str; 2] = ["--mode", "hand-over"];
 
 const PARTS: &[Part] = &[
     Part { name: "tidy", run: |ground| once(tidy::run(ground.root, &[])) },
@@ -49,6 +51,7 @@ const PARTS: &[Part] = &[
     Part { name: "full-disk", run: |ground| full_disk::run(ground.root, &[]) },
     Part { name: "trace", run: |ground| once(kill::run(ground.root, &["trace"])) },
     Part { name: "crash-sweep", run: |ground| once(crash_sweep::run(ground.root, &SAGA)) },
+    Part { name: "hand-over", run: |ground| once(crash_sweep::run(ground.root, &HAND_OVER)) },
     Part { name: "demo", run: |ground| once(programs::demo(ground.root)) },
     Part { name: "bench", run: |ground| once(programs::bench(ground.root, &["--quick"])) },
 ];
