@@ -1,5 +1,6 @@
-//! The full disk: a real coordinator on a small file system of its own, under load until there is
-//! no room; it stops and says why, and with more room everything that was acknowledged is there.
+//! The full disk: a real coordinator on a small file system of its own, under load until room is
+//! scarce, when it refuses new work and goes on with the rest; and, where it is told not to look,
+//! until there is none, when it stops and says why. With more room nothing is lost.
 
 use crate::hostile::participants;
 use crate::http::Ask;
@@ -12,12 +13,14 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Room at first: enough for a few hundred transactions, and far less than the limits of the log.
-const SMALL: &str = "12m";
+const SMALL: &str = "24m";
 /// Room after it was made.
-const LARGE: &str = "64m";
+const LARGE: &str = "128m";
+/// Free bytes below which new work is refused, where it is told to look.
+const LEAST_BYTES: u64 = 12 << 20;
 /// Payload of a transaction.
 const PAYLOAD_BYTES: usize = 20_000;
 /// More transactions than ever fit.
@@ -34,30 +37,78 @@ pub(crate) fn run(root: &Path, options: &[&str]) -> Result<Counts, Failure> {
         ["--program", path] => PathBuf::from(path),
         other => return Err(Failure::new(format!("full-disk does not know {}", other.join(" ")))),
     };
-    let disk = match Disk::mount()? {
-        Mounted::Yes(disk) => disk,
-        Mounted::No(why) => {
-            println!(
-                "full-disk: NOT TRIED, for no tmpfs can be mounted here (it takes root): {why}"
-            );
-            return Ok(Counts { skipped: 1, ..Counts::default() });
-        }
-    };
     let participants =
         participants::start().map_err(|e| Failure::new(format!("listening: {e}")))?;
     let good = participants.urls.iter().find(|(name, _)| *name == "good");
     let (_, good) = good.expect("one of them does what it is asked");
-    let place = Place { program: &program, disk: &disk, good };
-    let acknowledged = fill(place.start()?)?;
-    println!("{acknowledged} sagas acknowledged, then the disk was full and it stopped");
-    refuses_to_start(&place)?;
-    println!("it does not start on the full disk, and says why");
-    disk.grow()?;
-    nothing_is_lost(place.start()?, acknowledged)?;
-    println!("with more room it starts; all {acknowledged} are as they were told, and it goes on");
-    Ok(Counts::one())
+    let mut counts = Counts::default();
+    for (name, scene) in SCENES {
+        let disk = match Disk::mount()? {
+            Mounted::Yes(disk) => disk,
+            Mounted::No(why) => {
+                println!("{name}: NOT TRIED, no tmpfs can be mounted here (it takes root): {why}");
+                counts.add(Counts { skipped: 1, ..Counts::default() });
+                continue;
+            }
+        };
+        println!("{name}:");
+        scene(&Place { program: &program, disk: &disk, good })?;
+        counts.add(Counts::one());
+    }
+    Ok(counts)
 }
 
+/// A way in which room runs out, on a disk of its own.
+type Scene = fn(&Place<'_>) -> Result<(), Failure>;
+
+const SCENES: [(&str, Scene); 2] = [("scarce", scarce), ("full", full)];
+
+/// New work is refused in time; what is open goes on, and so does everything once there is room.
+fn scarce(place: &Place<'_>) -> Result<(), Failure> {
+    let running = place.start(LEAST_BYTES)?;
+    let begin = json!({"name": "held", "gid": "held"});
+    let (_, held) = running.ask("POST", "/v1/transactions", Some(&begin))?;
+    let (acknowledged, refused) = fill(&running)?;
+    if refused != "503 \"log_full\"" {
+        return Err(Failure::new(format!("scarce room is answered {refused}")));
+    }
+    let capability = held["capability"].as_str().unwrap_or_default();
+    let abort = "/v1/transactions/held/abort?wait=ended";
+    let shown = [("wholly-capability", capability)];
+    let (status, body) = running.ask_with("POST", abort, &shown, Some(&json!({})))?;
+    if status != 200 || body["state"] != "ended" {
+        return Err(Failure::new(format!("what was open does not go on: {status} {body}")));
+    }
+    println!("  {acknowledged} sagas acknowledged, then 503 log_full; what was open goes on");
+    place.disk.grow()?;
+    let began = Instant::now();
+    while let (503, body) = running.carry_out(acknowledged)? {
+        if began.elapsed() > PATIENCE {
+            return Err(Failure::new(format!("it goes on refusing: {body}")));
+        }
+    }
+    nothing_is_lost(&running, acknowledged)?;
+    println!("  with more room it takes new ones by itself; all are as they were told");
+    Ok(())
+}
+
+/// Told not to look, it stops when a write finds no room.
+fn full(place: &Place<'_>) -> Result<(), Failure> {
+    let running = place.start(0)?;
+    let (acknowledged, refused) = fill(&running)?;
+    if refused.starts_with(|digit: char| digit.is_ascii_digit()) && !refused.starts_with("503") {
+        return Err(Failure::new(format!("a full disk is answered {refused}")));
+    }
+    let (status, said) = running.end()?;
+    no_room("the end", status, &said)?;
+    println!("  {acknowledged} sagas acknowledged, then the disk was full and it stopped");
+    refuses_to_start(place)?;
+    println!("  it does not start on the full disk, and says why");
+    place.disk.grow()?;
+    nothing_is_lost(&place.start(0)?, acknowledged)?;
+    println!("  with more room it starts; all are as they were told, and it goes on");
+    Ok(())
+}
 /// A file system of its own, gone with this value.
 struct Disk(PathBuf);
 
@@ -114,7 +165,7 @@ struct Place<'a> {
 
 impl Place<'_> {
     /// Starts it; whether it serves is seen by its address.
-    fn start(&self) -> Result<Running, Failure> {
+    fn start(&self, free_bytes_min: u64) -> Result<Running, Failure> {
         // Beside the disk: what it says must find room.
         let log = self.disk.0.with_extension("log");
         let said = File::create(&log).map_err(|e| tried("making its log", &e))?;
@@ -122,6 +173,7 @@ impl Place<'_> {
         command.arg("--").arg(self.program).args(["serve", "--until-stdin-ends"]);
         command.args(["--listen", "127.0.0.1:0", "--data"]).arg(self.disk.0.join("data"));
         command.arg("--destination").arg(format!("good={}", self.good));
+        command.arg("--set").arg(format!("log.disk_free_bytes_min={free_bytes_min}"));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(said);
         let mut child = command.spawn().map_err(|e| tried("starting the coordinator", &e))?;
         let mut lines = BufReader::new(child.stdout.take().expect("its output is piped")).lines();
@@ -143,10 +195,20 @@ struct Running {
 
 impl Running {
     fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Result<(u16, Value), Failure> {
+        self.ask_with(method, path, &[], body)
+    }
+
+    fn ask_with(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> Result<(u16, Value), Failure> {
         let Some(address) = self.address else {
             return Err(Failure::new(format!("it does not serve: {}", self.said())));
         };
-        let ask = Ask { method, path, headers: &[], body, patience: PATIENCE };
+        let ask = Ask { method, path, headers, body, patience: PATIENCE };
         let reply = ask.send(address).map_err(|e| Failure::new(e.0))?;
         Ok((reply.status, reply.body))
     }
@@ -191,8 +253,8 @@ impl Drop for Running {
     }
 }
 
-/// Places sagas until one is not acknowledged; says how many were.
-fn fill(running: Running) -> Result<usize, Failure> {
+/// Places sagas until one is not acknowledged; says how many were, and what that one heard.
+fn fill(running: &Running) -> Result<(usize, String), Failure> {
     let mut acknowledged = 0;
     let refused = loop {
         if acknowledged == TRANSACTIONS_MAX {
@@ -205,16 +267,10 @@ fn fill(running: Running) -> Result<usize, Failure> {
             Err(failure) => break failure.to_string(),
         }
     };
-    println!("saga {acknowledged} hears: {refused}");
     if acknowledged < ACKNOWLEDGED_MIN {
-        return Err(Failure::new(format!("only {acknowledged} sagas found room")));
+        return Err(Failure::new(format!("only {acknowledged} sagas found room: {refused}")));
     }
-    if refused.starts_with(|digit: char| digit.is_ascii_digit()) && !refused.starts_with("503") {
-        return Err(Failure::new(format!("a full disk is answered {refused}")));
-    }
-    let (status, said) = running.end()?;
-    no_room("the end", status, &said)?;
-    Ok(acknowledged)
+    Ok((acknowledged, refused))
 }
 
 /// It ended badly, and says that there is no room and what to do.
@@ -232,7 +288,7 @@ fn no_room(what: &str, status: ExitStatus, said: &str) -> Result<(), Failure> {
 }
 
 fn refuses_to_start(place: &Place<'_>) -> Result<(), Failure> {
-    let running = place.start()?;
+    let running = place.start(0)?;
     if running.address.is_some() {
         return Err(Failure::new("it starts on a disk without room"));
     }
@@ -240,7 +296,7 @@ fn refuses_to_start(place: &Place<'_>) -> Result<(), Failure> {
     no_room("a start on a full disk", status, &said)
 }
 
-fn nothing_is_lost(running: Running, acknowledged: usize) -> Result<(), Failure> {
+fn nothing_is_lost(running: &Running, acknowledged: usize) -> Result<(), Failure> {
     for number in 0..acknowledged {
         let (status, body) =
             running.ask("GET", &format!("/v1/transactions/full-{number}"), None)?;

@@ -278,8 +278,8 @@ impl fmt::Display for Rejection {
     }
 }
 
-const LOG_FULL: &str = "the log is at its limit log_bytes_max, or the disk has no room; try again \
-                        later, or raise it";
+const LOG_FULL: &str = "the log is at its limit log_bytes_max, or the disk has less room than \
+                        disk_free_bytes_min; try again later, or make room";
 const DRAINING: &str = "the coordinator takes no new transactions; it is being drained or stopped";
 
 /// What is said where there is no room, and the same request may be done later.

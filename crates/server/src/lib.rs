@@ -9,6 +9,7 @@ pub mod audit;
 pub mod backup;
 pub mod config;
 pub mod descriptors;
+mod disk;
 pub mod egress;
 pub mod folder;
 #[cfg(feature = "fuzzing")]

@@ -4,6 +4,7 @@ use crate::access::Access;
 use crate::audit::Audit;
 use crate::config::Config;
 use crate::descriptors::{self, TooFew};
+use crate::disk;
 use crate::egress::{Destinations, Egress, Rule, RuleError};
 use crate::folder::{self, FolderError, Identity, LogUse};
 use crate::greeting::{self, Clients};
@@ -136,13 +137,13 @@ impl Coordinator {
     async fn start_on(mut config: Config, open: Open) -> Result<Running, ServeError> {
         descriptors::fit(&mut config)?;
         let metrics = Arc::<Metrics>::default();
-        show_limits(&metrics, &config);
+        metrics.show_limits(&config);
         let egress = egress(&config, &metrics)?;
         let entrance = Entrance::open(config.listening().as_ref())?;
         // A port that is taken is found out before any file is touched. Who connects early waits.
         let (listener, addr) = bind(config.listen).await?;
         let mailbox = Arc::<Mailbox>::default();
-        let Opened { store, loaded, identity, audit, place } =
+        let Opened { store, loaded, identity, audit, place, kept } =
             opened(open, &config, mailbox.handler()).await?;
         // It empties its file, which may be that of the process that has the folder.
         let trace = config.trace_effects.as_deref().map(trace).transpose()?;
@@ -152,11 +153,15 @@ impl Coordinator {
         let shell = Shell::start(Parts {
             driver,
             store: Arc::clone(&store),
-            mailbox,
+            mailbox: Arc::clone(&mailbox),
             egress,
             metrics: Arc::clone(&metrics),
             trace,
         });
+        if kept == Kept::OnDisk {
+            let place = (config.data.clone(), config.log.disk_free_bytes_min);
+            tokio::spawn(disk::watch(place, mailbox, Arc::downgrade(&shell)));
+        }
         let limits = config.limits.clone();
         let coordinator = Coordinator { shell, store, key: identity.key, audit, limits, metrics };
         coordinator.ready().await?;
@@ -212,23 +217,6 @@ impl Coordinator {
     }
 }
 
-/// The limits at which something is refused, so that a graph shows how far away they are.
-fn show_limits(metrics: &Metrics, config: &Config) {
-    let limits = &config.limits;
-    let count = |count: usize| count as u64;
-    for (key, value) in [
-        ("transactions.open_max", count(limits.open_max)),
-        ("calls.calls_max", count(limits.calls_max)),
-        ("waiting.waiters_max", count(limits.waiters_max)),
-        ("log.log_bytes_max", config.log.log_bytes_max),
-        ("requests.connections_max", count(config.requests.connections_max)),
-        ("requests.peer_connections_max", count(config.requests.peer_connections_max)),
-        ("requests.bodies_bytes_max", count(config.requests.bodies_bytes_max)),
-    ] {
-        metrics.limited(key, value);
-    }
-}
-
 /// Takes the address. What the port is, is known only then.
 async fn bind(listen: SocketAddr) -> Result<(TcpListener, SocketAddr), ServeError> {
     let failed = |source| ServeError::Listen { listen, source };
@@ -281,6 +269,14 @@ struct Opened {
     identity: Identity,
     audit: Option<Arc<Audit>>,
     place: String,
+    kept: Kept,
+}
+
+/// Where records are kept.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    OnDisk,
+    InMemory,
 }
 
 /// A slice of the archive spans so small a part of the retention time: nothing is kept for much
@@ -323,7 +319,7 @@ fn open_log(config: &Config, handler: OnCompletion) -> Result<Opened, ServeError
     let identity = folder::identity(&config.data, log_use)?;
     let audit = Some(Arc::new(Audit::open(&config.data)?));
     let place = format!("data in {}", config.data.display());
-    Ok(Opened { store: Arc::new(log), loaded, identity, audit, place })
+    Ok(Opened { store: Arc::new(log), loaded, identity, audit, place, kept: Kept::OnDisk })
 }
 
 /// Nothing to read back, and nothing to keep a name and a key for.
@@ -340,6 +336,7 @@ fn open_memory(config: &Config, handler: OnCompletion) -> Result<Opened, ServeEr
         identity,
         audit: None,
         place: "data in memory".to_owned(),
+        kept: Kept::InMemory,
     })
 }
 

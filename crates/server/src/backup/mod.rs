@@ -5,6 +5,7 @@ mod inventory;
 
 pub use inventory::{Entry, Found, INVENTORY_FILE, Inventory, UNFINISHED_FILE, find};
 
+use crate::disk::free_bytes;
 use crate::folder::{KEY_FILE, ORIGIN_FILE, RESTORED_FILE};
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
@@ -293,12 +294,6 @@ fn size(data: &Path) -> io::Result<u64> {
         }
     }
     Ok(bytes)
-}
-
-/// What may still be written where a folder is.
-fn free_bytes(folder: &Path) -> io::Result<u64> {
-    let free = rustix::fs::statvfs(folder)?;
-    Ok(free.f_bavail.saturating_mul(free.f_frsize))
 }
 
 fn above(folder: &Path) -> &Path {

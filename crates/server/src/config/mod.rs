@@ -79,6 +79,8 @@ pub struct TlsConfig {
 pub struct LogLimits {
     /// Bytes on disk before a begin is refused.
     pub log_bytes_max: u64,
+    /// Free bytes of the disk below which a begin is refused.
+    pub disk_free_bytes_min: u64,
     /// Bytes of one segment.
     pub segment_bytes: u64,
     /// Bytes of log for each byte of what is open before old segments are written anew.
@@ -121,6 +123,7 @@ impl Default for Config {
             limits: Limits::default(),
             log: LogLimits {
                 log_bytes_max: 4 * 1_024 * 1_024 * 1_024,
+                disk_free_bytes_min: 128 * 1_024 * 1_024,
                 segment_bytes: 64 * 1_024 * 1_024,
                 log_per_open: 2,
                 ended_max: 1_000_000,

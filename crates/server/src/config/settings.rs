@@ -391,6 +391,12 @@ pub(super) const SETTINGS: &[Setting] = &[
         "bytes of the log at which new transactions are refused",
     ),
     number(
+        "log.disk_free_bytes_min",
+        (0, u64::MAX),
+        |config| &mut config.log.disk_free_bytes_min,
+        "free bytes of the disk below which new transactions are refused",
+    ),
+    number(
         "log.segment_bytes",
         (16 * 1_024, GIB),
         |config| &mut config.log.segment_bytes,

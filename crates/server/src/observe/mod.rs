@@ -8,6 +8,7 @@ mod process;
 pub use backlog::{AGES_S, Backlog};
 pub use calls::{CallFigures, word};
 
+use crate::config::Config;
 use backlog::Transactions;
 use calls::Calls;
 use log::LogFigures;
@@ -139,6 +140,23 @@ impl Metrics {
     pub fn limited(&self, key: &'static str, value: u64) {
         let value = i64::try_from(value).unwrap_or(i64::MAX);
         self.limits.get_or_create(&LimitLabels { key }).set(value);
+    }
+
+    /// Shows the limits at which something is refused, so that a graph shows how far away they are.
+    pub(crate) fn show_limits(&self, config: &Config) {
+        let limits = &config.limits;
+        let count = |count: usize| count as u64;
+        for (key, value) in [
+            ("transactions.open_max", count(limits.open_max)),
+            ("calls.calls_max", count(limits.calls_max)),
+            ("waiting.waiters_max", count(limits.waiters_max)),
+            ("log.log_bytes_max", config.log.log_bytes_max),
+            ("requests.connections_max", count(config.requests.connections_max)),
+            ("requests.peer_connections_max", count(config.requests.peer_connections_max)),
+            ("requests.bodies_bytes_max", count(config.requests.bodies_bytes_max)),
+        ] {
+            self.limited(key, value);
+        }
     }
 
     /// Counts an answered request. The route is its pattern, never the path.

@@ -18,7 +18,9 @@ pub struct Mailbox {
 #[derive(Default)]
 struct Reports {
     durable: Option<Position>,
-    room: Option<Room>,
+    /// Of the log.
+    log: Option<Room>,
+    disk: Option<Room>,
     lost: u64,
     failed: Option<Failure>,
 }
@@ -34,11 +36,17 @@ impl Mailbox {
         let mut reports = self.reports.lock().expect("nothing panics under this lock");
         match completion {
             Completion::Durable(position) => reports.durable = Some(position),
-            Completion::Room(room) => reports.room = Some(room),
+            Completion::Room(room) => reports.log = Some(room),
             Completion::Lost { count } => reports.lost += count,
             Completion::Failed(failure) => reports.failed = Some(failure),
         }
         drop(reports);
+        self.filled.notify_one();
+    }
+
+    /// How much room the disk has.
+    pub(crate) fn disk(&self, room: Room) {
+        self.reports.lock().expect("nothing panics under this lock").disk = Some(room);
         self.filled.notify_one();
     }
 
@@ -49,6 +57,7 @@ impl Mailbox {
 
 /// Hands reports to the shell, as long as it lives.
 pub(super) async fn collect(shell: Weak<Shell>, mailbox: Arc<Mailbox>) {
+    let (mut log, mut disk) = (Room::Free, Room::Free);
     loop {
         mailbox.filled.notified().await;
         let Some(shell) = shell.upgrade() else { return };
@@ -57,8 +66,10 @@ pub(super) async fn collect(shell: Weak<Shell>, mailbox: Arc<Mailbox>) {
             shell.put(Event::Synced(position));
             shell.drive();
         }
-        if let Some(room) = reports.room {
-            shell.input(Input::Room(room));
+        if reports.log.is_some() || reports.disk.is_some() {
+            log = reports.log.unwrap_or(log);
+            disk = reports.disk.unwrap_or(disk);
+            shell.input(Input::Room(if log == Room::Full { log } else { disk }));
         }
         if reports.lost > 0 {
             tracing::warn!(

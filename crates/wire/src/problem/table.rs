@@ -495,12 +495,13 @@ pub const TABLE: &[Row] = &[
     code(
         "log_full",
         (503, ResourceExhausted, Later),
-        "The log is at its limit",
+        "The log is at its limit, or the disk",
         Page {
-            happened: "The log has reached log_bytes_max, mostly because transactions stay open.",
+            happened: "The log has reached log_bytes_max, mostly because transactions stay open; \
+                       or the disk has less room than disk_free_bytes_min.",
             data: "Nothing was begun; open transactions go on and make room as they end.",
-            advice: "Try again later; look at the oldest open transactions, or raise \
-                 log_bytes_max.",
+            advice: "Try again later; look at the room of the disk and at the oldest open \
+                     transactions, or raise log_bytes_max.",
         },
     ),
     code(
