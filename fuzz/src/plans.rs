@@ -5,7 +5,7 @@ use wholly_core::branch::{BranchSpec, Caller, Direction, Mode};
 use wholly_core::ids::{Body, BranchId};
 use wholly_core::plan::{PlanError, PlanLimits, Step, check};
 
-const LIMITS: PlanLimits = PlanLimits { steps_max: 200, payload_bytes_max: 4 };
+const LIMITS: PlanLimits = PlanLimits { steps_max: 200, reads_max: 2, payload_bytes_max: 4 };
 
 /// A step, with few names so that steps meet.
 #[derive(Debug, Arbitrary)]
@@ -87,6 +87,7 @@ fn accepted(steps: &[Step], specs: &[BranchSpec]) {
         assert!(spec.after.iter().all(|earlier| earlier.at() < at), "{} is in order", spec.id);
         assert_eq!(of(&spec.after), set(&step.after), "{} waits as it said", spec.id);
         assert_eq!(of(&spec.reads), set(&step.reads), "{} reads what it said", spec.id);
+        assert!(spec.reads.len() <= LIMITS.reads_max, "what is read is bounded");
         for read in &step.reads {
             assert!(comes_after(steps, &spec.id, read), "{} reads {read} after it", spec.id);
         }
@@ -116,6 +117,9 @@ fn refused(steps: &[Step], error: &PlanError) {
             comes_after(steps, &known.branch, &known.branch)
                 && (known.branch == *step || comes_after(steps, step, &known.branch))
         }),
+        PlanError::TooManyReads { step, max } => {
+            steps.iter().any(|known| known.branch == *step && known.reads.len() > *max)
+        }
         PlanError::ReadsNotAfter { step, reads } => !comes_after(steps, step, reads),
         PlanError::ForwardTooEarly { step, before } => !comes_after(steps, step, before),
     };

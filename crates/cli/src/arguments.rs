@@ -167,6 +167,8 @@ pub(crate) struct Reading {
     pub(crate) url: String,
     #[command(flatten)]
     pub(crate) identity: Identity,
+    #[command(flatten)]
+    pub(crate) certificates: Certificates,
     /// Print JSON for programs instead of a table for people
     #[arg(long)]
     pub(crate) json: bool,
@@ -181,6 +183,20 @@ pub(crate) struct Identity {
     /// The file with its secret; without it, the secret is what WHOLLY_SECRET holds
     #[arg(long, value_name = "FILE")]
     pub(crate) secret_file: Option<PathBuf>,
+}
+
+/// Whom a command believes within TLS, and what it shows there.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Certificates {
+    /// The authorities by which an https:// address is known, as PEM; the system's if not said
+    #[arg(long, value_name = "FILE", env = "WHOLLY_CA")]
+    pub(crate) ca: Option<PathBuf>,
+    /// A certificate to show where one is wanted
+    #[arg(long, value_name = "FILE", env = "WHOLLY_CERTIFICATE", requires = "key")]
+    pub(crate) certificate: Option<PathBuf>,
+    /// Its private key
+    #[arg(long, value_name = "FILE", env = "WHOLLY_KEY", requires = "certificate")]
+    pub(crate) key: Option<PathBuf>,
 }
 
 /// `wholly destination`
@@ -461,6 +477,8 @@ pub(crate) struct CheckParticipant {
     pub(crate) books: Option<String>,
     #[command(flatten)]
     pub(crate) identity: Identity,
+    #[command(flatten)]
+    pub(crate) certificates: Certificates,
     /// The name under which the coordinator calls it; that of its credential if not said
     #[arg(long, value_name = "DESTINATION", requires = "id")]
     pub(crate) audience: Option<String>,
@@ -586,6 +604,7 @@ mod tests {
         check("demo", "ok");
         check("demo --keep", "ok");
         check("status --json", "ok");
+        check("status --url https://w:7700 --ca a --certificate c --key k", "ok");
         check("destination list", "ok");
         check("destination pause stock --reason migration", "ok");
         check("destination resume stock --reason done", "ok");
@@ -621,6 +640,8 @@ mod tests {
         check("tx resolve g --branch b --reason r --applied --unknown", "cannot be used with");
         check("destination pause stock", "--reason <REASON>");
         check("drain", "--reason <REASON>");
+        check("status --certificate c.pem", "--key <FILE>");
+        check("status --key k.pem", "--certificate <FILE>");
         check("tx lst", "a similar subcommand exists: 'list'");
         check("tx list --older-than 10x", "is no unit of time");
         check("tx list --older-than h", "does not begin with a number");

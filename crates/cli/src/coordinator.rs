@@ -9,7 +9,9 @@ use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use std::sync::Arc;
 use wholly_server::transport::http::Told;
+use wholly_tls::Trust;
 use wholly_wire::headers::AUTHORIZATION;
 use wholly_wire::problem::{self, Row};
 
@@ -19,6 +21,8 @@ pub(crate) struct Coordinator {
     url: String,
     /// The header that says who asks.
     authorization: Option<Authorization>,
+    /// Whom it must prove to be, within TLS.
+    trust: Arc<Trust>,
 }
 
 /// The value of a header that stays out of logs.
@@ -41,14 +45,20 @@ enum Asking {
 impl Coordinator {
     /// At this address, as `http://127.0.0.1:7700`.
     pub(crate) fn at(url: &str) -> Coordinator {
-        Coordinator { url: url.trim_end_matches('/').to_owned(), authorization: None }
+        let url = url.trim_end_matches('/').to_owned();
+        Coordinator { url, authorization: None, trust: Arc::default() }
     }
 
     /// Where a command is told to look, known as it is told to be.
     pub(crate) fn of(reading: &Reading) -> Result<Coordinator, Complaint> {
         let credential = identity::credential(&reading.identity)?;
         let authorization = credential.map(|known| Authorization(known.authorization()));
-        Ok(Coordinator { authorization, ..Coordinator::at(&reading.url) })
+        let trust = identity::trust(&reading.certificates);
+        Ok(Coordinator { authorization, trust, ..Coordinator::at(&reading.url) })
+    }
+
+    async fn send(&self, ask: Ask) -> Result<Reply, Unanswered> {
+        ask.with(self.headers()).trusting(&self.trust).send().await
     }
 
     fn headers(&self) -> impl Iterator<Item = (&'static str, String)> {
@@ -57,7 +67,7 @@ impl Coordinator {
 
     /// Reads what stands at a path.
     pub(crate) async fn read(&self, path: &str) -> Result<Value, Complaint> {
-        let answer = Ask::read(format!("{}{path}", self.url)).with(self.headers()).send().await;
+        let answer = self.send(Ask::read(format!("{}{path}", self.url))).await;
         self.judge(Asking::Reads, answer)
     }
 
@@ -68,8 +78,7 @@ impl Coordinator {
         body: &impl Serialize,
     ) -> Result<Value, Complaint> {
         let body = serde_json::to_value(body).expect("request bodies are JSON");
-        let ask = Ask::post(format!("{}{path}", self.url), body).with(self.headers());
-        let answer = ask.send().await;
+        let answer = self.send(Ask::post(format!("{}{path}", self.url), body)).await;
         self.judge(Asking::Changes, answer)
     }
 
@@ -94,6 +103,15 @@ impl Coordinator {
                 Complaint::because(Kind::NoAnswer, happened, unanswered)
                     .means("nothing was changed; open transactions are kept in its log")
                     .advice(start)
+            }
+            Unanswered::Unsecured { .. } => {
+                let happened = "the coordinator was not asked, for TLS with it failed";
+                Complaint::because(Kind::NoAnswer, happened, unanswered)
+                    .means("nothing was changed")
+                    .advice(
+                        "name the authority that signed its certificate: --ca or WHOLLY_CA; \
+                         where it wants one of yours, --certificate and --key",
+                    )
             }
             Unanswered::Broken { .. } | Unanswered::Late { .. } => {
                 let means = match asking {

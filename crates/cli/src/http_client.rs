@@ -6,8 +6,10 @@ use http::{HeaderMap, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
+use wholly_tls::{PeerName, Stream, Trust};
 
 /// Largest answer that is read.
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -44,6 +46,15 @@ pub(crate) enum Unanswered {
         /// Why.
         source: std::io::Error,
     },
+    /// Whoever listens there does not speak TLS, or does not prove to be the host of the URL; the
+    /// request was not sent.
+    #[error("cannot speak TLS with {url}")]
+    Unsecured {
+        /// Where.
+        url: String,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// It was sent, perhaps; no whole answer came.
     #[error("the connection to {url} broke before the answer was whole")]
     Broken {
@@ -70,6 +81,7 @@ pub(crate) struct Ask {
     body: Option<Value>,
     headers: Vec<(&'static str, String)>,
     within: Duration,
+    trust: Arc<Trust>,
 }
 
 impl std::fmt::Display for Ask {
@@ -81,8 +93,14 @@ impl std::fmt::Display for Ask {
 impl Ask {
     /// Reads something.
     pub(crate) fn read(url: impl Into<String>) -> Ask {
-        let within = Duration::from_secs(40);
-        Ask { method: Method::GET, url: url.into(), body: None, headers: Vec::new(), within }
+        Ask {
+            method: Method::GET,
+            url: url.into(),
+            body: None,
+            headers: Vec::new(),
+            within: Duration::from_secs(40),
+            trust: Arc::default(),
+        }
     }
 
     /// Sends something.
@@ -98,6 +116,11 @@ impl Ask {
     /// Gives up after this long.
     pub(crate) fn within(self, within: Duration) -> Ask {
         Ask { within, ..self }
+    }
+
+    /// Believes only these, within TLS.
+    pub(crate) fn trusting(self, trust: &Arc<Trust>) -> Ask {
+        Ask { trust: Arc::clone(trust), ..self }
     }
 
     /// Sends these headers along.
@@ -133,18 +156,26 @@ impl Ask {
         }
     }
 
-    async fn connect(&self) -> Result<(Uri, TcpStream), Unanswered> {
+    async fn connect(&self) -> Result<(Uri, Stream<TcpStream>), Unanswered> {
         let url = self.url.clone();
         let uri: Uri = self.url.parse().map_err(|_| Unanswered::Address { url: url.clone() })?;
-        let (Some("http"), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
-            return Err(Unanswered::Address { url });
+        let no_address = || Unanswered::Address { url: url.clone() };
+        let authority = uri.authority().ok_or_else(no_address)?;
+        let (peer, port) = match uri.scheme_str() {
+            Some("http") => (None, 80),
+            Some("https") => (Some(PeerName::new(authority.host()).ok_or_else(no_address)?), 443),
+            Some(_) | None => return Err(no_address()),
         };
-        let place = format!("{}:{}", authority.host(), authority.port_u16().unwrap_or(80));
+        let place = format!("{}:{}", authority.host(), authority.port_u16().unwrap_or(port));
         let stream = TcpStream::connect(place).await;
         let stream = stream.map_err(|source| Unanswered::Connect { url: url.clone(), source })?;
         let delay = stream.set_nodelay(true);
-        delay.map_err(|error| Unanswered::Broken { url, source: error.into() })?;
-        Ok((uri, stream))
+        delay.map_err(|error| Unanswered::Broken { url: url.clone(), source: error.into() })?;
+        let Some(peer) = peer else { return Ok((uri, Stream::Plain(stream))) };
+        let unsecured = |source| Unanswered::Unsecured { url: url.clone(), source };
+        let caller = self.trust.caller().map_err(|error| unsecured(error.into()))?;
+        let secured = caller.secure(&peer, stream).await;
+        Ok((uri, secured.map_err(|error| unsecured(error.into()))?))
     }
 
     async fn exchange(self) -> Result<Reply, Unanswered> {
@@ -211,6 +242,8 @@ mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
+    use wholly_tls::authority::Authority;
+    use wholly_tls::{Acceptor, Calling, Listening};
 
     #[test]
     fn texts_are_escaped_for_paths_and_queries() {
@@ -266,7 +299,43 @@ mod tests {
         };
         let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
         check(&format!("http://{free}/"), "cannot connect").await;
-        check("https://localhost/", "no address of the form").await;
+        check(&format!("https://{free}/"), "cannot connect").await;
+        check("ftp://localhost/", "no address of the form").await;
         check("stock", "no address of the form").await;
+    }
+
+    #[tokio::test]
+    async fn within_tls_only_who_proves_to_be_the_host_is_asked() {
+        let folder = tempfile::tempdir().unwrap();
+        let authority = Authority::new("known");
+        let (certificate, key) = authority.issue(&["localhost"]).write(folder.path(), "peer");
+        let listening = Listening { certificate, key, client_ca: None };
+        let acceptor = Acceptor::open(&listening).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                // Whoever does not believe this one goes away.
+                if let Ok(mut stream) = acceptor.accept(stream, Duration::from_secs(600)).await {
+                    assert!(stream.read(&mut [0; 1_024]).await.unwrap() > 0);
+                    let says = b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n7";
+                    stream.write_all(says).await.unwrap();
+                    stream.flush().await.unwrap();
+                }
+            }
+        });
+        let check = async |authority: &Authority, host: &str, expected: &str| {
+            let ca = Some(authority.write(folder.path()));
+            let trust = Arc::new(Trust::new(Calling { ca, identity: None }));
+            let ask = Ask::read(format!("https://{host}:{port}/v1")).trusting(&trust);
+            let seen = match ask.send().await {
+                Ok(reply) => format!("{} {}", reply.status.as_u16(), reply.body),
+                Err(error) => crate::complaint::chain(&error),
+            };
+            assert!(seen.contains(expected), "{host}: {seen}");
+        };
+        check(&authority, "localhost", "200 7").await;
+        check(&authority, "127.0.0.1", "cannot speak TLS with").await;
+        check(&Authority::new("stranger"), "localhost", "UnknownIssuer").await;
     }
 }

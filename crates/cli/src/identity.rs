@@ -1,8 +1,10 @@
 //! By what a command is known: a credential from flags and environment, never from the command
 //! line, which other users of the machine can read.
 
-use crate::arguments::Identity;
+use crate::arguments::{Certificates, Identity};
 use crate::complaint::{Complaint, Kind};
+use std::sync::Arc;
+use wholly_tls::{Calling, Trust};
 use wholly_wire::credential::{Credential, Secrets};
 
 /// The variable that holds a secret, or two with a comma between.
@@ -42,6 +44,12 @@ fn read(
         Secrets::parse(&text).map_err(|why| wrong(format!("the secret of {id} {why}")))?;
     let credential = Credential::new(id, secrets);
     credential.map(Some).map_err(|why| wrong(format!("the id {id:?} {why}")))
+}
+
+/// Whom a command believes within TLS, and what it shows there.
+pub(crate) fn trust(certificates: &Certificates) -> Arc<Trust> {
+    let Certificates { ca, certificate, key } = certificates.clone();
+    Arc::new(Trust::new(Calling { ca, identity: certificate.zip(key) }))
 }
 
 #[cfg(test)]

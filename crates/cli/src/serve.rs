@@ -46,11 +46,11 @@ pub(crate) async fn run(serve: Serve) -> Result<(), Complaint> {
     }
 }
 
-/// Reads the configuration again; calls the destinations and knows the credentials in it from here
-/// on. Those of before stay where it is wrong.
+/// Reads the configuration again; calls the destinations, knows the credentials and shows the
+/// certificate in it from here on. Those of before stay where it is wrong.
 fn load_destinations(running: &Running, flags: &Flags) {
-    const KEPT: &str =
-        "the configuration is wrong; the destinations of before stay, and the credentials";
+    const KEPT: &str = "the configuration is wrong; the destinations of before stay, and so do \
+                        credentials and certificates";
     let config = match Config::load(flags, variables()) {
         Ok(config) => config,
         Err(error) => return tracing::error!(error = %chain(&error), "{KEPT}"),
@@ -104,7 +104,7 @@ fn not_started(error: &ServeError) -> Complaint {
         ServeError::Folder(error) => folder(error),
         ServeError::Log(error) => log(error),
         ServeError::Tls(_) | ServeError::Entrance(_) => {
-            ("no file was touched", "see to the files under tls, then start it again")
+            ("no file was touched", "see to that file, then start it again")
         }
         ServeError::Destination(_) => ("no file was touched", "correct the destination"),
         ServeError::NobodyKnown => ("nothing was changed", "name a credential"),

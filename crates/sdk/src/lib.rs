@@ -72,6 +72,8 @@ mod scope;
 mod transaction;
 
 pub use calling::Calling;
+#[cfg(feature = "tls")]
+pub use client::Tls;
 pub use client::{Participant, Wholly};
 pub use context::{InCurrentTransaction, InTransaction, current};
 pub use error::{Failure, NotDone, Refuse, Refused};

@@ -5,11 +5,13 @@ use crate::http_client::{Ask, Unanswered};
 use http::Uri;
 use serde_json::Value;
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use wholly_core::branch::{Kept, Op};
 use wholly_core::effect::Mark;
 use wholly_core::ids::{BranchId, Gid, Operation};
 use wholly_core::time::Timestamp;
+use wholly_tls::Trust;
 use wholly_wire::credential::{Credential, Secret};
 use wholly_wire::headers::{self, ANSWER, AnswerHeader, AnswerWord, Asked, BodyKind, CallHeaders};
 use wholly_wire::signature::{self, Validity};
@@ -23,6 +25,8 @@ const PAUSE: Duration = Duration::from_millis(50);
 pub(crate) struct Participant {
     pub(crate) url: String,
     pub(crate) timeout: Duration,
+    /// Whom it must prove to be, within TLS.
+    pub(crate) trust: Arc<Trust>,
     /// How long a call is repeated while its answer is working or unknown.
     pub(crate) patience: Duration,
     /// What calls are signed with, where the participant asks for it.
@@ -160,7 +164,8 @@ impl Participant {
         if let Some(pen) = &self.pen {
             pen.sign(&url, call, timeout_ms, &mut pairs);
         }
-        Ask::post(url, call.payload.clone()).within(self.timeout).with(pairs.into_iter())
+        let ask = Ask::post(url, call.payload.clone()).within(self.timeout);
+        ask.with(pairs.into_iter()).trusting(&self.trust)
     }
 }
 

@@ -105,6 +105,7 @@ impl Stage {
                 url: check.url,
                 timeout: Duration::from_millis(check.timeout_ms),
                 patience: Duration::from_millis(check.timeout_ms),
+                trust: identity::trust(&check.certificates),
                 pen,
             },
             operation: operation.map_err(|error| usage(format!("the operation {error}")))?,
@@ -234,7 +235,8 @@ impl Stage {
     /// What the participant's books say, where there is a page that shows them.
     async fn books(&self) -> Result<Option<Value>, String> {
         let Some(url) = &self.books else { return Ok(None) };
-        let reply = Ask::read(url).within(self.participant.timeout).send().await;
+        let Participant { timeout, trust, .. } = &self.participant;
+        let reply = Ask::read(url).within(*timeout).trusting(trust).send().await;
         match reply {
             Ok(reply) if reply.status.is_success() => Ok(Some(reply.body)),
             Ok(reply) => Err(format!("the books at {url} cannot be read: {}", reply.status)),

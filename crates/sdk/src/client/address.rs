@@ -6,6 +6,8 @@ use http::{HeaderValue, Uri};
 /// The coordinator's address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Address {
+    /// How it is spoken to.
+    pub(crate) scheme: Scheme,
     /// `host:port`, for the socket.
     pub(crate) socket: String,
     /// For the header `host`.
@@ -16,8 +18,18 @@ pub(crate) struct Address {
     pub(crate) url: String,
 }
 
+/// What stands before `://`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Scheme {
+    /// In plain text.
+    Http,
+    /// Within TLS, once it has proved to be this one.
+    #[cfg(feature = "tls")]
+    Https(wholly_tls::PeerName),
+}
+
 impl Address {
-    /// Parses `http://host[:port][/prefix]`.
+    /// Parses `http://host[:port][/prefix]`, and the same of `https://` where TLS is built in.
     pub(crate) fn parse(url: &str) -> Result<Address, Error> {
         let wrong = |why: &str| Error::Invalid {
             what: "coordinator's URL",
@@ -25,15 +37,7 @@ impl Address {
             why: why.to_owned(),
         };
         let uri: Uri = url.parse().map_err(|_| wrong("is no URL, as http://127.0.0.1:7700"))?;
-        match uri.scheme_str() {
-            Some("http") => {}
-            Some(_) => {
-                let why = "is not http://; for a coordinator beyond this machine put a proxy that \
-                           speaks TLS beside the service";
-                return Err(wrong(why));
-            }
-            None => return Err(wrong("lacks http:// and a host")),
-        }
+        let scheme = uri.scheme_str().ok_or_else(|| wrong("lacks http:// and a host"))?;
         let Some(authority) = uri.authority() else { return Err(wrong("lacks a host")) };
         if authority.as_str().contains('@') {
             return Err(wrong("holds credentials, which do not belong into a URL"));
@@ -41,10 +45,27 @@ impl Address {
         if uri.query().is_some() {
             return Err(wrong("has a query, which a coordinator's URL has not"));
         }
+        let (scheme, port) = match scheme {
+            "http" => (Scheme::Http, 80),
+            #[cfg(feature = "tls")]
+            "https" => {
+                let peer = wholly_tls::PeerName::new(authority.host());
+                let peer = peer.ok_or_else(|| wrong("has a host that no certificate can name"))?;
+                (Scheme::Https(peer), 443)
+            }
+            #[cfg(not(feature = "tls"))]
+            "https" => {
+                return Err(wrong(
+                    "is https://, for which the feature `tls` of crate wholly is off",
+                ));
+            }
+            _another => return Err(wrong("is neither http:// nor https://")),
+        };
         let host = HeaderValue::from_str(authority.as_str())
             .map_err(|_| wrong("has a host that HTTP cannot carry"))?;
         Ok(Address {
-            socket: format!("{}:{}", authority.host(), authority.port_u16().unwrap_or(80)),
+            scheme,
+            socket: format!("{}:{}", authority.host(), authority.port_u16().unwrap_or(port)),
             host,
             prefix: uri.path().trim_end_matches('/').to_owned(),
             url: url.to_owned(),
@@ -73,7 +94,11 @@ mod tests {
         check("http://[::1]:7700", Ok(("[::1]:7700", "")));
         check("http://wholly", Ok(("wholly:80", "")));
         check("http://gateway/wholly/", Ok(("gateway:80", "/wholly")));
-        check("https://wholly", Err("is not http://"));
+        check("ftp://wholly", Err("is neither http:// nor https://"));
+        match cfg!(feature = "tls") {
+            true => check("https://wholly/a/", Ok(("wholly:443", "/a"))),
+            false => check("https://wholly", Err("feature `tls` of crate wholly is off")),
+        }
         check("127.0.0.1:7700", Err("lacks http://"));
         check("http://id:secret@wholly", Err("holds credentials"));
         check("http://wholly?a=b", Err("has a query"));

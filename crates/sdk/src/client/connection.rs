@@ -1,6 +1,6 @@
 //! Connections to the coordinator: a small pool, one request and one answer at a time on each.
 
-use super::address::Address;
+use super::address::{Address, Scheme};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
@@ -8,10 +8,15 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use std::error::Error as StdError;
 use std::fmt;
+#[cfg(feature = "tls")]
+use std::sync::Arc;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
+#[cfg(feature = "tls")]
+use wholly_tls::Trust;
 use wholly_wire::credential::Credential;
 
 /// Connections kept for the next request.
@@ -81,6 +86,9 @@ pub(crate) struct Connections {
     address: Address,
     /// The value of the header `authorization`, where the coordinator is told who asks.
     authorization: Option<HeaderValue>,
+    /// Whom it believes to be the coordinator.
+    #[cfg(feature = "tls")]
+    trust: Arc<Trust>,
     idle: Mutex<Vec<SendRequest<Full<Bytes>>>>,
     slots: Semaphore,
 }
@@ -93,8 +101,30 @@ impl fmt::Debug for Connections {
 
 impl Connections {
     pub(crate) fn new(address: Address) -> Connections {
-        let slots = Semaphore::new(CONNECTIONS_MAX);
-        Connections { address, authorization: None, idle: Mutex::default(), slots }
+        Connections {
+            address,
+            authorization: None,
+            #[cfg(feature = "tls")]
+            trust: Arc::default(),
+            idle: Mutex::default(),
+            slots: Semaphore::new(CONNECTIONS_MAX),
+        }
+    }
+
+    /// To the same coordinator as the same service, by no connection that stands.
+    fn again(&self) -> Connections {
+        Connections {
+            authorization: self.authorization.clone(),
+            #[cfg(feature = "tls")]
+            trust: Arc::clone(&self.trust),
+            ..Connections::new(self.address.clone())
+        }
+    }
+
+    /// To the same coordinator, which must prove to be it by these.
+    #[cfg(feature = "tls")]
+    pub(crate) fn trusting(&self, trust: Trust) -> Connections {
+        Connections { trust: Arc::new(trust), ..self.again() }
     }
 
     /// To the same coordinator, which is told who asks.
@@ -102,7 +132,7 @@ impl Connections {
         let text = credential.authorization();
         let mut value = HeaderValue::try_from(text).expect("base64 is visible ASCII");
         value.set_sensitive(true);
-        Connections { authorization: Some(value), ..Connections::new(self.address.clone()) }
+        Connections { authorization: Some(value), ..self.again() }
     }
 
     pub(crate) fn url(&self) -> &str {
@@ -171,15 +201,20 @@ impl Connections {
     }
 
     async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, Cause> {
-        let connecting = TcpStream::connect(&self.address.socket);
-        let socket = tokio::time::timeout(CONNECT_TIMEOUT, connecting)
+        let connecting = async {
+            let socket = TcpStream::connect(&self.address.socket).await?;
+            socket.set_nodelay(true)?;
+            match &self.address.scheme {
+                Scheme::Http => speak(socket).await,
+                #[cfg(feature = "tls")]
+                Scheme::Https(peer) => {
+                    speak(self.trust.caller()?.secure(peer, socket).await?).await
+                }
+            }
+        };
+        tokio::time::timeout(CONNECT_TIMEOUT, connecting)
             .await
-            .map_err(|_| format!("no connection to {} in time", self.address.socket))??;
-        socket.set_nodelay(true)?;
-        let (sender, connection) = http1::handshake(TokioIo::new(socket)).await?;
-        // Its errors come out of the sender as well, where they are handled.
-        tokio::spawn(connection);
-        Ok(sender)
+            .map_err(|_| format!("no connection to {} in time", self.address.socket))?
     }
 
     fn take_idle(&self) -> Option<SendRequest<Full<Bytes>>> {
@@ -202,4 +237,14 @@ impl Connections {
             idle.push(connection);
         }
     }
+}
+
+/// Speaks HTTP over a stream, in a task of its own.
+async fn speak(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+) -> Result<SendRequest<Full<Bytes>>, Cause> {
+    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    // Its errors come out of the sender as well, where they are handled.
+    tokio::spawn(connection);
+    Ok(sender)
 }

@@ -18,6 +18,10 @@ use std::time::Duration;
 use wholly_core::ids::{Destination, Gid};
 use wholly_wire::credential::{Credential, Secrets};
 
+/// The files by which a coordinator of `https://` is known, and by which it knows this service.
+#[cfg(feature = "tls")]
+pub use wholly_tls::Calling as Tls;
+
 /// How long a request is repeated while no answer comes.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -38,7 +42,8 @@ struct Inner {
 }
 
 impl Wholly {
-    /// A client of the coordinator at this URL, as `http://127.0.0.1:7700`.
+    /// A client of the coordinator at this URL, as `http://127.0.0.1:7700`; or `https://` with
+    /// feature `tls`.
     pub fn new(url: &str) -> Result<Wholly, Error> {
         Wholly::with_patience(url, PATIENCE)
     }
@@ -63,8 +68,26 @@ impl Wholly {
         Ok(Wholly { inner: Arc::new(Inner { connections, patience, credential }) })
     }
 
+    /// The same client to a coordinator of `https://` that must prove to be it by these files, and
+    /// is shown a certificate where they name one. Without this, whom the system believes is
+    /// believed. The files are read once, here.
+    #[cfg(feature = "tls")]
+    pub fn tls(self, tls: &Tls) -> Result<Wholly, Error> {
+        let trust = wholly_tls::Trust::new(tls.clone());
+        trust.caller().map_err(|error| {
+            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
+            let why = format!("cannot be used: {error}{}", cause.unwrap_or_default());
+            Error::Invalid { what: "TLS for", value: self.url().to_owned(), why }
+        })?;
+        let connections = self.inner.connections.trusting(trust);
+        let (patience, credential) = (self.inner.patience, self.inner.credential.clone());
+        Ok(Wholly { inner: Arc::new(Inner { connections, patience, credential }) })
+    }
+
     /// A client by the environment: `WHOLLY_URL`, and its credential by `WHOLLY_ID` and
-    /// `WHOLLY_SECRET`; both of them or none.
+    /// `WHOLLY_SECRET`, both of them or none. With feature `tls` also the authorities by which the
+    /// coordinator is known by `WHOLLY_CA`, and a certificate of its own by `WHOLLY_CERTIFICATE`
+    /// and `WHOLLY_KEY`.
     pub fn from_env() -> Result<Wholly, Error> {
         Wholly::from_variables(|name| std::env::var(name).ok())
     }
@@ -80,11 +103,23 @@ impl Wholly {
             return Err(missing("WHOLLY_URL", why));
         };
         let set = |name| variable(name).filter(|value| !value.is_empty());
-        match (set("WHOLLY_ID"), set("WHOLLY_SECRET")) {
-            (None, None) => Wholly::new(&url),
-            (Some(id), Some(secret)) => Wholly::new(&url)?.credential(&id, &secret),
-            (Some(_), None) => Err(missing("WHOLLY_SECRET", "is not set, and WHOLLY_ID is")),
-            (None, Some(_)) => Err(missing("WHOLLY_ID", "is not set, and WHOLLY_SECRET is")),
+        let pair = |one: &'static str, other: &'static str| match (set(one), set(other)) {
+            (None, None) => Ok(None),
+            (Some(one), Some(other)) => Ok(Some((one, other))),
+            (Some(_), None) => Err(missing(other, &format!("is not set, and {one} is"))),
+            (None, Some(_)) => Err(missing(one, &format!("is not set, and {other} is"))),
+        };
+        let wholly = Wholly::new(&url)?;
+        #[cfg(feature = "tls")]
+        let wholly = {
+            let identity = pair("WHOLLY_CERTIFICATE", "WHOLLY_KEY")?;
+            let identity = identity.map(|(certificate, key)| (certificate.into(), key.into()));
+            let tls = Tls { ca: set("WHOLLY_CA").map(Into::into), identity };
+            if tls == Tls::default() { wholly } else { wholly.tls(&tls)? }
+        };
+        match pair("WHOLLY_ID", "WHOLLY_SECRET")? {
+            None => Ok(wholly),
+            Some((id, secret)) => wholly.credential(&id, &secret),
         }
     }
 

@@ -5,4 +5,6 @@
 mod identity;
 mod plans;
 mod scopes;
+#[cfg(feature = "tls")]
+mod tls;
 mod world;

@@ -1,5 +1,4 @@
-//! Whom a destination must prove to be: by the authorities that this system believes, or by those of
-//! a file.
+//! Whom a destination must prove to be: by the authorities of the system, or of a file.
 
 use super::address::{Address, Scheme};
 use std::collections::BTreeMap;
