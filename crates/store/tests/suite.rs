@@ -1,18 +1,13 @@
 //! The suite, run on every backend.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::fs;
 use std::sync::Arc;
-use std::{fs, io};
 use tempfile::TempDir;
-use wholly_store::archive::{ArchiveLimits, sqlite};
+use wholly_store::archive::ArchiveLimits;
 use wholly_store::contract::{Completion, Store};
 use wholly_store::embedded::{self, ArchiveUse, Log};
 use wholly_store::memory::{self, Memory};
 use wholly_store::suite::{Bench, Opened, listener, run, run_with_slices};
-
-/// How often a folder is read before it is given up on.
-const READINGS_MAX: usize = 10_000;
 
 #[test]
 fn the_memory_store_passes() {
@@ -100,49 +95,15 @@ impl Bench for OnDisk {
         self.open(TempDir::new().expect("a folder for the test"))
     }
 
-    /// What a killed process leaves: the files as they are, with nothing flushed by a stop.
+    /// What a killed process leaves: what is in its files at one moment, with nothing flushed by a
+    /// stop.
     fn crash(&mut self, before: Opened) -> Opened {
         let last = self.folders.last().expect("it was opened").path();
         let copy = TempDir::new().expect("a folder for the test");
-        for (path, content) in standing_still(last) {
-            let path = copy.path().join(path);
-            fs::create_dir_all(path.parent().expect("it lies in a folder")).expect("a folder");
-            fs::write(path, content).expect("a copy");
-        }
+        embedded::copy(last, copy.path(), &mut |_| ()).expect("a copy");
         drop(before);
         self.open(copy)
     }
-}
-
-/// All files at one moment: read again until nothing changed from one reading to the next, for
-/// the committer goes on handing over and removing.
-fn standing_still(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let mut before = BTreeMap::new();
-    for _ in 0..READINGS_MAX {
-        let Ok(files) = every_file(folder) else { continue };
-        if files == before {
-            return files;
-        }
-        before = files;
-    }
-    panic!("{} never stood still", folder.display());
-}
-
-/// Every file of the log and the archive by its path, or an error where one went meanwhile.
-fn every_file(folder: &Path) -> io::Result<BTreeMap<PathBuf, Vec<u8>>> {
-    let mut files = BTreeMap::new();
-    for part in [sqlite::FOLDER, "log"] {
-        let entries = match fs::read_dir(folder.join(part)) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(error),
-        };
-        for entry in entries {
-            let entry = entry?;
-            files.insert(Path::new(part).join(entry.file_name()), fs::read(entry.path())?);
-        }
-    }
-    Ok(files)
 }
 
 #[test]
