@@ -142,6 +142,7 @@ impl<'a> Matrix<'a> {
             let strike = Strike { call: call.clone(), fault: Fault::RefuseCopy };
             let run = self.run(vec![strike], report).await;
             let Some(run) = run else { continue };
+            report.note(&run);
             for row in self.rows(&run) {
                 let undoes = match row.call.op {
                     Op::Cancel | Op::Compensate => true,
@@ -159,7 +160,10 @@ impl<'a> Matrix<'a> {
 
     async fn cell(&self, row: &Row, fault: Fault, report: &mut Report) {
         let verdict = match self.run(row.strikes(fault), report).await {
-            Some(run) => Cell::of(&row.call, fault, row.after.as_ref(), run),
+            Some(run) => {
+                report.note(&run);
+                Cell::of(&row.call, fault, row.after.as_ref(), run)
+            }
             None => Cell::not_run(&row.call, fault, row.after.as_ref()),
         };
         report.add(verdict);

@@ -2,6 +2,7 @@
 
 use crate::fault::{CallName, Fault};
 use crate::run::{Books, Run};
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// What one cell of the matrix showed: a call under a fault.
@@ -86,6 +87,7 @@ pub struct Report {
     /// The calls, in the order in which they are shown.
     calls: Vec<String>,
     cells: Vec<Cell>,
+    rowless: BTreeSet<String>,
 }
 
 impl Report {
@@ -104,6 +106,12 @@ impl Report {
         &self.plain
     }
 
+    /// Branches whose participant keeps no row and says so: of their ends a cell knows what your
+    /// check says, and nothing besides.
+    pub fn without_row(&self) -> impl Iterator<Item = &str> {
+        self.rowless.iter().map(String::as_str)
+    }
+
     /// Whether every cell was run and passed.
     pub fn passes(&self) -> bool {
         let passed = |cell: &Cell| matches!(cell.verdict, Verdict::Passed(_));
@@ -120,8 +128,14 @@ impl Report {
     }
 
     pub(crate) fn take_plain(&mut self, run: Run) {
+        self.note(&run);
         self.plain = run.problems;
         self.plain_story = run.story;
+    }
+
+    /// Remembers whose rows could not be looked at.
+    pub(crate) fn note(&mut self, run: &Run) {
+        self.rowless.extend(run.rowless.iter().cloned());
     }
 
     pub(crate) fn fail_plain(&mut self, problem: String) {
@@ -206,6 +220,11 @@ impl fmt::Display for Report {
             )?,
         }
         self.write_table(f)?;
+        if !self.rowless.is_empty() {
+            let branches: Vec<&str> = self.without_row().collect();
+            let branches = branches.join(", ");
+            writeln!(f, "no row is kept of {branches}: only the check says how they ended")?;
+        }
         for cell in self.failed() {
             write!(f, "\nFAILED: {} × {}", cell.call, cell.fault)?;
             if let Some(after) = &cell.after {

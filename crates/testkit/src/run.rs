@@ -4,7 +4,7 @@
 use crate::answered::Told;
 use crate::fault::Strike;
 use crate::network::Entry;
-use crate::world::World;
+use crate::world::{Shown, World};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -36,6 +36,8 @@ pub(crate) struct Run {
     pub(crate) books: Books,
     pub(crate) documents: Vec<Document>,
     pub(crate) journal: Vec<Entry>,
+    /// Branches whose participant keeps no row, by its own word: their ends are the check's alone.
+    pub(crate) rowless: BTreeSet<String>,
     /// Faults that never met their call.
     pub(crate) missed: Vec<Strike>,
     /// What happened, in words, where something is wrong.
@@ -72,7 +74,7 @@ impl Run {
         }
         run.journal = world.network().journal();
         run.judge(&told);
-        run.ask_barriers(world).await;
+        run.ask_barriers(world, play.patience).await;
         match (play.check)().await {
             Told::Well => {}
             Told::Error(wrong) | Told::Panicked(wrong) => {
@@ -139,24 +141,34 @@ impl Run {
         }
     }
 
-    /// Each participant's barrier row is what the coordinator believes.
-    async fn ask_barriers(&mut self, world: &World) {
+    /// Each participant's barrier row is what the coordinator believes. One that is not shown
+    /// proves nothing.
+    async fn ask_barriers(&mut self, world: &World, patience: Duration) {
         let mut problems = Vec::new();
         for document in self.documents.iter().filter(|document| document.ended().is_some()) {
             let mark = self.journal.iter().find(|entry| entry.gid == document.gid);
             let Some(mark) = mark.map(|entry| &entry.mark) else { continue };
             for branch in &document.branches {
-                let row = world.inspect(document, branch, mark).await;
-                if let Some(row) = row
-                    && !agrees(branch, row)
-                {
-                    problems.push(format!(
+                let inspected = world.inspect(document, branch, mark);
+                let shown = tokio::time::timeout(patience, inspected).await;
+                let unshown = |why: &str| {
+                    let (gid, branch) = (&document.gid, &branch.branch);
+                    format!("{gid}: the participant does not show its row of {branch}: {why}")
+                };
+                match shown {
+                    Ok(Shown::Row(row)) if agrees(branch, row) => {}
+                    Ok(Shown::Row(row)) => problems.push(format!(
                         "{}: the coordinator has {} as {}, its participant as {}",
                         document.gid,
                         branch.branch,
                         branch.state,
                         row.spell()
-                    ));
+                    )),
+                    Ok(Shown::NoneKept) => {
+                        self.rowless.insert(branch.branch.to_string());
+                    }
+                    Ok(Shown::Nothing(why)) => problems.push(unshown(&why)),
+                    Err(_) => problems.push(unshown("it stays at work")),
                 }
             }
         }

@@ -6,11 +6,12 @@ use crate::matrix::Matrix;
 use crate::network::Network;
 use axum::Router;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method};
-use http_body_util::BodyExt as _;
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http_body_util::{BodyExt as _, Collected};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::OnceCell;
 use tokio::task::AbortHandle;
@@ -26,7 +27,7 @@ use wholly_server::{Config, Coordinator, Running};
 use wholly_store::contract::{Filter, Page};
 use wholly_wire::headers::{Asked, BodyKind, CallHeaders, call_path};
 use wholly_wire::v1::answer::{Branch, History};
-use wholly_wire::v1::call::{Inspected, RowState};
+use wholly_wire::v1::call::{Inspected, NO_ROW_KEPT, RefusalBody, RowState};
 
 /// Longest a call may take, in milliseconds: short, for a matrix waits for it in every cell that
 /// is slow.
@@ -34,6 +35,10 @@ const CALL_TIMEOUT_MS: u64 = 250;
 const BACKOFF_MS: u64 = 5;
 const BACKOFF_MS_MAX: u64 = 50;
 const LAZY_MS_MAX: u64 = 5;
+/// Between two inspections of a service that is still at work.
+const INSPECT_AGAIN: Duration = Duration::from_millis(5);
+/// What is quoted of an answer that says nothing of a row.
+const SAID_CHARS_MAX: usize = 200;
 /// Transactions that are listed at once.
 const PAGE: usize = 100;
 
@@ -229,42 +234,73 @@ impl World {
         serde_json::from_slice(&text).expect("what v1 writes it reads")
     }
 
-    /// What a participant's barrier says of a branch; none where it has no barrier of ours.
+    /// What a participant shows of its row of a branch, when it is asked as a coordinator asks.
     pub(crate) async fn inspect(
         &self,
         document: &Document,
         branch: &Branch<'_>,
         mark: &Mark,
-    ) -> Option<RowState> {
-        let door = self.door(&branch.to)?;
-        let asked = Asked {
-            gid: document.gid.parse().ok()?,
-            branch: branch.branch.parse().ok()?,
-            operation: branch.operation.parse().ok()?,
-            op: Op::Inspect,
+    ) -> Shown {
+        let Some(door) = self.door(&branch.to) else {
+            return Shown::Nothing(format!("{} is not served in this world", branch.to));
         };
-        let uri = call_path(&asked.operation).parse().ok()?;
-        let call = CallHeaders {
-            asked,
-            timeout_ms: CALL_TIMEOUT_MS,
-            mark: mark.clone(),
-            body: BodyKind::Payload,
+        let Some(errand) = inspection(document, branch, mark) else {
+            return Shown::Nothing("it has names that no call can carry".to_owned());
         };
-        let mut headers = HeaderMap::new();
-        for (name, value) in call.pairs() {
-            headers.insert(name, HeaderValue::from_str(&value).ok()?);
+        loop {
+            let answer = deliver(door.service.clone(), errand.clone()).await;
+            match answer.status() {
+                StatusCode::TOO_EARLY => tokio::time::sleep(INSPECT_AGAIN).await,
+                _ => return shown(answer).await,
+            }
         }
-        let errand = Errand { method: Method::POST, uri, headers, body: Bytes::new() };
-        state(deliver(door.service.clone(), errand).await).await
     }
 }
 
-async fn state(answer: Answer) -> Option<RowState> {
-    if !answer.status().is_success() {
-        return None;
+/// What a participant shows of a row.
+pub(crate) enum Shown {
+    /// How it stands.
+    Row(RowState),
+    /// It keeps no rows, and says so.
+    NoneKept,
+    /// It did not say; why.
+    Nothing(String),
+}
+
+fn inspection(document: &Document, branch: &Branch<'_>, mark: &Mark) -> Option<Errand> {
+    let asked = Asked {
+        gid: document.gid.parse().ok()?,
+        branch: branch.branch.parse().ok()?,
+        operation: branch.operation.parse().ok()?,
+        op: Op::Inspect,
+    };
+    let uri = call_path(&asked.operation).parse().ok()?;
+    let (mark, body) = (mark.clone(), BodyKind::Payload);
+    let call = CallHeaders { asked, timeout_ms: CALL_TIMEOUT_MS, mark, body };
+    let mut headers = HeaderMap::new();
+    for (name, value) in call.pairs() {
+        headers.insert(name, HeaderValue::from_str(&value).ok()?);
     }
-    let body = answer.into_body().collect().await.ok()?.to_bytes();
-    serde_json::from_slice::<Inspected<'_>>(&body).ok()?.state.known()
+    Some(Errand { method: Method::POST, uri, headers, body: Bytes::new() })
+}
+
+async fn shown(answer: Answer) -> Shown {
+    let status = answer.status();
+    let Ok(body) = answer.into_body().collect().await.map(Collected::to_bytes);
+    let said = || {
+        let text: String = String::from_utf8_lossy(&body).chars().take(SAID_CHARS_MAX).collect();
+        Shown::Nothing(format!("it answered {} {text}", status.as_u16()))
+    };
+    if status == StatusCode::CONFLICT {
+        let refusal = serde_json::from_slice::<RefusalBody<'_>>(&body);
+        let keeps_none = refusal.is_ok_and(|refusal| refusal.code == NO_ROW_KEPT);
+        return if keeps_none { Shown::NoneKept } else { said() };
+    }
+    let state = serde_json::from_slice::<Inspected<'_>>(&body).ok();
+    match state.and_then(|inspected| inspected.state.known()) {
+        Some(state) if status.is_success() => Shown::Row(state),
+        Some(_) | None => said(),
+    }
 }
 
 impl Drop for World {

@@ -319,7 +319,9 @@ async fn a_bank_that_ignores_the_key_is_found() {
         let matrix = shop.world.every_fault(act, async || most_once());
         matrix.before(async || shop.fill().await).await
     };
-    check(Bug::None).await.assert();
+    let report = check(Bug::None).await;
+    report.assert();
+    assert_eq!(report.without_row().collect::<Vec<_>>(), ["bank"], "{report}");
     let report = check(Bug::IgnoresTheKey).await;
     for fault in [Fault::CrashAfter, Fault::CrashMidway, Fault::Duplicate, Fault::Late] {
         let words = ["the check of the books said false"];
@@ -364,42 +366,61 @@ async fn what_never_ends_is_found() {
     assert!(report.cells().is_empty(), "{text}");
 }
 
-/// A participant without the SDK: done, but for the ops that it refuses.
-fn by_hand(refused: &'static str) -> Router {
+/// A participant without the SDK: done, but for the ops that it refuses; asked how a branch stands,
+/// it answers with this.
+fn by_hand(refused: &'static str, inspected: (StatusCode, &'static str)) -> Router {
     let answer = async move |headers: HeaderMap| {
         let said = |name: &str| headers[name].to_str().unwrap().to_owned();
-        let (word, status) = match said("wholly-op") == refused {
-            true => ("refused", StatusCode::CONFLICT),
-            false => ("done", StatusCode::OK),
+        let ((status, body), word) = match said("wholly-op") {
+            op if op == "inspect" => (inspected, "refused"),
+            op if op == refused => ((StatusCode::CONFLICT, ""), "refused"),
+            _ => ((StatusCode::OK, ""), "done"),
         };
         let echo = ["gid", "branch", "operation", "op"];
         let echo = echo.map(|name| format!(";{name}={}", said(&format!("wholly-{name}"))));
-        (status, [("wholly-answer", format!("{word}{}", echo.concat()))])
+        (status, [("wholly-answer", format!("{word}{}", echo.concat()))], body)
     };
     Router::new().route("/wholly/{operation}", post(answer))
 }
 
+/// As one says it who keeps no table.
+const NO_ROW: (StatusCode, &str) =
+    (StatusCode::CONFLICT, "{\"code\":\"no_row_kept\",\"detail\":\"none\"}");
+
 #[tokio::test]
 async fn a_participant_by_hand_is_played_too() {
-    let check = async |refused: &'static str| {
+    let check = async |refused: &'static str, inspected| {
         let world = World::new().await;
-        world.serve_router("stock", by_hand(refused));
+        world.serve_router("stock", by_hand(refused, inspected));
         let stock = world.wholly().participant("stock");
         let act = async |wholly: Wholly| -> Result<(), wholly::Error> {
             wholly.transaction("lock").run(async |tx| Ok(tx.call(&stock, Lock).await?)).await
         };
         world.every_fault(act, async || true).await
     };
-    let report = check("nothing").await;
+    let report = check("nothing", NO_ROW).await;
     report.assert();
+    assert_eq!(report.without_row().collect::<Vec<_>>(), ["stock.lock"], "{report}");
+    assert!(report.to_string().contains("no row is kept of stock.lock"), "{report}");
     assert!(report.cells().iter().all(|cell| cell.fault() != Fault::CrashMidway), "{report}");
     assert_eq!(report.cells().len(), 7 + 5 + 5, "{report}");
     // What a participant may not refuse, it refuses: no waiting ends that.
-    let text = check("confirm").await.to_string();
+    let text = check("confirm", NO_ROW).await.to_string();
     assert!(text.contains("stock.lock is stuck"), "{text}");
-    let report = check("cancel").await;
+    let report = check("cancel", NO_ROW).await;
     let words = ["stock.lock is stuck", "stuck stock.lock cancel"];
     check_found(&report, "stock.lock try", Fault::Refuse, &words);
+    // A row that is not shown is no row that agrees.
+    for (inspected, said) in [
+        ((StatusCode::OK, ""), "it answered 200"),
+        ((StatusCode::NOT_FOUND, "what?"), "it answered 404 what?"),
+        ((StatusCode::CONFLICT, "{\"code\":\"stale\",\"detail\":\"\"}"), "stale"),
+        ((StatusCode::OK, "{\"state\":\"tried\"}"), "as confirmed, its participant as tried"),
+    ] {
+        let text = check("nothing", inspected).await.to_string();
+        assert!(text.starts_with("something is wrong without any fault:"), "{text}");
+        assert!(text.contains(said), "{text}");
+    }
 }
 
 #[tokio::test]
