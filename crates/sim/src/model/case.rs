@@ -211,6 +211,17 @@ impl Case {
         }
     }
 
+    /// What was left to an operator stays his until nothing of it is stuck.
+    pub(super) fn learn_whether_left(&mut self, position: Position, summary: &Summary) {
+        if self.left.last().is_some_and(|(_, waits)| *waits == Waits::ForOperator) {
+            let waits = match summary.stuck > 0 || summary.parked {
+                true => Waits::ForOperator,
+                false => Waits::ForNobody,
+            };
+            self.left.push((position, waits));
+        }
+    }
+
     pub(super) fn learn_begun(&mut self, (position, at): (Position, Timestamp), begun: &Begun) {
         self.begun = Some(begun.begun);
         self.order.clear();

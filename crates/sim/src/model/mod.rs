@@ -283,13 +283,7 @@ impl Ledger {
         case.states.push((position, state));
         let before = case.folds.last().map(|(_, fold)| *fold).unwrap_or_default();
         case.folds.push((position, before.with(records, summary)));
-        if case.left.last().is_some_and(|(_, waits)| *waits == Waits::ForOperator) {
-            let waits = match summary.stuck > 0 || summary.parked {
-                true => Waits::ForOperator,
-                false => Waits::ForNobody,
-            };
-            case.left.push((position, waits));
-        }
+        case.learn_whether_left(position, summary);
         for record in records {
             match &record.fact {
                 Fact::Begun(begun) => case.learn_begun((position, record.at), begun),
