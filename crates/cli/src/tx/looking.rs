@@ -37,12 +37,12 @@ impl Looking {
 }
 
 fn unread(error: &OpenError) -> Complaint {
-    let (means, advice) = match error {
-        OpenError::InUse { .. } => (
+    let (means, advice) = match matches!(error, OpenError::InUse { .. }) {
+        true => (
             "nothing was changed; the coordinator that has the folder goes on",
             "ask that coordinator: the same command without --data",
         ),
-        other => log(other),
+        false => log(error),
     };
     Complaint::because(Kind::NotDone, "the data folder cannot be read", error)
         .means(means)

@@ -86,13 +86,12 @@ impl Pinned {
             let bytes = self.facts.bytes / all * pages;
             watch(bytes.saturating_sub(done));
             done = done.max(bytes);
-            match step {
-                StepResult::Done => return Ok(()),
-                StepResult::More => {}
-                other => {
-                    let what = format!("SQLite says {other:?} of a file that nobody writes");
-                    return Err(failed("copying", &self.path, what));
-                }
+            if step == StepResult::Done {
+                return Ok(());
+            }
+            if step != StepResult::More {
+                let what = format!("SQLite says {step:?} of a file that nobody writes");
+                return Err(failed("copying", &self.path, what));
             }
         }
     }
