@@ -1,5 +1,6 @@
 //! Tasks of the repository: `cargo xtask help` lists them.
 
+mod alerts;
 mod chance;
 mod crash_sweep;
 mod full_disk;
@@ -45,6 +46,7 @@ cargo xtask TASK
   soak [--minutes 30] [--load 0.7] [--seed S] [--json]
                     a long load with kills: nothing lost, nothing twice, memory flat
   mysql             the barrier's tests on MySQL proper, unpacked from Debian's packages
+  alerts            the alert rules, run by Prometheus' own tool
   participants      every example of a participant by hand, in each language whose tools are
                     there: checked, then all together in real transactions
   kill [--cycles N] [--seed S] [--json]
@@ -98,6 +100,7 @@ fn dispatch(root: &Path, words: &[&str]) -> Result<(), Failure> {
         ["bench", options @ ..] => programs::bench(root, options),
         ["soak", options @ ..] => programs::bench(root, &[&["soak"], options].concat()),
         ["mysql"] => mysql::run(root),
+        ["alerts"] => alerts::run(root).map(drop),
         ["participants"] => participants::run(root),
         ["kill", options @ ..] => kill::run(root, options),
         ["hostile", options @ ..] => hostile::run(root, options),

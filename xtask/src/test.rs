@@ -3,7 +3,8 @@
 use crate::process::{self, Counts};
 use crate::services::Services;
 use crate::{
-    Failure, crash_sweep, full_disk, fuzz, hostile, kill, mysql, participants, programs, tidy,
+    Failure, alerts, crash_sweep, full_disk, fuzz, hostile, kill, mysql, participants, programs,
+    tidy,
 };
 use std::path::Path;
 use std::process::Command;
@@ -37,6 +38,7 @@ const HAND_OVER: [&str; 2] = ["--mode", "hand-over"];
 
 const PARTS: &[Part] = &[
     Part { name: "tidy", run: |ground| once(tidy::run(ground.root, &[])) },
+    Part { name: "alerts", run: |ground| alerts::run(ground.root) },
     Part { name: "tests", run: tests },
     Part { name: "mysql", run: |ground| mysql::tests(ground.root) },
     Part { name: "simulator", run: |ground| once(simulate(ground)) },

@@ -11,14 +11,16 @@ use alloc::collections::btree_map::Entry;
 const GRAIN_MS: u64 = 1_000;
 /// Phases of a transaction that is not over.
 const PHASES: usize = 4;
+/// The same, and those of forward and finishing that are parked counted apart.
+const KINDS: usize = PHASES + 2;
 
 /// Everything that is counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Census {
     /// By phase.
     all: [usize; PHASES],
-    /// By grain of the begin, and by phase; none that is empty.
-    begun: BTreeMap<u64, [usize; PHASES]>,
+    /// By grain of the begin, and by kind; none that is empty.
+    begun: BTreeMap<u64, [usize; KINDS]>,
     /// Branches that wait for an operator.
     stuck: usize,
 }
@@ -29,6 +31,14 @@ pub(super) struct Place {
     grain: u64,
     phase: PhaseName,
     stuck: usize,
+    rest: Rest,
+}
+
+/// Whether it goes on by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rest {
+    Moves,
+    Parked,
 }
 
 impl Place {
@@ -38,7 +48,19 @@ impl Place {
             false => transaction.branches.iter().filter(|branch| branch.is_stuck()).count(),
         };
         let grain = transaction.begun.0 / GRAIN_MS;
-        Place { grain, phase: transaction.phase_name(), stuck }
+        let rest = match stuck > 0 && transaction.is_parked() {
+            true => Rest::Parked,
+            false => Rest::Moves,
+        };
+        Place { grain, phase: transaction.phase_name(), stuck, rest }
+    }
+
+    fn kind(self) -> usize {
+        match (self.rest, self.phase) {
+            (Rest::Parked, PhaseName::Forward) => PHASES,
+            (Rest::Parked, PhaseName::Finishing) => PHASES + 1,
+            (Rest::Parked, PhaseName::Open | PhaseName::Ended) | (Rest::Moves, _) => at(self.phase),
+        }
     }
 }
 
@@ -53,25 +75,27 @@ pub struct Aged {
     pub forward: usize,
     /// In phase finishing.
     pub finishing: usize,
+    /// Of those in phase forward, how many wait for an operator alone.
+    pub forward_parked: usize,
+    /// Of those in phase finishing, how many wait for an operator alone.
+    pub finishing_parked: usize,
 }
 
 impl Census {
     pub(super) fn came(&mut self, place: Place) {
-        let phase = at(place.phase);
-        self.all[phase] += 1;
-        self.begun.entry(place.grain).or_default()[phase] += 1;
+        self.all[at(place.phase)] += 1;
+        self.begun.entry(place.grain).or_default()[place.kind()] += 1;
         self.stuck += place.stuck;
     }
 
     pub(super) fn left(&mut self, place: Place) {
-        let phase = at(place.phase);
-        self.all[phase] -= 1;
+        self.all[at(place.phase)] -= 1;
         self.stuck -= place.stuck;
         match self.begun.entry(place.grain) {
             Entry::Vacant(_) => panic!("who leaves has come"),
             Entry::Occupied(mut grain) => {
-                grain.get_mut()[phase] -= 1;
-                if *grain.get() == [0; PHASES] {
+                grain.get_mut()[place.kind()] -= 1;
+                if *grain.get() == [0; KINDS] {
                     grain.remove();
                 }
             }
@@ -98,8 +122,10 @@ impl Census {
         self.begun.iter().map(move |(grain, counts)| Aged {
             age_ms: now.0.saturating_sub(grain.saturating_add(1).saturating_mul(GRAIN_MS)),
             open: counts[at(PhaseName::Open)],
-            forward: counts[at(PhaseName::Forward)],
-            finishing: counts[at(PhaseName::Finishing)],
+            forward: counts[at(PhaseName::Forward)] + counts[PHASES],
+            finishing: counts[at(PhaseName::Finishing)] + counts[PHASES + 1],
+            forward_parked: counts[PHASES],
+            finishing_parked: counts[PHASES + 1],
         })
     }
 }
@@ -119,7 +145,7 @@ mod tests {
     use alloc::vec::Vec;
 
     fn place(begun: u64, phase: PhaseName, stuck: usize) -> Place {
-        Place { grain: begun / GRAIN_MS, phase, stuck }
+        Place { grain: begun / GRAIN_MS, phase, stuck, rest: Rest::Moves }
     }
 
     #[test]
@@ -134,9 +160,14 @@ mod tests {
         assert_eq!(census.count(PhaseName::Open), 1);
         assert_eq!((census.count(PhaseName::Finishing), census.stuck()), (1, 2));
         let ages: Vec<Aged> = census.ages(Timestamp(12_000)).collect();
-        let first = Aged { age_ms: 10_000, open: 1, forward: 0, finishing: 1 };
+        let first = Aged { age_ms: 10_000, open: 1, finishing: 1, ..Aged::default() };
         assert_eq!(ages, [first, Aged { age_ms: 2_000, forward: 1, ..Aged::default() }]);
-        for place in [early, told, late] {
+        let parked = Place { rest: Rest::Parked, ..told };
+        census.moved(told, parked);
+        assert_eq!(census.count(PhaseName::Finishing), 1);
+        let ages: Vec<Aged> = census.ages(Timestamp(12_000)).collect();
+        assert_eq!(ages[0], Aged { finishing_parked: 1, ..first });
+        for place in [early, parked, late] {
             census.left(place);
         }
         assert_eq!(census, Census::default(), "nothing is left behind");

@@ -15,6 +15,8 @@ use wholly_wire::words::Spelled;
 /// The ages, in seconds, above which transactions are counted.
 pub const AGES_S: [u64; 6] = [10, 60, 600, 3_600, 21_600, 86_400];
 const PHASES: [&str; 3] = ["open", "forward", "finishing"];
+/// The same without those that wait for an operator alone, who are counted apart.
+const AGED: [&str; 4] = ["open", "forward", "finishing", "parked"];
 
 /// The backlog at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,9 +24,9 @@ pub struct Backlog {
     /// How much of everything there is.
     pub gauges: Gauges,
     /// In each phase, transactions at least as old as each of [`AGES_S`].
-    older: [[usize; AGES_S.len()]; PHASES.len()],
+    older: [[usize; AGES_S.len()]; AGED.len()],
     /// In each phase, the age of the oldest.
-    oldest_ms: [u64; PHASES.len()],
+    oldest_ms: [u64; AGED.len()],
 }
 
 impl Backlog {
@@ -32,7 +34,9 @@ impl Backlog {
     pub fn new(gauges: Gauges, ages: impl Iterator<Item = Aged>) -> Self {
         let mut backlog = Backlog { gauges, ..Backlog::default() };
         for aged in ages {
-            let counts = [aged.open, aged.forward, aged.finishing];
+            let Aged { open, forward, finishing, forward_parked, finishing_parked, .. } = aged;
+            let (forward, finishing) = (forward - forward_parked, finishing - finishing_parked);
+            let counts = [open, forward, finishing, forward_parked + finishing_parked];
             for (phase, count) in counts.into_iter().enumerate().filter(|(_, count)| *count > 0) {
                 let oldest = &mut backlog.oldest_ms[phase];
                 *oldest = aged.age_ms.max(*oldest);
@@ -174,8 +178,10 @@ impl Transactions {
 
     pub(super) fn take(&self, backlog: &Backlog) {
         let Gauges { open, forward, finishing, .. } = backlog.gauges;
-        for (at, (phase, count)) in PHASES.into_iter().zip([open, forward, finishing]).enumerate() {
+        for (phase, count) in PHASES.into_iter().zip([open, forward, finishing]) {
             self.phases.get_or_create(&PhaseLabels { phase }).set(number(count));
+        }
+        for (at, phase) in AGED.into_iter().enumerate() {
             let oldest_s = backlog.oldest_ms[at] / 1_000;
             let oldest_s = i64::try_from(oldest_s).unwrap_or(i64::MAX);
             self.oldest.get_or_create(&PhaseLabels { phase }).set(oldest_s);
@@ -200,11 +206,15 @@ mod tests {
 
     #[test]
     fn ages_are_counted_at_their_bounds() {
-        let aged = |age_ms, open, finishing| Aged { age_ms, open, forward: 0, finishing };
+        let aged = |age_ms, open, finishing| Aged { age_ms, open, finishing, ..Aged::default() };
         let ages = [aged(86_400_000, 1, 0), aged(60_000, 2, 3), aged(59_999, 4, 0), aged(0, 7, 0)];
         let backlog = Backlog::new(Gauges::default(), ages.into_iter());
         assert_eq!(backlog.older[0], [7, 3, 1, 1, 1, 1]);
         assert_eq!(backlog.older[2], [3, 3, 0, 0, 0, 0]);
-        assert_eq!(backlog.oldest_ms, [86_400_000, 0, 60_000]);
+        assert_eq!(backlog.oldest_ms, [86_400_000, 0, 60_000, 0]);
+        let parked = Aged { forward: 5, forward_parked: 2, finishing_parked: 1, ..ages[1] };
+        let backlog = Backlog::new(Gauges::default(), std::iter::once(parked));
+        let minute = AGES_S.iter().position(|age| *age == 60).unwrap();
+        assert_eq!(backlog.older.map(|ages| ages[minute]), [2, 3, 2, 3], "parked apart");
     }
 }
