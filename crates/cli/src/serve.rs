@@ -107,6 +107,7 @@ fn not_started(error: &ServeError) -> Complaint {
             ("no file was touched", "see to that file, then start it again")
         }
         ServeError::Destination(_) => ("no file was touched", "correct the destination"),
+        ServeError::Collector { .. } => ("no file was touched", "correct tracing.otlp"),
         ServeError::NobodyKnown => ("nothing was changed", "name a credential"),
         ServeError::Descriptors(_) => {
             ("no file was touched", "raise the limit of open files, then start it again")

@@ -1,12 +1,15 @@
 //! The coordinator, a library: the shell around the driver, the ways in, the only way out.
 //!
 //! Reading order: `serve` puts it together, `shell` carries out what the driver asks, `transport`
-//! lets clients in, `egress` calls participants, `observe` counts, `config` is what an operator
+//! lets clients in, `egress` calls participants, `observe` counts, `spans` says
+//! what took how long in which trace, `config` is what an operator
 //! says.
 
 pub mod access;
 pub mod audit;
 pub mod backup;
+mod calling;
+mod clocks;
 pub mod config;
 pub mod descriptors;
 mod disk;
@@ -21,6 +24,7 @@ pub mod observe;
 pub mod restore;
 pub mod serve;
 pub mod shell;
+pub mod spans;
 pub mod transport;
 
 pub use backup::{BackupError, backup};

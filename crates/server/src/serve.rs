@@ -2,23 +2,25 @@
 
 use crate::access::Access;
 use crate::audit::Audit;
+use crate::calling::{destinations, egress};
+use crate::clocks::{now, random, stopwatch};
 use crate::config::Config;
 use crate::descriptors::{self, TooFew};
 use crate::disk;
-use crate::egress::{Destinations, Egress, Rule, RuleError};
+use crate::egress::{Destinations, Rule, RuleError};
 use crate::folder::{self, FolderError, Identity, LogUse};
 use crate::greeting::{self, Clients};
 use crate::keyring::Keyring;
 use crate::observe::{Accepting, Metrics, Snapshot};
 use crate::shell::{EffectTrace, Mailbox, Parts, Shell, Standing, Stopped};
+use crate::spans::{Exporter, Flushing, Spans};
 use crate::transport::http::{self, Api, Entrance, EntranceError};
 use crate::transport::{Coordinator as Coordinates, Refused};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
@@ -36,7 +38,7 @@ use wholly_store::memory::{self, Memory};
 use wholly_tls::TlsError;
 use wholly_wire::capability::{CapabilityKey, KEY_BYTES};
 use wholly_wire::edge::EdgeRejection;
-use wholly_wire::trace::TraceParent;
+use wholly_wire::trace::TraceContext;
 
 /// Why a coordinator did not start, or stopped by itself.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +61,12 @@ pub enum ServeError {
     /// A destination cannot stand.
     #[error("a destination cannot stand")]
     Destination(#[source] RuleError),
+    /// The collector of spans has no address that is called.
+    #[error("the collector's URL (tracing.otlp) {why}")]
+    Collector {
+        /// What is wrong with it.
+        why: String,
+    },
     /// The configuration that was read again knows nobody, where the one before knew somebody.
     #[error(
         "it names no credential, and this coordinator was started with some; stop it and start it \
@@ -120,6 +128,8 @@ pub struct Running {
     place: String,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<()>,
+    /// None where nothing is traced.
+    exporting: Option<Flushing>,
 }
 
 impl Coordinator {
@@ -138,7 +148,9 @@ impl Coordinator {
         descriptors::fit(&mut config)?;
         let metrics = Arc::<Metrics>::default();
         metrics.show_limits(&config);
-        let egress = egress(&config, &metrics)?;
+        let (spans, exporter) = Exporter::new(&config.tracing, &metrics)
+            .map_err(|why| ServeError::Collector { why: why.to_string() })?;
+        let egress = egress(&config, &metrics, spans)?;
         let entrance = Entrance::open(config.listening().as_ref())?;
         // A port that is taken is found out before any file is touched. Who connects early waits.
         let (listener, addr) = bind(config.listen).await?;
@@ -149,6 +161,7 @@ impl Coordinator {
         let trace = config.trace_effects.as_deref().map(trace).transpose()?;
         let seed = random()?;
         let restored = loaded.restored.is_some();
+        let exporting = exporter.map(|exporter| exporter.start(&identity.origin));
         let driver = Driver::new(config.limits.clone(), identity.origin, seed, loaded);
         let shell = Shell::start(Parts {
             driver,
@@ -168,7 +181,7 @@ impl Coordinator {
         if restored {
             coordinator.says_it_was_restored(&config)?;
         }
-        Ok(coordinator.serve(config, place, (listener, addr), entrance))
+        Ok(coordinator.serve(config, place, (listener, addr), entrance, exporting))
     }
 
     /// Waits until the driver accepts transactions.
@@ -203,6 +216,7 @@ impl Coordinator {
         place: String,
         (listener, addr): (TcpListener, SocketAddr),
         entrance: Arc<Entrance>,
+        exporting: Option<Flushing>,
     ) -> Running {
         let coordinator = Arc::new(self);
         let access = Access::new(addr, &config.hosts, config.keyring());
@@ -213,7 +227,7 @@ impl Coordinator {
             // A handle that was dropped stops the listener as one that says so.
             let _ = stopped.await;
         }));
-        Running { addr, coordinator, access, entrance, config, place, stop, serving }
+        Running { addr, coordinator, access, entrance, config, place, stop, serving, exporting }
     }
 }
 
@@ -228,35 +242,6 @@ async fn bind(listen: SocketAddr) -> Result<(TcpListener, SocketAddr), ServeErro
 fn trace(path: &Path) -> Result<EffectTrace, ServeError> {
     let failed = |source| ServeError::Trace { path: path.to_owned(), source };
     EffectTrace::create(path).map_err(failed)
-}
-
-fn egress(config: &Config, metrics: &Arc<Metrics>) -> Result<Arc<Egress>, ServeError> {
-    let destinations = destinations(config, &config.destinations, config.keyring())?;
-    Ok(Egress::new(destinations, config.limits.reply_bytes_max, Arc::clone(metrics)))
-}
-
-/// These destinations, calls to them signed with the credentials of this ring.
-fn destinations(
-    config: &Config,
-    rules: &BTreeMap<String, Rule>,
-    keyring: Keyring,
-) -> Result<Destinations, ServeError> {
-    // No more of them can be of use than calls can be in flight.
-    let idle_max = config.limits.calls_max;
-    let ca = config.tls.ca.clone();
-    let destinations = Destinations::known_by(ca, rules, config.urls(), idle_max);
-    let known = !keyring.is_empty();
-    let destinations = destinations.map_err(ServeError::Destination)?.signed(keyring);
-    destinations.read_authorities()?;
-    let unsigned: Vec<&str> = destinations.unsigned().collect();
-    if known && !unsigned.is_empty() {
-        tracing::warn!(
-            destinations = unsigned.join(" "),
-            "calls to these destinations are not signed; name a credential after each, or say \
-             credential = \"NAME\""
-        );
-    }
-    Ok(destinations)
 }
 
 /// How a store is opened.
@@ -338,23 +323,6 @@ fn open_memory(config: &Config, handler: OnCompletion) -> Result<Opened, ServeEr
         place: "data in memory".to_owned(),
         kept: Kept::InMemory,
     })
-}
-
-/// Wall time.
-fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
-}
-
-/// Microseconds since it was first asked.
-fn stopwatch() -> u64 {
-    static FIRST: OnceLock<Instant> = OnceLock::new();
-    let since = FIRST.get_or_init(Instant::now).elapsed();
-    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
-}
-
-fn random() -> Result<u64, ServeError> {
-    getrandom::u64().map_err(|error| ServeError::Random { why: error.to_string() })
 }
 
 impl Running {
@@ -446,6 +414,9 @@ impl Running {
             Ok(_thread) => stopped.await.expect("stopping the store does not panic"),
             Err(_no_thread) => store.stop(),
         }
+        if let Some(exporting) = self.exporting {
+            exporting.flush().await;
+        }
         match &*self.coordinator.shell.standing().borrow() {
             Standing::Failed(why) => Err(ServeError::Failed { why: Arc::clone(why) }),
             Standing::Starting | Standing::Ready | Standing::Stopped => Ok(()),
@@ -496,7 +467,7 @@ impl Coordinates for Coordinator {
     async fn request(
         &self,
         request: Request,
-        trace: Option<TraceParent>,
+        trace: Option<TraceContext>,
     ) -> Result<Response, Refused> {
         match self.shell.ask_in(request, trace).await {
             Ok(reply) => reply.map_err(Refused::from),
@@ -585,6 +556,14 @@ impl Coordinates for Coordinator {
                 false => Accepting::No,
             },
         })
+    }
+
+    fn spans(&self) -> &Spans {
+        self.shell.egress().spans()
+    }
+
+    fn place(&self, gid: &Gid) -> TraceContext {
+        self.shell.place(gid)
     }
 
     fn requested(&self, route: &'static str, status: u16) {

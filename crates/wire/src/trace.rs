@@ -1,6 +1,67 @@
-//! A place in a distributed trace, as the header `traceparent` spells it (W3C trace context).
+//! A place in a distributed trace, as the headers `traceparent` and `tracestate` spell it (W3C
+//! trace context).
 
 use std::fmt;
+use std::sync::Arc;
+
+/// Longest `tracestate` that is passed on, in bytes; a longer one is left out whole.
+pub const STATE_BYTES_MAX: usize = 512;
+
+/// A place in a trace, with what the tools that watch it hand along.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct TraceContext {
+    /// Who asks, in which trace.
+    pub parent: TraceParent,
+    /// What goes along unread.
+    pub state: Option<TraceState>,
+}
+
+impl TraceContext {
+    /// Reads both headers, the second of which may stand several times. Without a place there is
+    /// nothing that a state could belong to.
+    pub fn parse<'a>(
+        parent: Option<&str>,
+        states: impl IntoIterator<Item = &'a str>,
+    ) -> Option<Self> {
+        let parent = TraceParent::parse(parent?)?;
+        Some(TraceContext { parent, state: TraceState::parse(states) })
+    }
+
+    /// Another place in the same trace.
+    pub fn child(&self, span: u64) -> Self {
+        TraceContext { parent: self.parent.child(span), state: self.state.clone() }
+    }
+}
+
+/// The header `tracestate`: never read, only bounded. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct TraceState(Arc<str>);
+
+impl TraceState {
+    /// Joins the values of the header; none if that is nothing, too long, or no visible ASCII.
+    pub fn parse<'a>(values: impl IntoIterator<Item = &'a str>) -> Option<Self> {
+        let mut joined = String::new();
+        for value in values.into_iter().map(str::trim).filter(|value| !value.is_empty()) {
+            if !joined.is_empty() {
+                joined.push(',');
+            }
+            if joined.len() + value.len() > STATE_BYTES_MAX {
+                return None;
+            }
+            joined.push_str(value);
+        }
+        let is_plain = joined.bytes().all(|byte| matches!(byte, b' '..=b'~' | b'\t'));
+        (!joined.is_empty() && is_plain).then(|| TraceState(joined.into()))
+    }
+
+    /// As the header says it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The flag that says that a trace is recorded.
+pub const SAMPLED: u8 = 1;
 
 /// Who asks, in which trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -55,6 +116,11 @@ impl TraceParent {
     pub fn flags(self) -> u8 {
         self.flags
     }
+
+    /// Whether whoever is there records it, and wishes that others do.
+    pub fn is_sampled(self) -> bool {
+        self.flags & SAMPLED != 0
+    }
 }
 
 impl fmt::Display for TraceParent {
@@ -92,6 +158,26 @@ mod tests {
         ] {
             check(bad, None);
         }
+    }
+
+    #[test]
+    fn a_state_goes_along_within_its_bound() {
+        let place = TraceParent::new(7, 9, 1).unwrap().to_string();
+        let check = |values: &[&str], expected: Option<&str>| {
+            let read = TraceContext::parse(Some(&place), values.iter().copied()).unwrap();
+            assert_eq!(read.state.as_ref().map(TraceState::as_str), expected, "{values:?}");
+            assert_eq!(read.child(4).state, read.state);
+        };
+        let (most, over) = ("a".repeat(STATE_BYTES_MAX), "a".repeat(STATE_BYTES_MAX + 1));
+        check(&["congo=t61,rojo=00f0"], Some("congo=t61,rojo=00f0"));
+        check(&[" congo=t61 ", "", "rojo=00f0"], Some("congo=t61,rojo=00f0"));
+        check(&[&most], Some(&most));
+        check(&[&over], None);
+        check(&[&most[1..], "b"], None);
+        check(&["naïve=1"], None);
+        check(&[], None);
+        assert_eq!(TraceContext::parse(None, ["congo=t61"]), None);
+        assert_eq!(TraceContext::parse(Some("odd"), ["congo=t61"]), None);
     }
 
     #[test]

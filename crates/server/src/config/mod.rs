@@ -10,6 +10,7 @@ pub use error::{ConfigError, Source};
 
 use crate::egress::{Answers, BodyForm, Replies, Rule, RuleError, Urls, check_rule};
 use crate::keyring::{Grant, Keyring};
+use crate::spans::TracingConfig;
 use crate::transport::http::RequestLimits;
 use settings::{SETTINGS, Value};
 use std::collections::BTreeMap;
@@ -50,6 +51,8 @@ pub struct Config {
     pub archive: ArchiveConfig,
     /// Limits of a request.
     pub requests: RequestLimits,
+    /// Where spans are sent, and how many.
+    pub tracing: TracingConfig,
     /// Who may be called.
     pub destinations: BTreeMap<String, Rule>,
     /// Who may ask, and who signs calls to whom; with `dev` they are not looked at.
@@ -130,6 +133,7 @@ impl Default for Config {
             },
             archive: ArchiveConfig::default(),
             requests: RequestLimits::default(),
+            tracing: TracingConfig::default(),
             destinations: BTreeMap::new(),
             credentials: BTreeMap::new(),
             trace_effects: None,
@@ -255,6 +259,7 @@ impl Config {
         &mut self,
         environment: &BTreeMap<String, String>,
     ) -> Result<(), ConfigError> {
+        self.apply_opentelemetry(environment)?;
         for setting in SETTINGS {
             let name = setting.variable();
             if let Some(text) = environment.get(&name) {
@@ -266,6 +271,41 @@ impl Config {
         for word in environment.get(name).map(String::as_str).unwrap_or_default().split_whitespace()
         {
             self.add_destination(&source, word)?;
+        }
+        Ok(())
+    }
+
+    /// The variables by which OpenTelemetry tells every program of a machine where spans go. What
+    /// is said to this program alone wins, wherever it stands.
+    fn apply_opentelemetry(
+        &mut self,
+        environment: &BTreeMap<String, String>,
+    ) -> Result<(), ConfigError> {
+        let set = |name: &str| environment.get(name).filter(|value| !value.is_empty());
+        let says = |name: &str, word: &str| {
+            set(name).is_some_and(|value| value.eq_ignore_ascii_case(word))
+        };
+        if says("OTEL_SDK_DISABLED", "true") || says("OTEL_TRACES_EXPORTER", "none") {
+            return Ok(());
+        }
+        let own = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
+        let variables = [
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "tracing.otlp"),
+            (own, "tracing.otlp"),
+            ("OTEL_SERVICE_NAME", "tracing.service"),
+        ];
+        for (name, key) in variables {
+            let Some(text) = set(name) else { continue };
+            if matches!(self.said.get(key), Some(Source::File(_))) {
+                continue;
+            }
+            // That one names the place itself, the others what it lies below.
+            let text = match name == own {
+                true => text.strip_suffix("/v1/traces").unwrap_or(text),
+                false => text,
+            };
+            let source = Source::Environment(name.to_owned());
+            self.set(&source, key, Value::Text(text.to_owned()))?;
         }
         Ok(())
     }

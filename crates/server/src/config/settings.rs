@@ -2,6 +2,7 @@
 
 use super::Config;
 use super::effective::quoted;
+use crate::egress::Address;
 use std::path::PathBuf;
 
 /// A value as it was written, before its key gives it a meaning.
@@ -97,6 +98,8 @@ enum Slot {
     Hosts,
     Data,
     File(fn(&mut Config) -> &mut Option<PathBuf>),
+    Collector,
+    Service,
     Switch(fn(&mut Config) -> &mut bool),
     Count(u64, u64, fn(&mut Config) -> &mut usize),
     Number(u64, u64, fn(&mut Config) -> &mut u64),
@@ -126,6 +129,8 @@ impl Setting {
             }
             Slot::Data => Some(path(&config.data)),
             Slot::File(place) => place(&mut config).as_deref().map(path),
+            Slot::Collector => config.tracing.otlp.as_deref().map(quoted),
+            Slot::Service => Some(quoted(&config.tracing.service)),
             Slot::Switch(place) => Some(place(&mut config).to_string()),
             Slot::Count(_, _, place) => Some(place(&mut config).to_string()),
             Slot::Number(_, _, place) => Some(place(&mut config).to_string()),
@@ -143,6 +148,8 @@ impl Setting {
             Slot::Hosts => config.hosts = value.list()?,
             Slot::Data => config.data = PathBuf::from(value.text()?),
             Slot::File(place) => *place(config) = Some(PathBuf::from(value.text()?)),
+            Slot::Collector => config.tracing.otlp = collector(value.text()?)?,
+            Slot::Service => config.tracing.service = value.text()?,
             Slot::Switch(place) => *place(config) = value.switch()?,
             Slot::Count(min, max, place) => {
                 let number = within(value.number()?, min, max)?;
@@ -151,6 +158,17 @@ impl Setting {
             Slot::Number(min, max, place) => *place(config) = within(value.number()?, min, max)?,
         }
         Ok(())
+    }
+}
+
+/// A URL, in the spelling of which there is one; the empty text is none.
+fn collector(text: String) -> Result<Option<String>, String> {
+    match text.as_str() {
+        "" => Ok(None),
+        url => match Address::parse(url) {
+            Ok(_) => Ok(Some(text)),
+            Err(why) => Err(format!("is {text:?}, which {why}")),
+        },
     }
 }
 
@@ -486,6 +504,54 @@ pub(super) const SETTINGS: &[Setting] = &[
         |config| &mut config.requests.stop_ms_max,
         "longest a stop waits for requests at hand",
     ),
+    other(
+        "tracing.otlp",
+        Slot::Collector,
+        "where spans are sent, by OTLP over HTTP: a collector's URL, as http://127.0.0.1:4318",
+    ),
+    other("tracing.service", Slot::Service, "under which name the collector knows it"),
+    number(
+        "tracing.sampled_percent",
+        (0, 100),
+        |config| &mut config.tracing.sampled_percent,
+        "transactions that are recorded, of those that no trace brought",
+    ),
+    count(
+        "tracing.queue_max",
+        (1, 1_000_000),
+        |config| &mut config.tracing.queue_max,
+        "spans that wait to be sent; further ones are dropped and counted",
+    ),
+    count(
+        "tracing.batch_max",
+        (1, 65_536),
+        |config| &mut config.tracing.batch_max,
+        "spans of one request to the collector",
+    ),
+    number(
+        "tracing.linger_ms",
+        (0, 60_000),
+        |config| &mut config.tracing.linger_ms,
+        "longest a span waits for others to be sent with it",
+    ),
+    number(
+        "tracing.timeout_ms",
+        (1, 600_000),
+        |config| &mut config.tracing.timeout_ms,
+        "longest a request to the collector may take",
+    ),
+    number(
+        "tracing.attempts_max",
+        (1, 100),
+        |config| &mut config.tracing.attempts_max,
+        "sendings of a batch before it is given up and counted",
+    ),
+    number(
+        "tracing.flush_ms_max",
+        (0, 600_000),
+        |config| &mut config.tracing.flush_ms_max,
+        "longest a stop waits for spans to be sent",
+    ),
 ];
 
 /// The known key that was probably meant, if any is alike: the whole key, or its last part under
@@ -528,9 +594,13 @@ mod tests {
             let mut config = Config::default();
             let (min, max) = match setting.slot {
                 Slot::Number(min, max, _) | Slot::Count(min, max, _) => (min, max),
-                Slot::Listen | Slot::Hosts | Slot::Data | Slot::File(_) | Slot::Switch(_) => {
-                    continue;
-                }
+                Slot::Listen
+                | Slot::Hosts
+                | Slot::Data
+                | Slot::File(_)
+                | Slot::Collector
+                | Slot::Service
+                | Slot::Switch(_) => continue,
             };
             for edge in [min, max] {
                 assert_eq!(
@@ -555,7 +625,8 @@ mod tests {
         match setting.slot {
             Slot::Listen => config.listen.to_string(),
             Slot::Data => config.data.display().to_string(),
-            Slot::Hosts | Slot::File(_) => String::new(),
+            Slot::Hosts | Slot::File(_) | Slot::Collector => String::new(),
+            Slot::Service => config.tracing.service.clone(),
             Slot::Switch(place) => place(&mut config).to_string(),
             Slot::Count(_, _, place) => place(&mut config).to_string(),
             Slot::Number(_, _, place) => place(&mut config).to_string(),
@@ -569,7 +640,12 @@ mod tests {
                 Slot::Number(min, u64::MAX, _) => format!("{min} or more"),
                 Slot::Number(min, max, _) | Slot::Count(min, max, _) => format!("{min} to {max}"),
                 Slot::Switch(_) => "true, false".to_owned(),
-                Slot::Listen | Slot::Hosts | Slot::Data | Slot::File(_) => String::new(),
+                Slot::Listen
+                | Slot::Hosts
+                | Slot::Data
+                | Slot::File(_)
+                | Slot::Collector
+                | Slot::Service => String::new(),
             };
             let Setting { key, meaning, .. } = setting;
             let row = format!("| `{key}` | {} | {bounds} | {meaning} |", default(setting));

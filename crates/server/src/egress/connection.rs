@@ -48,7 +48,7 @@ pub(super) struct Seen {
 
 /// Why an exchange brought no whole answer.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ExchangeError {
+pub(crate) enum ExchangeError {
     /// The connection was closed before a byte of an answer came: the request may not have been
     /// read at all.
     #[error("the connection was closed before an answer")]

@@ -3,6 +3,7 @@
 
 mod address;
 mod answer;
+mod collector;
 mod connection;
 mod destinations;
 mod names;
@@ -11,11 +12,13 @@ mod request;
 mod trust;
 
 pub use address::{Address, AddressError, Host, Reach, ResolveError, Scheme};
+pub(crate) use collector::{Collector, CollectorError, Taken};
 pub use destinations::{
     Answers, BodyForm, Destinations, NotNamed, Replies, Rule, RuleError, Urls, check_rule,
 };
 
 use crate::observe::{self, Metrics};
+use crate::spans::{About, Span, Spans};
 use connection::{Connection, ExchangeError, NotOpen, Seen};
 use destinations::Place;
 use std::collections::BTreeMap;
@@ -28,7 +31,7 @@ use wholly_core::driver::{LaneGauges, SlotRules};
 use wholly_core::effect::{Call, Mark, Proof};
 use wholly_core::ids::{Body, BranchId, CallId, Code, Destination, Gid, Operation, Text};
 use wholly_tls::TlsError;
-use wholly_wire::trace::TraceParent;
+use wholly_wire::trace::TraceContext;
 use wholly_wire::v1::call::NO_ROW_KEPT;
 use wholly_wire::words::Spelled;
 
@@ -40,6 +43,7 @@ pub struct Egress {
     destinations: RwLock<Arc<Destinations>>,
     reply_bytes_max: usize,
     metrics: Arc<Metrics>,
+    spans: Arc<Spans>,
 }
 
 /// Which branch is inspected.
@@ -111,6 +115,19 @@ impl CallError {
         }
     }
 
+    /// The kind in a word, without anything that came from outside.
+    fn word(&self) -> &'static str {
+        match self {
+            CallError::NotNamed(_) => "not_named",
+            CallError::Body(_) => "body",
+            CallError::Timeout { .. } => "timeout",
+            CallError::Resolve(_) => "resolve",
+            CallError::Connect { .. } => "connect",
+            CallError::Exchange(_) => "exchange",
+            CallError::Authorities(_) => "authorities",
+        }
+    }
+
     /// The whole chain in one line, for people.
     fn detail(&self) -> Text {
         let mut text = self.to_string();
@@ -131,15 +148,32 @@ impl Egress {
         reply_bytes_max: usize,
         metrics: Arc<Metrics>,
     ) -> Arc<Self> {
+        let spans = Spans::off(Arc::clone(&metrics));
+        Egress::watched(destinations, reply_bytes_max, metrics, spans)
+    }
+
+    /// The same; each sending is a span.
+    pub fn watched(
+        destinations: Destinations,
+        reply_bytes_max: usize,
+        metrics: Arc<Metrics>,
+        spans: Arc<Spans>,
+    ) -> Arc<Self> {
         let egress = Arc::new(Egress {
             destinations: RwLock::new(Arc::new(destinations)),
             reply_bytes_max,
             metrics,
+            spans,
         });
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(sweep(Arc::downgrade(&egress)));
         }
         egress
+    }
+
+    /// Where spans go.
+    pub fn spans(&self) -> &Arc<Spans> {
+        &self.spans
     }
 
     /// Whether calls to it go anywhere.
@@ -196,9 +230,9 @@ impl Egress {
         self.call_in(call, None).await.answer()
     }
 
-    /// The same, as part of a distributed trace; without one, of the transaction's own.
-    pub async fn call_in(&self, call: &Call, trace: Option<TraceParent>) -> Sent {
-        let trace = request::span(call, trace);
+    /// The same, of a transaction that was begun in a distributed trace; without one, in the
+    /// transaction's own. Each sending has a place of its own, which its `traceparent` names.
+    pub async fn call_in(&self, call: &Call, begun_in: Option<&TraceContext>) -> Sent {
         let place = match self.destinations().place(&call.destination) {
             Ok(place) => place,
             Err(error) => {
@@ -212,13 +246,20 @@ impl Egress {
             (Op::Inspect, Answers::Wholly)
             | (Op::Try | Op::Confirm | Op::Cancel | Op::Action | Op::Compensate, _) => {}
         }
+        let parent = self.spans.transaction(&call.gid, begun_in);
+        let trace = self.spans.sending(&parent, call.id.0);
+        let watched = self.spans.begin();
         let begun = Instant::now();
-        let (answer, silent) = match self.exchange(&place, call, trace).await {
-            Ok(seen) => (answer::judge(call, &place.rule, &seen), None),
+        let (answer, silent, came) = match self.exchange(&place, call, &trace).await {
+            Ok(seen) => {
+                let came = Came { status: Some(seen.head.status.as_u16()), failure: None };
+                (answer::judge(call, &place.rule, &seen), None, came)
+            }
             Err(error) => {
                 let detail = error.detail();
                 let silent = error.is_silence().then(|| detail.clone());
-                (Answer::Unknown { detail }, silent)
+                let came = Came { status: None, failure: Some(error.word()) };
+                (Answer::Unknown { detail }, silent, came)
             }
         };
         let took = begun.elapsed();
@@ -231,10 +272,16 @@ impl Egress {
             destination = %call.destination,
             attempt = call.attempt,
             answer = observe::word(&answer),
-            trace = %trace,
+            trace = %trace.parent,
             took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
             "called"
         );
+        if let Some(began) = watched {
+            let (began, ended) = began.until_now();
+            let about = about(call, &answer, came);
+            let parent = Some(parent.parent.span());
+            self.spans.end(Span { place: trace, parent, began, ended, about });
+        }
         silent.map_or(Sent::Judged(answer), Sent::Silent)
     }
 
@@ -267,7 +314,7 @@ impl Egress {
         &self,
         place: &Place,
         call: &Call,
-        trace: TraceParent,
+        trace: &TraceContext,
     ) -> Result<Seen, CallError> {
         let timeout_ms = place.rule.timeout_ms.unwrap_or(call.timeout_ms);
         let timeout = Duration::from_millis(timeout_ms);
@@ -307,6 +354,27 @@ impl Egress {
         let seen = fresh.exchange(request(), self.reply_bytes_max).await?;
         place.pool.put(fresh).await;
         Ok(seen)
+    }
+}
+
+/// What came back, or why nothing did.
+struct Came {
+    status: Option<u16>,
+    failure: Option<&'static str>,
+}
+
+/// What the span of a sending says.
+fn about(call: &Call, answer: &Answer, came: Came) -> About {
+    About::Call {
+        gid: call.gid.clone(),
+        branch: call.branch.clone(),
+        operation: call.operation.clone(),
+        op: call.op,
+        destination: call.destination.clone(),
+        attempt: call.attempt,
+        answer: observe::word(answer),
+        status: came.status,
+        failure: came.failure,
     }
 }
 

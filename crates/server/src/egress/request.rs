@@ -2,23 +2,22 @@
 
 use super::destinations::{BodyForm, Place};
 use crate::keyring::Signer;
+use crate::spans;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{Method, Request, Uri};
 use http_body_util::Full;
 use serde_json::value::RawValue;
-use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::{SystemTime, UNIX_EPOCH};
 use wholly_core::effect::Call;
-use wholly_core::ids::{Body, Gid};
-use wholly_core::retry::mix;
+use wholly_core::ids::Body;
 use wholly_wire::headers::{self, BodyKind};
 use wholly_wire::signature::{self, Validity};
-use wholly_wire::trace::TraceParent;
+use wholly_wire::trace::TraceContext;
 use wholly_wire::words::Spelled;
 
 const GID: HeaderName = HeaderName::from_static(headers::GID);
@@ -29,6 +28,7 @@ const TIMEOUT_MS: HeaderName = HeaderName::from_static(headers::TIMEOUT_MS);
 const MARK: HeaderName = HeaderName::from_static(headers::MARK);
 const BODY: HeaderName = HeaderName::from_static(headers::BODY);
 const TRACEPARENT: HeaderName = HeaderName::from_static(headers::TRACEPARENT);
+const TRACESTATE: HeaderName = HeaderName::from_static(headers::TRACESTATE);
 
 const AUDIENCE: HeaderName = HeaderName::from_static(headers::AUDIENCE);
 const CONTENT_DIGEST: HeaderName = HeaderName::from_static(headers::CONTENT_DIGEST);
@@ -36,13 +36,13 @@ const SIGNATURE: HeaderName = HeaderName::from_static(headers::SIGNATURE);
 const SIGNATURE_INPUT: HeaderName = HeaderName::from_static(headers::SIGNATURE_INPUT);
 
 /// Headers of a request, the length of its body among them.
-const HEADERS: usize = 15;
+const HEADERS: usize = 16;
 
 /// The body of a call and how it is laid out; and its place in a trace, which is the same for
 /// each copy of it.
 pub(super) struct CallBody {
     bytes: Bytes,
-    trace: TraceParent,
+    trace: TraceContext,
     kind: BodyKind,
 }
 
@@ -50,8 +50,9 @@ pub(super) struct CallBody {
 pub(super) fn body(
     call: &Call,
     form: BodyForm,
-    trace: TraceParent,
+    trace: &TraceContext,
 ) -> Result<CallBody, serde_json::Error> {
+    let trace = trace.clone();
     match form {
         BodyForm::Payload if call.replies.is_empty() => {
             let bytes = Bytes::from_owner(call.payload.clone());
@@ -102,7 +103,8 @@ pub(super) fn request(
     let branch = values.add(call.branch.as_str());
     let operation = values.add(call.operation.as_str());
     let mark = values.add(&headers::print_mark(&call.mark));
-    let trace = values.add(&body.trace.to_string());
+    let trace = values.add(&body.trace.parent.to_string());
+    let state = spans::state_of(&body.trace).map(|state| values.add(state));
     let values = values.freeze();
     let map = request.headers_mut();
     map.reserve(HEADERS);
@@ -115,6 +117,9 @@ pub(super) fn request(
     map.insert(TIMEOUT_MS, HeaderValue::from(timeout_ms));
     map.insert(MARK, value(&values, mark));
     map.insert(TRACEPARENT, value(&values, trace));
+    if let Some(state) = state {
+        map.insert(TRACESTATE, value(&values, state));
+    }
     match body.kind {
         BodyKind::Payload => {}
         BodyKind::Envelope => {
@@ -194,45 +199,4 @@ fn uri(place: &Place, call: &Call) -> Uri {
     path.push_str(operation);
     let path = PathAndQuery::try_from(path).expect("prefix and operation are plain");
     Uri::from(path)
-}
-
-/// Each sending is a span of its own in the trace of whoever began the transaction. Where nobody
-/// said, the trace is the transaction's: whoever knows the gid finds it.
-pub(super) fn span(call: &Call, trace: Option<TraceParent>) -> TraceParent {
-    place(&call.gid, call.id.0, trace)
-}
-
-fn place(gid: &Gid, call: u64, trace: Option<TraceParent>) -> TraceParent {
-    let digest = Sha256::digest(gid.as_str().as_bytes());
-    let word = |at: usize| {
-        let bytes = digest[at..at + 8].try_into().expect("a digest has 32 bytes");
-        u64::from_be_bytes(bytes)
-    };
-    let own = || {
-        // All zeros are no id; the odd bit keeps them away.
-        let trace = u128::from(word(0)) << 64 | u128::from(word(8) | 1);
-        TraceParent::new(trace, 1, 1).expect("neither id is nought")
-    };
-    trace.unwrap_or_else(own).child(mix(word(16) ^ call))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_trace_is_the_transactions_and_a_span_the_sendings() {
-        let trace = |gid: &str, call| place(&gid.parse().unwrap(), call, None).to_string();
-        let first = trace("order-1", 1);
-        let parts: Vec<&str> = first.split('-').collect();
-        assert_eq!(parts.iter().map(|part| part.len()).collect::<Vec<_>>(), [2, 32, 16, 2]);
-        assert_eq!(first, trace("order-1", 1));
-        assert_eq!(first[..36], trace("order-1", 2)[..36]);
-        assert_ne!(first, trace("order-1", 2));
-        assert_ne!(first[..36], trace("order-2", 1)[..36]);
-        let begun = TraceParent::new(7, 9, 0);
-        let of = |call| place(&"order-1".parse().unwrap(), call, begun);
-        assert_eq!((of(1).trace(), of(1).flags()), (7, 0));
-        assert!(of(1).span() != 9 && of(1).span() != of(2).span());
-    }
 }

@@ -43,6 +43,7 @@ pub struct Metrics {
     flush_seconds: Histogram,
     late_seconds: Histogram,
     limits: Family<LimitLabels, Gauge>,
+    spans: Family<SpanLabels, Counter>,
     ready: Gauge,
 }
 
@@ -60,6 +61,38 @@ struct HandshakeLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct LimitLabels {
     key: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SpanLabels {
+    fate: &'static str,
+}
+
+/// What became of a span.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpanFate {
+    /// The collector has it.
+    Sent,
+    /// There was no room in the queue.
+    Dropped,
+    /// The collector did not take it, and would not another time.
+    Refused,
+    /// The collector could not be reached, or had no time, for too long.
+    Lost,
+}
+
+impl SpanFate {
+    const ALL: [SpanFate; 4] =
+        [SpanFate::Sent, SpanFate::Dropped, SpanFate::Refused, SpanFate::Lost];
+
+    fn word(self) -> &'static str {
+        match self {
+            SpanFate::Sent => "sent",
+            SpanFate::Dropped => "dropped",
+            SpanFate::Refused => "refused",
+            SpanFate::Lost => "lost",
+        }
+    }
 }
 
 /// Whether transactions are accepted.
@@ -104,8 +137,10 @@ impl Metrics {
             flush_seconds: Histogram::new(exponential_buckets(0.000_1, 2.0, 16)),
             late_seconds: Histogram::new(exponential_buckets(0.001, 4.0, 8)),
             limits: Family::default(),
+            spans: Family::default(),
             ready: Gauge::default(),
         };
+        SpanFate::ALL.into_iter().for_each(|fate| metrics.spans(fate, 0));
         let mut registry = Registry::default();
         metrics.process.register(&mut registry);
         metrics.register(registry.sub_registry_with_prefix("wholly"));
@@ -133,6 +168,7 @@ impl Metrics {
         registry.register("log_flush_seconds", help, self.flush_seconds.clone());
         let help = "How late the alarm rang that wakes the coordinator";
         registry.register("timer_late_seconds", help, self.late_seconds.clone());
+        registry.register("spans", "Spans made, by what became of them", self.spans.clone());
         self.log.register(registry);
     }
 
@@ -172,6 +208,11 @@ impl Metrics {
     /// Counts an answered call.
     pub fn called(&self, figures: &CallFigures, op: Op, answer: &Answer, took: Duration) {
         self.calls.answered(figures, op, answer, took);
+    }
+
+    /// Counts spans.
+    pub fn spans(&self, fate: SpanFate, count: u64) {
+        self.spans.get_or_create(&SpanLabels { fate: fate.word() }).inc_by(count);
     }
 
     /// Counts what goes to the log.

@@ -19,7 +19,7 @@ pub use trace::EffectTrace;
 use crate::egress::{Egress, Sent};
 use crate::observe::{Backlog, Metrics};
 use alarm::Alarm;
-use announce::announce;
+use announce::{announce, traced};
 use guards::{Reading, Sending};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -37,7 +37,7 @@ use wholly_core::input::{Input, Request};
 use wholly_core::rejection::Rejection;
 use wholly_core::time::{Instant, Now, Timestamp};
 use wholly_store::contract::{Failure, Lookup, Store};
-use wholly_wire::trace::TraceParent;
+use wholly_wire::trace::TraceContext;
 use wholly_wire::v1::call::row_seen;
 
 /// Rounds that one caller drives before it hands over.
@@ -192,7 +192,7 @@ impl Shell {
     pub async fn ask_in(
         &self,
         request: Request,
-        trace: Option<TraceParent>,
+        trace: Option<TraceContext>,
     ) -> Result<Reply, Stopped> {
         let id = RequestId(self.requests.fetch_add(1, Ordering::Relaxed));
         if let Some(trace) = trace {
@@ -256,6 +256,11 @@ impl Shell {
         let run = self.started.elapsed();
         let ms = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         Now { wall: Timestamp(ms(wall)), monotonic: Instant(ms(run)) }
+    }
+
+    /// The place of a transaction in its trace.
+    pub fn place(&self, gid: &Gid) -> TraceContext {
+        self.egress.spans().transaction(gid, self.traces.of(gid).as_ref())
     }
 
     /// Stops: nothing leaves any more, whoever waits hears that the coordinator has stopped. What
@@ -407,7 +412,8 @@ impl Shell {
                 Effect::Append(draft) => {
                     announce(&draft);
                     self.metrics.recorded(&draft);
-                    self.traces.recorded(&draft);
+                    let begun_in = self.traces.recorded(&draft);
+                    traced(&draft, begun_in.as_ref(), self.egress.spans());
                     self.store.append(draft);
                 }
                 Effect::Flush(position) => flush = Some(position),
@@ -503,7 +509,7 @@ impl Shell {
             while let Some(call) = next.take() {
                 sending.call = call.id;
                 let trace = sending.shell.upgrade().and_then(|shell| shell.traces.of(&call.gid));
-                let sent = egress.call_in(&call, trace).await;
+                let sent = egress.call_in(&call, trace.as_ref()).await;
                 let Some(shell) = sending.shell.upgrade() else { break };
                 shell.put(Event::Input(returned(&call, sent)));
                 next = shell.drive_and_keep();

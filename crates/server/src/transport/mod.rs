@@ -2,6 +2,7 @@
 
 pub mod http;
 
+use crate::spans::Spans;
 use std::future::Future;
 use wholly_core::document::{Pause, Response, Standing};
 use wholly_core::ids::{Destination, Gid};
@@ -13,7 +14,7 @@ use wholly_core::time::Timestamp;
 use wholly_store::contract::{Filter, Listing, Page};
 use wholly_wire::capability::CapabilityKey;
 use wholly_wire::edge::EdgeRejection;
-use wholly_wire::trace::TraceParent;
+use wholly_wire::trace::TraceContext;
 
 /// What a transport may ask of the coordinator: everything, and nothing else.
 pub trait Coordinator: Send + Sync + 'static {
@@ -22,7 +23,7 @@ pub trait Coordinator: Send + Sync + 'static {
     fn request(
         &self,
         request: Request,
-        trace: Option<TraceParent>,
+        trace: Option<TraceContext>,
     ) -> impl Future<Output = Result<Response, Refused>> + Send;
 
     /// Writes down what an operator asks for, durably, before it is asked.
@@ -70,6 +71,12 @@ pub trait Coordinator: Send + Sync + 'static {
 
     /// All figures, in Prometheus' text form.
     fn metrics_text(&self) -> String;
+
+    /// Where spans go.
+    fn spans(&self) -> &Spans;
+
+    /// The place of a transaction in its trace.
+    fn place(&self, gid: &Gid) -> TraceContext;
 
     /// Counts a request; the route is its pattern, so that labels stay bounded.
     fn requested(&self, route: &'static str, status: u16);

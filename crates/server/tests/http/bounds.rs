@@ -1,5 +1,6 @@
 //! Limits of size, time and number, at the limit and one above.
 
+use crate::canary;
 use crate::world::{Heard, World, read};
 use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -41,7 +42,7 @@ async fn a_payload_has_a_limit() {
     let plan = world.plan(&["one"]);
     for (bytes, status) in [(100, 201), (101, 400)] {
         let payload = format!("\"{}\"", "x".repeat(bytes - 2));
-        let body = plan.replace(r#"{"n":0}"#, &payload);
+        let body = plan.replace(&canary::payload(0).to_string(), &payload);
         let heard = world.ask(&format!("PUT /v1/transactions/p-{bytes}"), &[], &body).await;
         assert_eq!(heard.status, status, "{heard:?}");
     }

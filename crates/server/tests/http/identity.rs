@@ -1,5 +1,6 @@
 //! Who may ask what: every route against every role, and strangers; changed secrets.
 
+use crate::canary::{NEXT, SECRET};
 use crate::world::{Heard, World};
 use serde_json::json;
 use wholly_server::Config;
@@ -7,9 +8,6 @@ use wholly_server::keyring::Grant;
 use wholly_wire::base64;
 use wholly_wire::credential::{Credential, Role, Secrets};
 use wholly_wire::words::Spelled;
-
-const SECRET: &str = "0123456789abcdef0123456789abcdef";
-const NEXT: &str = "fedcba9876543210fedcba9876543210";
 
 fn grant(id: &str, secrets: &str, role: Role) -> (String, Grant) {
     let credential = Credential::new(id, Secrets::parse(secrets).unwrap()).unwrap();

@@ -1,5 +1,6 @@
 //! Good requests: begin, register, commit, abort, submit, wait, list, history.
 
+use crate::canary::REPLY;
 use crate::world::World;
 use serde_json::json;
 use wholly_wire::headers::{CAPABILITY, IDEMPOTENCY_KEY};
@@ -17,7 +18,10 @@ async fn a_transaction_is_begun_tried_and_committed() {
     let registered = world.ask("POST /v1/transactions/o-1/branches", &shown, &branch).await;
     assert_eq!(registered.status, 201, "{registered:?}");
     let answer = registered.json();
-    assert_eq!((&answer["answer"], &answer["reply"]), (&json!("done"), &json!({"op": "try"})));
+    assert_eq!(
+        (&answer["answer"], &answer["reply"]),
+        (&json!("done"), &json!({"op": "try", "secret": REPLY}))
+    );
     assert!(answer["mark"].as_str().unwrap().starts_with("origin="), "{answer}");
     let again = world.ask("POST /v1/transactions/o-1/branches", &shown, &branch).await;
     assert_eq!((again.status, again.json()), (200, answer));
@@ -70,7 +74,7 @@ async fn a_plan_is_carried_out_and_found_again() {
     let document = done.json();
     assert_eq!((&document["decision"], &document["state"]), (&json!("commit"), &json!("ended")));
     assert_eq!(document["branches"][1]["after"], json!(["s0"]));
-    assert_eq!(document["branches"][1]["reply"], json!({"op": "action"}));
+    assert_eq!(document["branches"][1]["reply"], json!({"op": "action", "secret": REPLY}));
     let again = world.ask("PUT /v1/transactions/p-1", &[], &plan).await;
     assert_eq!(again.status, 200);
     assert_eq!(again.json()["capability"], document["capability"]);

@@ -15,6 +15,7 @@ mod participant;
 mod refusals;
 mod requests;
 mod schema;
+mod spans;
 mod tls;
 mod versions;
 mod whole;

@@ -1,5 +1,6 @@
 //! Bad requests: each has a code, a status, and a detail that says what to do.
 
+use crate::canary;
 use crate::world::{Heard, World};
 use wholly_wire::headers::{CAPABILITY, IDEMPOTENCY_KEY};
 use wholly_wire::problem::row;
@@ -28,9 +29,10 @@ async fn bodies_that_cannot_be_read() {
     let world = World::start().await;
     let put = "PUT /v1/transactions/g";
     let deep = format!(r#"{{"name":{}"#, "[".repeat(10_000));
-    let deep_payload = world
-        .plan(&["one"])
-        .replace(r#"{"n":0}"#, &format!("{}{}", "[".repeat(1_000), "]".repeat(1_000)));
+    let deep_payload = world.plan(&["one"]).replace(
+        &canary::payload(0).to_string(),
+        &format!("{}{}", "[".repeat(1_000), "]".repeat(1_000)),
+    );
     let unknown = world.plan(&["one"]).replace("\"to\"", "\"too\"");
     let cases = [
         (BEGIN, "{", ("malformed_json", "line 1 column 1; send one JSON object")),

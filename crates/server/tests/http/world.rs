@@ -59,11 +59,16 @@ impl World {
 
     /// The same folder under a fresh coordinator.
     pub(crate) async fn restart(self) -> World {
+        self.restart_with(|_| {}).await
+    }
+
+    pub(crate) async fn restart_with(self, configure: impl FnOnce(&mut Config)) -> World {
         let World { running, participant, folder } = self;
         running.stop().await.unwrap();
         let mut config = Config::in_process(folder.path());
         config.log.segment_bytes = 1 << 20;
         config.destinations.insert("stock".into(), Rule::new(&participant));
+        configure(&mut config);
         let running = Coordinator::start(config).await.unwrap();
         World { running, participant, folder }
     }

@@ -6,6 +6,7 @@ use super::answer::{self, Answer};
 use super::bodies::Room;
 use super::query::{Query, WaitDefault};
 use super::routes::Action;
+use super::watched::Watched;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use std::borrow::Cow;
@@ -19,9 +20,9 @@ use wholly_core::rejection::Rejection;
 use wholly_core::time::Timestamp;
 use wholly_wire::capability::issued_gid;
 use wholly_wire::edge::EdgeRejection;
-use wholly_wire::headers::{CAPABILITY, IDEMPOTENCY_KEY, TRACEPARENT};
+use wholly_wire::headers::{CAPABILITY, IDEMPOTENCY_KEY, TRACEPARENT, TRACESTATE};
 use wholly_wire::problem::row;
-use wholly_wire::trace::TraceParent;
+use wholly_wire::trace::TraceContext;
 use wholly_wire::v1::answer::About;
 use wholly_wire::v1::{self, Operation};
 use wholly_wire::words::Spelled;
@@ -38,6 +39,8 @@ pub(super) struct Parts<'a> {
     pub(super) body: Body,
     /// Who asks.
     pub(super) principal: Principal,
+    /// Its place in a trace, and what is told of that.
+    pub(super) watched: &'a mut Watched,
 }
 
 /// A body and the room that it takes.
@@ -84,7 +87,10 @@ pub(super) async fn handle<C: Coordinator>(
         }
         Action::Problem => return problem_page(parts.segment.as_deref().unwrap_or_default()),
     };
-    let trace = trace(parts.headers);
+    if let Request::Begin(begin) = &request {
+        parts.watched.begins(&begin.gid);
+    }
+    let trace = parts.watched.context();
     // The request has its own copy of what it needs, and may wait for long.
     drop(parts);
     let reply = api.coordinator.request(request, trace).await?;
@@ -279,8 +285,10 @@ impl<C: Coordinator> Api<C> {
 }
 
 /// The asker's place in a distributed trace, if he names one.
-fn trace(headers: &HeaderMap) -> Option<TraceParent> {
-    TraceParent::parse(headers.get(TRACEPARENT)?.to_str().ok()?)
+pub(super) fn trace(headers: &HeaderMap) -> Option<TraceContext> {
+    let parent = headers.get(TRACEPARENT)?.to_str().ok();
+    let states = headers.get_all(TRACESTATE).iter().filter_map(|value| value.to_str().ok());
+    TraceContext::parse(parent, states)
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, EdgeRejection> {

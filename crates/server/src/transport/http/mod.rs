@@ -13,6 +13,7 @@ mod routes;
 mod serve;
 mod stalled;
 mod stopped;
+mod watched;
 
 pub use entrance::{Entrance, EntranceError};
 #[cfg(feature = "fuzzing")]
@@ -31,6 +32,7 @@ use routes::{Admitted, Matched, UNKNOWN_ROUTE};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
+use watched::Watched;
 use wholly_core::ids::{Gid, Principal};
 use wholly_wire::credential::Role;
 use wholly_wire::edge::EdgeRejection;
@@ -115,13 +117,15 @@ impl<C: Coordinator> Api<C> {
     /// Answers one request, of a peer that has this share of all bodies. Dropped before its end,
     /// it is as if the asker were gone.
     async fn answer(&self, request: Request<Incoming>, share: &Arc<Share>) -> Answer {
-        let mut asked = Asked { route: UNKNOWN_ROUTE, gid: None };
+        let mut asked = Asked { route: UNKNOWN_ROUTE, gid: None, watched: Watched::not() };
         let result = self.handle(request, share, &mut asked).await;
         let answer = match result {
             Ok(answer) => answer,
             Err(refused) => answer::problem(&refused, asked.gid.as_ref()),
         };
-        self.coordinator.requested(asked.route, answer.status().as_u16());
+        let status = answer.status().as_u16();
+        self.coordinator.requested(asked.route, status);
+        asked.watched.answered(&*self.coordinator, status);
         answer
     }
 
@@ -178,6 +182,7 @@ impl<C: Coordinator> Api<C> {
             }
         };
         asked.gid = gid.clone();
+        asked.watched = Watched::new(&*self.coordinator, route, gid.as_ref(), &head.headers);
         let mut room = self.bodies.room(share);
         let bytes = match route.body {
             routes::Body::Json => {
@@ -186,7 +191,9 @@ impl<C: Coordinator> Api<C> {
             routes::Body::None => bytes::Bytes::new(),
         };
         let body = handlers::Body { bytes, _room: room };
-        let parts = handlers::Parts { gid, segment, headers: &head.headers, body, principal };
+        let headers = &head.headers;
+        let watched = &mut asked.watched;
+        let parts = handlers::Parts { gid, segment, headers, body, principal, watched };
         handlers::handle(self, route.action, parts, &query).await
     }
 }
@@ -212,6 +219,7 @@ pub(crate) fn paths() -> impl Iterator<Item = &'static str> {
 struct Asked {
     route: &'static str,
     gid: Option<Gid>,
+    watched: Watched,
 }
 
 fn read_gid(segment: &str) -> Result<Gid, EdgeRejection> {
