@@ -175,6 +175,7 @@ async fn call(prepared: Prepared) -> Result<Reply, Error> {
                 reply: None,
                 replies: Vec::new(),
                 deadline: flight.open.until.into_std(),
+                trace: crate::trace::current(),
             });
             in_process(&flight, call, &invoke).await?
         }

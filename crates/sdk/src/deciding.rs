@@ -3,6 +3,7 @@
 use crate::client::api::{Awaited, Said, decided_before, rejected};
 use crate::outcome::{BoxError, Error};
 use crate::scope::Failing;
+use crate::trace;
 use crate::transaction::{Open, Wait};
 use std::sync::Arc;
 use tokio::task::JoinHandle;
@@ -38,7 +39,7 @@ pub(crate) async fn commit(
     wait: Wait,
 ) -> Result<Settled, Error> {
     let gid = open.gid.clone();
-    let task = open.runtime.clone().spawn(async move {
+    let task = open.runtime.clone().spawn(trace::kept(async move {
         let asked = open.client.ask_commit(open.key(), &tried, &refused, wait.awaited()).await;
         let problem = match asked {
             Ok(Said::Good(document)) => return follow(&open, document, wait).await,
@@ -59,26 +60,26 @@ pub(crate) async fn commit(
             }
             Some(Retry::Later | Retry::Now) | None => Err(unknown(&open.gid, error)),
         }
-    });
+    }));
     finished(gid, task).await
 }
 
 /// Aborts. Whoever drops this future does not stop it.
 pub(crate) async fn abort(open: Arc<Open>, failing: Failing, wait: Wait) -> Result<Settled, Error> {
     let gid = open.gid.clone();
-    let task = open.runtime.clone().spawn(ask_abort(open, failing, wait));
+    let task = open.runtime.clone().spawn(trace::kept(ask_abort(open, failing, wait)));
     finished(gid, task).await
 }
 
 /// Aborts without anybody waiting for it.
 pub(crate) fn abort_in_background(open: Arc<Open>, failing: Failing) {
     let gid = open.gid.clone();
-    open.runtime.clone().spawn(async move {
+    open.runtime.clone().spawn(trace::kept(async move {
         if let Err(error) = ask_abort(open, failing, Wait::Decided).await {
             let error = &error as &dyn std::error::Error;
             tracing::warn!(%gid, error, "abort not acknowledged; it follows at the deadline");
         }
-    });
+    }));
 }
 
 async fn ask_abort(open: Arc<Open>, failing: Failing, wait: Wait) -> Result<Settled, Error> {

@@ -69,6 +69,7 @@ pub mod rt;
 mod saga;
 pub mod schema;
 mod scope;
+pub mod trace;
 mod transaction;
 
 pub use calling::Calling;

@@ -3,6 +3,7 @@
 use super::Wholly;
 use super::connection::{Ask, Cause, Heard, Lost, Sent};
 use crate::outcome::Error;
+use crate::trace::{self, Place};
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use serde::Serialize;
@@ -96,7 +97,7 @@ impl Wholly {
             headers: vec![(headers::IDEMPOTENCY_KEY, random_name())],
             body: json(begin),
         };
-        self.ask(&ask, Duration::ZERO, self.patience()).await
+        self.ask(ask, Duration::ZERO, self.patience()).await
     }
 
     /// Hands over a plan; the same again is the same plan.
@@ -111,7 +112,7 @@ impl Wholly {
             headers: Vec::new(),
             body: json(plan),
         };
-        self.ask(&ask, Duration::ZERO, self.patience()).await
+        self.ask(ask, Duration::ZERO, self.patience()).await
     }
 
     /// Adds a branch and waits for its try; the same again attaches to the same try.
@@ -129,7 +130,7 @@ impl Wholly {
             headers: key.headers(),
             body: json(branch),
         };
-        self.ask(&ask, wait, Patience::Until(until)).await
+        self.ask(ask, wait, Patience::Until(until)).await
     }
 
     /// Asks for the commit; where it was decided before, hears how.
@@ -173,7 +174,7 @@ impl Wholly {
         let wait = WAIT_MAX.min(self.inner.patience);
         let target = format!("{}{}", path::part(key.gid, part), awaited.query(wait));
         let ask = Ask { method: Method::POST, target, headers: key.headers(), body };
-        self.ask(&ask, wait, self.patience()).await
+        self.ask(ask, wait, self.patience()).await
     }
 
     /// Asks how a transaction stands, at once or when what is awaited has come.
@@ -193,7 +194,7 @@ impl Wholly {
             headers: Vec::new(),
             body: Bytes::new(),
         };
-        self.ask(&ask, wait, self.patience()).await
+        self.ask(ask, wait, self.patience()).await
     }
 
     fn patience(&self) -> Patience {
@@ -210,17 +211,18 @@ impl Wholly {
     /// is asked again, and is the answer when no time is left.
     async fn ask<T: DeserializeOwned>(
         &self,
-        ask: &Ask,
+        mut ask: Ask,
         wait: Duration,
         patience: Patience,
     ) -> Result<Said<T>, Lost> {
+        ask.headers.extend(trace::current().iter().flat_map(Place::headers));
         let mut until = None;
         let limits =
             Limits { backoff_ms: BACKOFF_MS, backoff_ms_max: BACKOFF_MS_MAX, ..Limits::default() };
         let seed = random_number();
         let mut sent = Sent::Never;
         for attempt in 1.. {
-            let heard = self.inner.connections.send(ask, wait + ANSWER_TIMEOUT).await;
+            let heard = self.inner.connections.send(&ask, wait + ANSWER_TIMEOUT).await;
             let outcome = match heard.and_then(|heard| understand(&heard)) {
                 Ok(Said::Problem(problem)) if may_repeat(&problem) => Ok(Said::Problem(problem)),
                 Ok(said) => return Ok(said),

@@ -2,6 +2,7 @@
 
 use crate::error::Failure;
 use crate::operation::Operation;
+use crate::trace::{self, Place};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use wholly_core::branch::Op;
@@ -46,6 +47,8 @@ pub(crate) struct Parts {
     /// Of the steps it reads.
     pub(crate) replies: Vec<(BranchId, Body)>,
     pub(crate) deadline: Instant,
+    /// Of this sending.
+    pub(crate) trace: Option<Place>,
 }
 
 impl Call {
@@ -76,6 +79,11 @@ impl Call {
     /// When the caller stops listening, and will ask again. The work goes on nonetheless.
     pub fn deadline(&self) -> Instant {
         self.parts.deadline
+    }
+
+    /// Where in a distributed trace the call stands: the span of this sending.
+    pub fn trace(&self) -> Option<&Place> {
+        self.parts.trace.as_ref()
     }
 
     /// Time left until the deadline; zero after it.
@@ -114,9 +122,10 @@ impl Call {
         &self.parts
     }
 
-    /// Runs a handler's future so that [`call`] finds this call.
+    /// Runs a handler's future so that [`call`] finds this call, in the call's trace.
     pub(crate) async fn serve<F: Future>(self, handler: F) -> F::Output {
-        CALL.scope(self, handler).await
+        let place = self.parts.trace.clone();
+        trace::within(place, CALL.scope(self, handler)).await
     }
 }
 

@@ -3,6 +3,7 @@
 use super::call::{Call, Parts};
 use super::guard::Guard;
 use super::service::{Answers, AnyService, unoffered};
+use crate::trace::Place;
 use axum::Router;
 use axum::body::{Body as HttpBody, to_bytes};
 use axum::extract::{Path, Request};
@@ -128,7 +129,8 @@ async fn serve(offered: &Offered, path: &str, request: Request) -> Result<Respon
             }
         };
     };
-    let call = read_call(headers, body, service.call_bytes_max(), believed).await?;
+    let trace = Place::of(&head.headers);
+    let call = read_call(headers, body, service.call_bytes_max(), believed, trace).await?;
     Ok(respond(asked, service.answer(call).await))
 }
 
@@ -150,6 +152,7 @@ async fn read_call(
     body: HttpBody,
     bytes_max: usize,
     believed: Believed<'_>,
+    trace: Option<Place>,
 ) -> Result<Call, NoAnswer> {
     let timeout = Duration::from_millis(headers.timeout_ms.min(TIMEOUT_MS_MAX));
     let deadline = Instant::now() + timeout;
@@ -177,7 +180,18 @@ async fn read_call(
         .map_err(|detail| no_answer(StatusCode::BAD_REQUEST, "call_invalid", &detail))?;
     let CallHeaders { asked: Asked { gid, branch, operation, op }, mark, .. } = headers;
     let Contents { payload, reply, replies } = contents;
-    Ok(Call::new(Parts { gid, branch, operation, op, mark, payload, reply, replies, deadline }))
+    Ok(Call::new(Parts {
+        gid,
+        branch,
+        operation,
+        op,
+        mark,
+        payload,
+        reply,
+        replies,
+        deadline,
+        trace,
+    }))
 }
 
 /// What the body of a call holds.

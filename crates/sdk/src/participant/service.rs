@@ -209,7 +209,11 @@ impl<D: BarrierDatabase> Service<D> {
             branch = %call.branch(),
             operation = %call.operation(),
             op = call.op().spell(),
+            trace = tracing::field::Empty,
         );
+        if let Some(place) = call.trace() {
+            span.record("trace", tracing::field::display(place));
+        }
         let work = scope.serve(async move {
             let answer = match &offered {
                 Offered::Inside(handler) => service.inside(handler.as_ref(), &call).await,

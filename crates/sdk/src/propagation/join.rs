@@ -5,6 +5,7 @@ use crate::context;
 use crate::deciding;
 use crate::ledger::Verdict;
 use crate::scope::{AbortOnDrop, Failing};
+use crate::trace::{self, Place};
 use crate::transaction::{Transaction, Wait};
 use http::{HeaderMap, Request, Response, StatusCode};
 use std::future::Future;
@@ -63,16 +64,22 @@ where
     }
 
     fn call(&mut self, request: Request<A>) -> Self::Future {
+        // Where the request names no place, whatever surrounds it counts.
+        let place = Place::of(request.headers()).or_else(trace::current);
         match brought(&self.client, request.headers()) {
             Brought::Nothing => {
-                let inner = context::within_sync(None, || self.inner.call(request));
-                Box::pin(context::within(None, inner))
+                let inner = trace::within_sync(place.clone(), || {
+                    context::within_sync(None, || self.inner.call(request))
+                });
+                Box::pin(trace::within(place, context::within(None, inner)))
             }
             Brought::Broken => Box::pin(async { Ok(empty(StatusCode::BAD_REQUEST)) }),
             Brought::Transaction(transaction) => {
                 let carried = Some(transaction.clone());
-                let inner = context::within_sync(carried, || self.inner.call(request));
-                Box::pin(join(transaction, inner))
+                let inner = trace::within_sync(place.clone(), || {
+                    context::within_sync(carried, || self.inner.call(request))
+                });
+                Box::pin(trace::within(place, join(transaction, inner)))
             }
         }
     }

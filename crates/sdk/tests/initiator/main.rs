@@ -11,6 +11,7 @@ mod double;
 mod propagation;
 mod saga;
 mod scope;
+mod trace;
 mod transport;
 mod versions;
 

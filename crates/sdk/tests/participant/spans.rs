@@ -1,6 +1,6 @@
 //! What is logged while a handler runs says of which branch it is.
 
-use crate::asking::Ask;
+use crate::asking::{Ask, send};
 use crate::handlers::{Gate, Lock, Stock};
 use crate::world::{Bed, Isolation};
 use std::io;
@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex};
 use tracing_subscriber::layer::SubscriberExt as _;
 use wholly::Service;
 use wholly_core::branch::Op;
+
+const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
 /// What was logged.
 #[derive(Clone, Default)]
@@ -35,12 +37,15 @@ async fn a_handler_runs_in_the_span_of_its_branch() {
     let stock = Stock::<sqlx::Sqlite>::new(&Gate::closed());
     let service = Service::new("stock", world.pool.clone()).tcc::<Lock>(stock);
     let router = wholly::participant::router([&service]);
-    Ask::new("stock.lock", Op::Try, "spanned", "fail").of(&router).await;
+    let mut request = Ask::new("stock.lock", Op::Try, "spanned", "fail").request();
+    request.headers_mut().insert("traceparent", PARENT.parse().unwrap());
+    send(&router, request).await;
     let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
     let failed = text.lines().find(|line| line.contains("a handler failed")).unwrap();
     let event: serde_json::Value = serde_json::from_str(failed).unwrap();
     let span = &event["span"];
     let of = |name: &str| span[name].as_str().unwrap_or_default();
-    let seen = [of("name"), of("service"), of("gid"), of("branch"), of("operation"), of("op")];
-    assert_eq!(seen, ["branch", "stock", "spanned", "stock", "stock.lock", "try"], "{failed}");
+    let seen = ["name", "service", "gid", "branch", "operation", "op", "trace"].map(of);
+    let expected = ["branch", "stock", "spanned", "stock", "stock.lock", "try", PARENT];
+    assert_eq!(seen, expected, "{failed}");
 }
