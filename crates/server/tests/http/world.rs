@@ -1,5 +1,6 @@
 //! A coordinator on a free port, a participant, and a client that writes and reads bytes.
 
+use crate::canary::{self, REPLY};
 use crate::described::{self, Came};
 use serde_json::Value;
 use std::net::SocketAddr;
@@ -15,7 +16,25 @@ pub(crate) struct World {
     pub(crate) running: Running,
     /// Where the participant is; `--dev` lets it stand for itself.
     pub(crate) participant: String,
-    folder: TempDir,
+    folder: Folder,
+}
+
+/// A data folder; when it goes, so must every canary be silent.
+struct Folder(TempDir);
+
+impl Folder {
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // A test that has failed says why already.
+        if !std::thread::panicking() {
+            canary::check_kept(self.path());
+        }
+    }
 }
 
 /// What a client heard.
@@ -47,7 +66,8 @@ impl World {
     }
 
     pub(crate) async fn start_with(configure: impl FnOnce(&mut Config)) -> World {
-        let folder = tempfile::tempdir().unwrap();
+        canary::listen();
+        let folder = Folder(tempfile::tempdir().unwrap());
         let participant = participant().await;
         let mut config = Config::in_process(folder.path());
         config.log.segment_bytes = 1 << 20;
@@ -109,6 +129,7 @@ impl World {
         let heard = read(&mut stream).await;
         let Heard { status, head, body } = &heard;
         described::check(request, &Came { status: *status, head, body });
+        canary::check(request, &heard);
         heard
     }
 
@@ -127,7 +148,7 @@ impl World {
             let after: Vec<String> = (0..at).map(|step| format!("s{step}")).collect();
             steps.push(serde_json::json!({
                 "branch": format!("s{at}"), "to": "stock", "operation": operation,
-                "payload": {"n": at}, "after": after,
+                "payload": canary::payload(at), "after": after,
             }));
         }
         serde_json::json!({"name": "test", "steps": steps}).to_string()
@@ -186,7 +207,7 @@ async fn participate(mut stream: TcpStream) {
             ("refuse", true) | ("stick", false) => {
                 ("409 Conflict", "refused", r#"{"code":"no_way","detail":"not today"}"#.to_string())
             }
-            _ => ("200 OK", "done", format!(r#"{{"op":"{op}"}}"#)),
+            _ => ("200 OK", "done", format!(r#"{{"op":"{op}","secret":"{REPLY}"}}"#)),
         };
         let answer = format!(
             "HTTP/1.1 {status}\r\ncontent-type: application/json\r\nwholly-answer: {word};gid={};\
