@@ -19,6 +19,7 @@ use crate::tally::{Fault, Sight};
 use crate::trace::number_of;
 use crate::watch::{Flight, Silences, Watch};
 use crate::world::{AUDITOR, Season, Stage, Stream};
+pub(crate) use copy::outlives_a_restore;
 use copy::{Folder, input_of};
 use machine::duration_us;
 use std::collections::BTreeMap;

@@ -2,7 +2,7 @@
 
 use crate::client::{Asked, gid_of};
 use crate::model::issued;
-use crate::world::{Season, Stage};
+use crate::world::{Copies, OPERATOR, Season, Stage};
 use std::rc::Rc;
 use wholly_core::input::{GidSource, Request};
 use wholly_wire::capability::CapabilityKey;
@@ -39,8 +39,14 @@ pub(crate) fn at_the_edge(asked: &Rc<Asked>, stage: &mut Stage) -> Rc<Asked> {
 /// How long after the healing requests from before it still arrive.
 const LATE_US: u64 = 1_000_000;
 
-/// Once the world is healed, nothing begins, and after a while nothing old arrives.
+/// Once the world is healed, nothing begins, and after a while nothing old arrives. What an
+/// operator said of a log that is lost, he does not say of the copy that was put back.
 pub(crate) fn is_too_late(asked: &Asked, stage: &Stage) -> bool {
+    if let (OPERATOR, Copies::PutBack { at_us, .. }) = (asked.client, stage.copies)
+        && asked.asked_us < at_us
+    {
+        return true;
+    }
     let since_us = match stage.season {
         Season::Faults => return false,
         Season::Healed { since_us, .. } => since_us,

@@ -6,7 +6,7 @@ use crate::chance::Chance;
 use crate::checkers::{Court, Violation};
 use crate::client::{Asked, Client, Desk, Heard, Presence};
 use crate::clock::Clock;
-use crate::coordinator::Coordinator;
+use crate::coordinator::{Coordinator, outlives_a_restore};
 use crate::evidence::{Evidence, Remains};
 use crate::log::Space;
 use crate::model::Fates;
@@ -62,10 +62,17 @@ pub enum Naming {
 /// Whether the coordinator's disk is copied in a run, and the copy put back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Copies {
-    /// Never, or not again.
+    /// Never.
     None,
     /// Once.
     One,
+    /// It was put back.
+    PutBack {
+        /// When.
+        at_us: u64,
+        /// The coordinator's first life on it.
+        life: u32,
+    },
 }
 
 /// What has a stream of draws of its own. Everything else draws from the stream of the event it
@@ -181,6 +188,8 @@ impl Stage {
         let census = match struck {
             // What was begun after a copy that was put back is not what a fault is counted for.
             Struck::One(gid) if ledger.is_gone(gid) => Census::default(),
+            // Nor what belongs to an earlier begin of a gid that was begun again, and lost.
+            Struck::One(gid) if ledger.is_lost_again(gid) => Census::default(),
             Struck::One(gid) => Census::of_one(ledger.state(gid)),
             Struck::Everybody => ledger.census().or_none(),
             Struck::Nobody => Census::of_one(State::None),
@@ -327,7 +336,7 @@ impl World {
         };
         let naming = match (space, copies) {
             (Space::Ample { .. }, Copies::None) => Naming::Free,
-            (Space::Tight { .. }, _) | (_, Copies::One) => Naming::Issued,
+            (Space::Tight { .. }, _) | (_, Copies::One | Copies::PutBack { .. }) => Naming::Issued,
         };
         let branches_max = *chance.pick(&[2, 5, 5, 5, 12]);
         let mut stage = Stage {
@@ -399,6 +408,7 @@ impl World {
             }
         }
         match event {
+            Event::CallArrives(letter) if outlives_a_restore(&letter, stage) => {}
             Event::CallArrives(letter) => self.participants[letter.to].meet(&letter, stage),
             Event::Works { participant, life, letter, work } => {
                 self.participants[participant].work(life, &letter, work, stage);

@@ -197,14 +197,16 @@ fn as_named(
     if !is_issued(&document.gid) {
         return Ok(());
     }
-    // What an initiator named to a log that is lost, a restored one cannot know: where its rows do
-    // not tell, a branch waits for an operator.
-    let restored = ledger.case(&document.gid).is_some_and(|case| case.past == Past::Undecided);
+    // What an initiator named to a log that is lost, a restored one cannot know: rows and an
+    // operator told it what is in.
+    if ledger.case(&document.gid).is_some_and(|case| case.past == Past::Undecided) {
+        return Ok(());
+    }
     for branch in &document.branches {
         let named = match (commit.tried.contains(&branch.spec.id), branch.share) {
             (true, Share::Out | Share::Untouched) => Some("tried, and is out"),
             (true, Share::In) => None,
-            (false, Share::In) if commit.refused.contains(&branch.spec.id) && !restored => {
+            (false, Share::In) if commit.refused.contains(&branch.spec.id) => {
                 Some("refused, and is in")
             }
             (false, Share::In | Share::Out | Share::Untouched) => None,

@@ -2,10 +2,12 @@
 
 use super::{Coordinator, Death};
 use crate::cells::Struck;
+use crate::model::{Past, Truth};
+use crate::network::{Letter, Sender};
 use crate::row;
 use crate::tally::Fault;
 use crate::world::{Copies, Stage};
-use wholly_core::branch::{Answer, Op};
+use wholly_core::branch::{Answer, Direction, Op};
 use wholly_core::ids::CallId;
 use wholly_core::input::Input;
 use wholly_core::time::Timestamp;
@@ -49,7 +51,7 @@ impl Coordinator {
 
     /// Its disk is copied, and much later lost: the copy is put back.
     pub(super) fn tick_copy(&mut self, stage: &mut Stage) {
-        if stage.copies == Copies::None {
+        if stage.copies != Copies::One {
             return;
         }
         match self.copy.take() {
@@ -58,7 +60,6 @@ impl Coordinator {
             }
             None => {}
             Some(copy) if stage.strikes(Fault::CopyPutBack, Struck::Everybody) => {
-                stage.copies = Copies::None;
                 // One that is down is about to be started: once is enough.
                 if self.process.is_some() {
                     self.die(Death::Stopped, stage);
@@ -66,8 +67,32 @@ impl Coordinator {
                 (self.disk, self.twin) = copy;
                 self.rot = None;
                 self.folder = Folder::PutBack;
+                stage.copies = Copies::PutBack { at_us: stage.now_us, life: self.life };
             }
             Some(copy) => self.copy = Some(copy),
         }
     }
+}
+
+/// Whether a call rests on a decision that a copy put back does not know, and would come after its
+/// row was read there or another decision made: nobody puts a copy back before such calls are gone.
+pub(crate) fn outlives_a_restore(letter: &Letter, stage: &Stage) -> bool {
+    let (Copies::PutBack { life, .. }, Sender::Coordinator { life: sent, .. }) =
+        (stage.copies, letter.from)
+    else {
+        return false;
+    };
+    let ledger = &stage.court.ledger;
+    let rests_on_a_decision = match letter.op {
+        Op::Confirm | Op::Cancel | Op::Compensate => true,
+        Op::Action => ledger
+            .wanted(&letter.payload)
+            .is_some_and(|(_, wanted)| wanted.direction == Direction::ForwardOnly),
+        Op::Try | Op::Inspect => false,
+    };
+    let settled = ledger.case(&letter.gid).is_some_and(|case| {
+        let read = case.branches.get(&letter.branch).is_some_and(Truth::was_inspected);
+        case.past == Past::Undecided && (read || case.decided.is_some())
+    });
+    sent < life && rests_on_a_decision && settled
 }

@@ -261,6 +261,11 @@ impl Case {
 }
 
 impl Truth {
+    /// Whether its row was asked for, since a copy was put back.
+    pub fn was_inspected(&self) -> bool {
+        self.carried.iter().any(|(op, _, _)| *op == Op::Inspect)
+    }
+
     pub(super) fn learn_answer(&mut self, position: Position, op: Op, answer: &Answer) {
         self.answered = true;
         match (op, answer) {

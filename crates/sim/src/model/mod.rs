@@ -154,13 +154,14 @@ impl Ledger {
     /// The case of one begin of a gid.
     pub fn case_of(&self, gid: &Gid, begun: Timestamp) -> Option<&Case> {
         let current = self.cases.get(gid).filter(|case| case.begun == Some(begun));
-        let past = || self.past.iter().find(|(g, c)| g == gid && c.begun == Some(begun));
+        // The same begin, lost in a crash and recorded as lost later, is there twice.
+        let past = || self.past.iter().rev().find(|(g, c)| g == gid && c.begun == Some(begun));
         current.or_else(|| past().map(|(_, case)| case))
     }
 
     fn case_of_mut(&mut self, gid: &Gid, begun: Timestamp) -> Option<&mut Case> {
         let current = self.cases.find_mut(gid).filter(|case| case.begun == Some(begun));
-        let past = self.past.iter_mut().find(|(g, c)| g == gid && c.begun == Some(begun));
+        let past = self.past.iter_mut().rev().find(|(g, c)| g == gid && c.begun == Some(begun));
         current.or(past.map(|(_, case)| case))
     }
 
@@ -184,6 +185,11 @@ impl Ledger {
     pub fn is_taken_by_another(&self, gid: &Gid, begun: Timestamp) -> bool {
         let known = self.cases.get(gid).filter(|case| case.ended.is_some());
         known.and_then(|case| case.begun).is_some_and(|known| known != begun)
+    }
+
+    /// Whether a gid names nothing, for its latest begin was lost, and named something before.
+    pub fn is_lost_again(&self, gid: &Gid) -> bool {
+        self.state(gid) == State::None && self.past.iter().any(|(past, _)| past == gid)
     }
 
     /// A gid is begun: what it named before belongs to the past.
