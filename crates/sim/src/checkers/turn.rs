@@ -156,7 +156,7 @@ fn not_after_compensation(ledger: &Ledger, took: &Took) -> Judgement {
     let Some((number, ordinal)) = purpose(&took.payload) else { return Ok(()) };
     let intent = &ledger.intents[number];
     // An operator who says how a step stands vouches that no call of it is under way.
-    let vouched = case.branches.get(&took.branch).is_some_and(|truth| truth.resolved.is_some());
+    let vouched = case.branches.get(&took.branch).is_some_and(|truth| truth.vouched);
     if intent.form == Form::Open || vouched {
         return Ok(());
     }

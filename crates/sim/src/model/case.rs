@@ -55,6 +55,8 @@ pub struct Truth {
     pub told: Option<TriedOr>,
     /// What an operator said of it, in the log that survived.
     pub resolved: Option<(Position, Resolution)>,
+    /// Whether one ever did, also in a log of which an older copy was put back since.
+    pub vouched: bool,
     /// What its calls carried: op, payload, replies.
     pub carried: Vec<Carried>,
 }

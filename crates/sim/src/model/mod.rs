@@ -321,6 +321,7 @@ impl Ledger {
                     if let Some((id, _, _)) = case.order.get(branch.at()).cloned() {
                         let truth = case.truth_mut(&id);
                         truth.resolved = Some((position, *resolution));
+                        truth.vouched = true;
                         truth.waits.push((position, Waits::ForNobody));
                     }
                 }
