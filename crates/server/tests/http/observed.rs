@@ -134,7 +134,7 @@ fn every_alert_is_played() {
         played.lines().filter_map(|line| line.trim().strip_prefix("- name: ")).collect();
     for alert in rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")) {
         let is_of = |name: &&str| name.split(',').next() == Some(alert);
-        assert!(names.iter().any(|name| is_of(name)), "{alert} is not played, only {names:?}");
+        assert!(names.iter().any(is_of), "{alert} is not played, only {names:?}");
     }
 }
 
