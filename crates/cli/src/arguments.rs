@@ -445,7 +445,7 @@ pub(crate) enum Dialect {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Check {
     /// Play duplicate, late, reordered and stale calls against a participant
-    Participant(CheckParticipant),
+    Participant(Box<CheckParticipant>),
     /// Read a data folder that nobody uses, compare every checksum, change nothing
     Data(CheckFolder),
 }

@@ -17,10 +17,10 @@ pub(crate) fn identity(certificate: &Path, key: &Path) -> Result<Identity, TlsEr
 /// What goes wrong when a certificate and its key are put together.
 pub(crate) fn unusable(certificate: &Path, key: &Path, source: rustls::Error) -> TlsError {
     let (certificate, key) = (certificate.to_owned(), key.to_owned());
-    match source {
-        rustls::Error::InconsistentKeys(_) => TlsError::KeyMismatch { certificate, key },
-        source => TlsError::Unusable { certificate, key, source },
+    if let rustls::Error::InconsistentKeys(_) = source {
+        return TlsError::KeyMismatch { certificate, key };
     }
+    TlsError::Unusable { certificate, key, source }
 }
 
 /// The authorities whose certificates a file holds.
@@ -44,10 +44,11 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
 }
 
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
-    PrivateKeyDer::from_pem_slice(&read(path)?).map_err(|why| match why {
-        pem::Error::NoItemsFound => TlsError::NoKey { path: path.to_owned() },
-        why => unreadable(path, &why),
-    })
+    match PrivateKeyDer::from_pem_slice(&read(path)?) {
+        Ok(key) => Ok(key),
+        Err(pem::Error::NoItemsFound) => Err(TlsError::NoKey { path: path.to_owned() }),
+        Err(why) => Err(unreadable(path, &why)),
+    }
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
@@ -56,11 +57,12 @@ fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
 
 /// The parser's own words may quote the line, which may be of a key.
 fn unreadable(path: &Path, why: &pem::Error) -> TlsError {
-    let why = match why {
-        pem::Error::MissingSectionEnd { .. } => "a part has no -----END line",
-        pem::Error::IllegalSectionStart { .. } => "a -----BEGIN line is not whole",
-        pem::Error::Base64Decode(_) => "a part is not base64",
-        _another => "it cannot be read",
+    let why = if let pem::Error::MissingSectionEnd { .. } = why {
+        "a part has no -----END line"
+    } else if let pem::Error::Base64Decode(_) = why {
+        "a part is not base64"
+    } else {
+        "a part is not whole"
     };
     TlsError::Pem { path: path.to_owned(), why: why.to_owned() }
 }

@@ -11,7 +11,7 @@ use crate::complaint::Complaint;
 /// Checks what is named.
 pub(crate) async fn run(check: Check) -> Result<(), Complaint> {
     match check {
-        Check::Participant(check) => participant::run(check).await,
+        Check::Participant(check) => participant::run(*check).await,
         Check::Data(check) => data::run(&check),
     }
 }
