@@ -110,6 +110,34 @@ mutants! {
     SlotTooMany = "slot-too-many",
     /// A destination that answers again after a silence wakes nobody who waits for it.
     WaitingNotWoken = "waiting-not-woken",
+    /// A silent destination is called like any other.
+    BreakerNeverOpens = "breaker-never-opens",
+    /// A destination that answered its probe stays called by probes only.
+    BreakerNeverCloses = "breaker-never-closes",
+    /// A silent destination is never probed.
+    ProbeNeverSent = "probe-never-sent",
+    /// After an outage all slots are back at once.
+    SlotsBackAtOnce = "slots-back-at-once",
+    /// Calls leave for a destination that an operator lets rest.
+    PauseIgnored = "pause-ignored",
+    /// A destination rests although an operator has had it called again.
+    ResumeIgnored = "resume-ignored",
+    /// Transactions begin though an operator drains the coordinator.
+    DrainIgnored = "drain-ignored",
+    /// A coordinator that was drained never takes transactions again.
+    DrainedForEver = "drained-for-ever",
+    /// As many transactions are open as anybody likes.
+    OpenLimitIgnored = "open-limit-ignored",
+    /// Open transactions hold as many bytes as anybody likes.
+    OpenBytesIgnored = "open-bytes-ignored",
+    /// Begins take the bytes that are kept for what is open.
+    KeptBytesTaken = "kept-bytes-taken",
+    /// Open transactions name as many destinations as anybody likes.
+    DestinationsIgnored = "destinations-ignored",
+    /// What was undecided in a copy that was put back is decided as after a crash.
+    PastTrusted = "restored-past-trusted",
+    /// After a copy was put back, begins are given that the life before gave.
+    RestoredBegins = "restored-begins-given-again",
     /// A forward jump of the wall clock lets deadlines pass.
     JumpBelieved = "clock-jump-believed",
     /// After a start, begins are given from the last mark on, not from above all it allowed.

@@ -1,6 +1,7 @@
 //! Agenda: everything that will happen in a run.
 
 use crate::client::Asked;
+use crate::coordinator::Act;
 use crate::network::Letter;
 use crate::participant::{Life, Work};
 use std::cmp::Reverse;
@@ -120,6 +121,8 @@ pub enum Event {
         /// In which of the coordinator's lives.
         life: u32,
     },
+    /// An operator's act reaches the coordinator.
+    Operated(Act),
     /// The coordinator's process stops, as it was asked to.
     CoordinatorStops {
         /// In which of its lives.
@@ -153,6 +156,7 @@ impl Event {
             | Event::Alarm { .. }
             | Event::DiskDone { .. }
             | Event::ArchiveDone { .. }
+            | Event::Operated(_)
             | Event::ReplyArrives { .. }
             | Event::ClientGoes(_)
             | Event::ClientSilence { .. }
@@ -179,7 +183,8 @@ impl Event {
             | Event::LookedUp { .. }
             | Event::Alarm { .. }
             | Event::DiskDone { .. }
-            | Event::ArchiveDone { .. } => true,
+            | Event::ArchiveDone { .. }
+            | Event::Operated(_) => true,
             Event::CallArrives(_)
             | Event::Works { .. }
             | Event::ReplyArrives { .. }

@@ -3,6 +3,9 @@
 mod archive;
 mod copy;
 mod machine;
+mod operating;
+
+pub use operating::Act;
 
 use crate::agenda::Event;
 use crate::cells::Struck;
@@ -29,7 +32,7 @@ use wholly_core::branch::Answer;
 use wholly_core::document::Response;
 use wholly_core::driver::Driver;
 use wholly_core::effect::{Call, Content, Draft, Effect, Proof};
-use wholly_core::ids::{Body, CallId, Origin, Position, RequestId, Text};
+use wholly_core::ids::{Body, CallId, Destination, Origin, Position, RequestId, Text};
 use wholly_core::input::{Input, Request};
 use wholly_core::limits::Limits;
 use wholly_core::rejection::Rejection;
@@ -248,6 +251,8 @@ impl Coordinator {
             stage.tally.sight(Sight::JumpSeen);
         }
         driver.step(clocks, input, &mut process.effects);
+        let named = || driver.lanes().map(|(destination, _)| number_of_destination(destination));
+        process.silences.forget_unless(named);
         if driver.is_ready() {
             self.folder = Folder::Own;
         }
@@ -306,7 +311,10 @@ impl Coordinator {
         if let Err(what) = flight.may_join(&process.in_flight, &self.limits) {
             stage.court.refuse("bounded", what);
         }
-        process.silences.leaves(&flight);
+        let left = process.silences.leaves((call.id, &flight), &process.in_flight, &self.limits);
+        if let Err(what) = left {
+            stage.court.refuse("bounded", what);
+        }
         process.in_flight.insert(call.id, flight);
         let Call { gid, branch, op, payload, replies, mark, .. } = call;
         let letter = Letter { from, to, gid, branch, op, payload, replies, mark };
@@ -425,14 +433,15 @@ impl Coordinator {
             format!("core < answer to call {} of {gid} {branch} {answer:?}", call.0)
         });
         let input = input_of(call, *op, answer);
-        self.came_back(&flight, input, stage);
+        self.came_back((call, &flight), input, stage);
     }
 
     /// Something came of a call, if only silence: whoever waits for it leaves in the same step.
-    fn came_back(&mut self, flight: &Flight, input: Input, stage: &mut Stage) {
+    fn came_back(&mut self, (id, flight): (CallId, &Flight), input: Input, stage: &mut Stage) {
         let Flight { gid, branch, to, .. } = flight;
         let recorded = stage.court.ledger.recorded(gid);
         let Some(process) = &mut self.process else { return };
+        process.silences.ends(id, flight, &input, &self.limits);
         let owed = process.silences.hears(flight, &input, recorded);
         self.step(input, stage);
         let Some(process) = &self.process else { return };
@@ -462,7 +471,7 @@ impl Coordinator {
             format!("core < nothing came of call {} of {gid} {branch}", call.0)
         });
         let input = Input::Silent { call, detail: Text::cut("timeout") };
-        self.came_back(&flight, input, stage);
+        self.came_back((call, &flight), input, stage);
     }
 
     /// What the store knew of a gid arrives.
@@ -486,13 +495,6 @@ impl Coordinator {
         let now = stage.clock.read(stage.now_us);
         let (held_until, alarm) = (process.watch.held_until(), process.alarm);
         stage.hear(&Evidence::Woken { now, held_until, alarm });
-    }
-
-    /// It was asked to stop a while ago.
-    pub fn stop(&mut self, life: u32, stage: &mut Stage) {
-        if life == self.life {
-            self.die(Death::Stopped, stage);
-        }
     }
 
     fn die(&mut self, death: Death, stage: &mut Stage) {
@@ -526,6 +528,7 @@ impl Coordinator {
         if let Some(rot) = self.rot.take() {
             self.disk.mend(rot);
         }
+        self.resume_all(stage);
     }
 
     /// What its log is called.
@@ -573,8 +576,12 @@ fn stream_of(call: &Call, life: u32) -> [u64; 3] {
     [Stream::Call as u64, whom, which]
 }
 
-fn participant_of(call: &Call) -> usize {
-    let number = call.destination.as_str().strip_prefix('p').and_then(|n| n.parse().ok());
+pub(crate) fn participant_of(call: &Call) -> usize {
+    number_of_destination(&call.destination)
+}
+
+fn number_of_destination(destination: &Destination) -> usize {
+    let number = destination.as_str().strip_prefix('p').and_then(|n| n.parse().ok());
     number.expect("destinations of the simulator are numbered")
 }
 

@@ -1,5 +1,6 @@
 //! Evidence: what is put before the checkers, as it happens.
 
+use crate::coordinator::Act;
 use wholly_core::branch::Op;
 use wholly_core::document::{Document, Response};
 use wholly_core::effect::{Call, Draft, Proof};
@@ -52,6 +53,8 @@ pub enum Evidence<'a> {
         /// When the alarm rings next.
         alarm: Option<Instant>,
     },
+    /// An operator acted on more than one transaction.
+    Operated(Act),
     /// A participant committed a local transaction with an effect of the business.
     Took(&'a Took),
     /// A participant kept a refusal, or the word that a branch was cancelled before it began.

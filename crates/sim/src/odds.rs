@@ -5,7 +5,8 @@ use crate::cells::Census;
 use crate::chance::{Chance, Ppm};
 use crate::order::{Mercy, Order};
 use crate::tally::{Fault, Tally};
-use crate::trace::Trace;
+use crate::trace::{Trace, number_of};
+use wholly_core::retry::mix;
 
 /// The probabilities of one run. What strikes by the clock is drawn once a tick, everything else
 /// at each occasion.
@@ -56,9 +57,11 @@ impl Odds {
     }
 
     /// Each fault has its own weather: absent in a third of all runs, else up to its maximum.
-    pub fn draw(order: &Order, chance: &mut Chance) -> Self {
+    /// Each from a stream of its own, so that one kind more changes no other.
+    pub fn draw(order: &Order) -> Self {
         let mut odds = Odds { mercy: Mercy::of(order), ..Odds::calm() };
         for fault in Fault::ALL {
+            let chance = &mut Chance::new(mix(order.seed ^ number_of(fault.words())));
             let max = u64::from(ppm_max(*fault));
             if chance.below(3) > 0 {
                 odds.ppm[*fault as usize] = chance.within(max / 20, max) as Ppm;
@@ -126,6 +129,7 @@ fn ppm_max(fault: Fault) -> Ppm {
         Fault::AbortRaced => 150_000,
         // Once a round.
         Fault::OperatorMeddled => 50_000,
+        Fault::DestinationPaused | Fault::IntakeClosed => 60_000,
         // Brought about by who comes, not by chance.
         Fault::Resubmitted | Fault::GidContested | Fault::TwoInitiators | Fault::KeyReused => 0,
         // Once a tick.

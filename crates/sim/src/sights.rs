@@ -159,9 +159,8 @@ fn of_rejection(rejection: &Rejection, tally: &mut Tally) {
         Rejection::Starting => tally.sight(Sight::Starting),
         Rejection::OpenFull { .. } => tally.sight(Sight::OpenFull),
         // Nothing in the simulated world comes near these.
-        Rejection::DestinationsFull { .. }
-        | Rejection::LookupsFull { .. }
-        | Rejection::InboxFull { .. } => {}
+        Rejection::LookupsFull { .. } | Rejection::InboxFull { .. } => {}
+        Rejection::DestinationsFull { .. } => tally.sight(Sight::DestinationsFull),
         Rejection::OpenBytesFull { .. } => tally.sight(Sight::OpenBytesFull),
         Rejection::WaitersFull { .. } => tally.sight(Sight::WaitersFull),
         Rejection::Unaccounted { .. } => tally.sight(Sight::NotDecidedByClient),

@@ -174,6 +174,10 @@ counted! {
         RegisteredBesides => "registered by a stranger",
         /// An operator parks or aborts what was going well.
         OperatorMeddled => "operator meddled",
+        /// An operator lets a destination rest, and later has it called again.
+        DestinationPaused => "destination paused",
+        /// An operator drains the coordinator, and later lets it take transactions again.
+        IntakeClosed => "intake closed",
     }
 }
 
@@ -304,6 +308,8 @@ counted! {
         OpenFull => "open full",
         /// Open transactions held as many bytes as they may.
         OpenBytesFull => "open bytes full",
+        /// Open transactions named as many destinations as they may.
+        DestinationsFull => "destinations full",
         /// As many waited as may.
         WaitersFull => "waiters full",
         /// An operator said how a branch stands.

@@ -45,17 +45,66 @@ struct Silence {
     waiting: Vec<(Gid, BranchId)>,
     /// How often a call left, or what waited came to want something else.
     left: u64,
+    /// Calls in a row that came to nothing.
+    silent: u64,
+    /// The one call that may be out while nothing comes back.
+    probe: Option<CallId>,
+    /// Slots since an outage: one more with each answer; none if there was no outage.
+    slots: Option<usize>,
+    rest: Rest,
+}
+
+/// Whether an operator lets a destination rest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Rest {
+    #[default]
+    None,
+    Paused,
 }
 
 impl Silences {
+    /// A call came to an end: a silence grows, or is over.
+    pub(crate) fn ends(&mut self, id: CallId, flight: &Flight, input: &Input, limits: &Limits) {
+        let silence = self.0.entry(flight.to).or_default();
+        let silent = silence.silent >= limits.breaker_silent_max;
+        if matches!(input, Input::Silent { .. }) {
+            silence.probe = silence.probe.filter(|probe| *probe != id);
+            silence.silent += u64::from(!silent);
+            return;
+        }
+        if silent {
+            silence.slots = Some(1);
+        }
+        let slots = silence.slots.map(|slots| slots + 1);
+        silence.slots = slots.filter(|slots| *slots < limits.destination_calls_max);
+        (silence.silent, silence.probe) = (0, None);
+    }
+
+    /// An operator lets a participant rest, or has it called again.
+    pub(crate) fn rests(&mut self, participant: usize, rest: Rest) {
+        self.0.entry(participant).or_default().rest = rest;
+    }
+
+    /// Of what nothing open names any more it is forgotten how it answered.
+    pub(crate) fn forget_unless<I: Iterator<Item = usize>>(&mut self, named: impl Fn() -> I) {
+        for (participant, silence) in &mut self.0 {
+            let kept = silence.silent > 0 || silence.slots.is_some();
+            if kept && !named().any(|one| one == *participant) {
+                (silence.silent, silence.probe, silence.slots) = (0, None, None);
+            }
+        }
+    }
+
     /// A call came back, after the last record of its transaction: how many calls to the same
     /// participant must have left before anything else happens, if slots are free.
     pub(crate) fn hears(&mut self, flight: &Flight, input: &Input, recorded: Position) -> u64 {
         let silence = self.0.entry(flight.to).or_default();
         if !is_silence(input) {
             let woken = match std::mem::take(&mut silence.unanswered) {
-                SILENT_AFTER.. => silence.waiting.len().min(WOKEN_MIN),
-                0..SILENT_AFTER => 0,
+                SILENT_AFTER.. if silence.rest == Rest::None => {
+                    silence.waiting.len().min(WOKEN_MIN)
+                }
+                0.. => 0,
             };
             return silence.left + woken as u64;
         }
@@ -74,12 +123,31 @@ impl Silences {
         self.0.get(&participant).map_or(0, |silence| silence.left)
     }
 
-    /// A call leaves.
-    pub(crate) fn leaves(&mut self, flight: &Flight) {
+    /// A call leaves, beside others: none does while a probe is out, and after an outage no more
+    /// than slots are back.
+    pub(crate) fn leaves(
+        &mut self,
+        (id, flight): (CallId, &Flight),
+        others: &BTreeMap<CallId, Flight>,
+        limits: &Limits,
+    ) -> Result<(), String> {
         let silence = self.0.entry(flight.to).or_default();
+        let Flight { gid, branch, to, .. } = flight;
+        let mut judgement = Ok(());
+        if silence.silent >= limits.breaker_silent_max {
+            if silence.probe.replace(id).is_some() {
+                judgement = Err(format!("{gid} {branch} left for {to}, and its probe is out"));
+            }
+        } else if let Some(slots) = silence.slots {
+            let there = others.values().filter(|other| other.to == *to).count();
+            if there >= slots {
+                judgement = Err(format!("{gid} {branch} left for {to}, {there} are there"));
+            }
+        }
         silence.left += 1;
         let own = |(gid, branch): &(Gid, BranchId)| *gid == flight.gid && *branch == flight.branch;
         silence.waiting.retain(|waiting| !own(waiting));
+        judgement
     }
 
     /// Something was recorded of a transaction: what waited may wait for nothing any more. Where

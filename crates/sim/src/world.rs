@@ -309,6 +309,7 @@ fn limits(chance: &mut Chance) -> Limits {
             0 => chance.within(100, 1_500),
             _ => Limits::default().retention_ms,
         },
+        destinations_max: *chance.pick(&[3, 4_096, 4_096, 4_096, 4_096, 4_096]),
         ..Limits::default()
     }
 }
@@ -316,16 +317,19 @@ fn limits(chance: &mut Chance) -> Limits {
 impl World {
     /// The world of a seed, with everything about to happen.
     pub fn new(order: &Order) -> Self {
-        let mut chance = Chance::new(order.seed);
-        let odds = Odds::draw(order, &mut chance);
-        let limits = limits(&mut chance);
+        // Each part from a stream of its own, so that a part that draws more changes no other.
+        let part = |number: u64| Chance::new(mix(order.seed ^ mix(number)));
+        let odds = Odds::draw(order);
+        let limits = limits(&mut part(1));
+        let mut chance = part(2);
         let keeps = |chance: &mut Chance| match chance.below(3) {
             0 => Keeps::Nothing,
             _ => Keeps::Replies,
         };
         let participants: Vec<Participant> =
             (0..PARTICIPANTS).map(|number| Participant::new(number, keeps(&mut chance))).collect();
-        let coordinator = Coordinator::new(limits.clone(), &mut chance);
+        let coordinator = Coordinator::new(limits.clone(), &mut part(3));
+        let mut chance = part(4);
         let space = match chance.below(8) {
             0 => Space::Tight { bytes_max: chance.within(6_000, 24_000) },
             _ => Space::Ample { segment_bytes: chance.within(2_000, 48_000) },
@@ -343,7 +347,7 @@ impl World {
             now_us: 0,
             agenda: Agenda::default(),
             seed: order.seed,
-            chance,
+            chance: part(5),
             odds,
             tally: Tally::default(),
             trace: Trace::new(order.lines),
@@ -358,7 +362,7 @@ impl World {
             copies,
             naming,
         };
-        stage.court.ledger.retention_ms = stage.limits.retention_ms;
+        stage.court.ledger.limits = stage.limits.clone();
         let (seats, last_start_us) = seat(order, &mut stage);
         stage.after(0, Event::CoordinatorStarts);
         stage.after(TICK_US, Event::Tick);
@@ -440,6 +444,7 @@ impl World {
             Event::Alarm { life, setting } => self.coordinator.alarm((life, setting), stage),
             Event::DiskDone { life } => self.coordinator.disk_done(life, stage),
             Event::ArchiveDone { life } => self.coordinator.archive_done(life, stage),
+            Event::Operated(act) => self.coordinator.operated(act, stage),
             Event::CoordinatorStops { life } => self.coordinator.stop(life, stage),
             Event::CoordinatorStarts => self.coordinator.start(stage),
             Event::ParticipantStarts(number) => self.participants[number].restart(),

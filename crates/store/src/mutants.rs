@@ -21,6 +21,16 @@ wholly_core::mutants! {
     HeaderNotSynced = "header-not-synced",
     /// A segment that looks damaged is believed at the first reading.
     DoubtBelieved = "damage-believed-at-first-reading",
+    /// What has ended leaves the index and the log before the archive's commit of it.
+    ArchivedBeforeCommit = "archived-before-commit",
+    /// A start goes by what the log says of the archive, not by what the archive holds.
+    HandedOverTwice = "handed-over-twice",
+    /// What was handed over leaves the index, and lists do not yet ask the archive for it.
+    LostInBetween = "lost-between-index-and-archive",
+    /// What was handed over stays in the index, and lists ask the archive for it as well.
+    ListedTwice = "listed-twice",
+    /// A slice is removed before the batch that forgets it is durable.
+    SliceRemovedEarly = "slice-removed-early",
     /// An outcome is forgotten by its age alone, while barrier rows of its gid still count.
     GidFreeEarly = "gid-free-while-rows-count",
 }

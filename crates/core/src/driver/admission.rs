@@ -4,6 +4,7 @@ use super::entry::{Entry, Slot};
 use super::{Driver, Intake};
 use crate::branch::{BranchSpec, First};
 use crate::input::Room;
+use crate::mutants::{self, Mutant};
 use crate::rejection::Rejection;
 use crate::time::Timestamp;
 
@@ -20,10 +21,15 @@ impl Driver {
         if self.room == Room::Full {
             return Err(Rejection::LogFull);
         }
-        if self.gids.len() >= self.limits.open_max {
+        let full = self.gids.len() >= self.limits.open_max;
+        if full && !mutants::is_on(Mutant::OpenLimitIgnored) {
             return Err(Rejection::OpenFull { max: self.limits.open_max as u64 });
         }
-        let bytes_max = self.limits.open_bytes_max - self.limits.open_bytes_max / KEPT_PART;
+        let kept = match mutants::is_on(Mutant::KeptBytesTaken) {
+            true => 0,
+            false => self.limits.open_bytes_max / KEPT_PART,
+        };
+        let bytes_max = self.limits.open_bytes_max - kept;
         self.fits(branches, bytes_max)?;
         self.clock.begun(self.now).ok_or(Rejection::Starting)
     }
@@ -41,7 +47,8 @@ impl Driver {
     fn fits(&self, branches: &[BranchSpec], bytes_max: usize) -> Result<(), Rejection> {
         let bytes: usize = branches.iter().map(|branch| branch.payload.len()).sum();
         // A transaction without a payload costs what `open_max` bounds.
-        if bytes > 0 && self.bytes.saturating_add(bytes) > bytes_max {
+        let full = bytes > 0 && self.bytes.saturating_add(bytes) > bytes_max;
+        if full && !mutants::is_on(Mutant::OpenBytesIgnored) {
             return Err(Rejection::OpenBytesFull { max: self.limits.open_bytes_max as u64 });
         }
         let destinations = branches.iter().map(|branch| &branch.destination);

@@ -3,6 +3,7 @@
 
 use crate::ids::CallId;
 use crate::limits::Limits;
+use crate::mutants::{self, Mutant};
 use crate::retry;
 use crate::time::{Instant, Now, Timestamp};
 
@@ -55,7 +56,8 @@ impl Breaker {
         let (since, probes) = match self {
             Breaker::Closed { silent } => {
                 *silent = silent.saturating_add(1);
-                if u64::from(*silent) < moment.limits.breaker_silent_max {
+                let few = u64::from(*silent) < moment.limits.breaker_silent_max;
+                if few || mutants::is_on(Mutant::BreakerNeverOpens) {
                     return None;
                 }
                 (moment.now.wall, 0)
@@ -74,6 +76,9 @@ impl Breaker {
 
     /// Something came back; gives the outage that is over by that.
     pub(super) fn answered(&mut self) -> Option<Outage> {
+        if mutants::is_on(Mutant::BreakerNeverCloses) {
+            return None;
+        }
         match core::mem::take(self) {
             Breaker::Open(outage) => Some(outage),
             Breaker::Closed { .. } => None,

@@ -36,6 +36,7 @@ impl Clock {
         let ahead_ms = if mutants::is_on(Mutant::ClockBehindPromise) { 0 } else { AHEAD_MS + 1 };
         let before = mark.map(|mark| mark.clock.plus_ms(AHEAD_MS));
         let above = mark.map(|mark| mark.clock.plus_ms(ahead_ms));
+        let restored = restored.filter(|_| !mutants::is_on(Mutant::RestoredBegins));
         let clock = above.max(restored.map(|given| given.plus_ms(1))).unwrap_or_default();
         Clock {
             clock,

@@ -153,7 +153,8 @@ impl Lanes {
     ) -> bool {
         let further: BTreeSet<&Destination> =
             destinations.filter(|destination| !self.lanes.contains_key(*destination)).collect();
-        further.is_empty() || self.lanes.len() + further.len() <= destinations_max
+        let limitless = mutants::is_on(Mutant::DestinationsIgnored);
+        limitless || further.is_empty() || self.lanes.len() + further.len() <= destinations_max
     }
 
     /// A branch of an open transaction names a destination.
@@ -200,7 +201,8 @@ impl Lanes {
             lane.turn = Turn::Out;
             let own = lane.slots.unwrap_or(destination_calls_max).min(lane.allowance);
             let own = own + usize::from(mutants::is_on(Mutant::SlotTooMany));
-            let rests = self.paused.contains_key(&destination);
+            let rests =
+                self.paused.contains_key(&destination) && !mutants::is_on(Mutant::PauseIgnored);
             if lane.in_flight >= own || rests || !lane.breaker.lets_through() {
                 continue;
             }
@@ -294,7 +296,9 @@ impl Lanes {
         let woken = match sign {
             Sign::Silence => {
                 lane.unanswered = lane.unanswered.saturating_add(1);
-                if let Some(at) = lane.breaker.silent(id, moment) {
+                if let Some(at) = lane.breaker.silent(id, moment)
+                    && !mutants::is_on(Mutant::ProbeNeverSent)
+                {
                     self.probes.insert((at, destination.clone()));
                 }
                 Vec::new()
@@ -519,7 +523,8 @@ impl Lane {
     fn come_back(&mut self) -> Option<Outage> {
         let outage = self.breaker.answered();
         if outage.is_some() {
-            self.allowance = 1;
+            let all = mutants::is_on(Mutant::SlotsBackAtOnce);
+            self.allowance = if all { usize::MAX } else { 1 };
             self.mood = Mood::Returning;
         }
         self.allowance = self.allowance.saturating_add(1);

@@ -6,6 +6,7 @@ use super::{Driver, Intake};
 use crate::branch::{Branch, Standing as BranchStanding, StuckReason};
 use crate::document::{AgeBand, Attempts, Calls, IntakeStanding, Pause, Standing};
 use crate::ids::{Destination, Text};
+use crate::mutants::{self, Mutant};
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -23,19 +24,22 @@ impl Driver {
 
     /// Calls to a destination leave again, with the next step; says whether it rested.
     pub fn resume(&mut self, destination: &Destination) -> bool {
+        if mutants::is_on(Mutant::ResumeIgnored) {
+            return false;
+        }
         self.lanes.resume(destination)
     }
 
     /// Takes no new transactions, until it is told otherwise; what is open goes on.
     pub fn close_intake(&mut self) {
-        if self.intake == Intake::Open {
+        if self.intake == Intake::Open && !mutants::is_on(Mutant::DrainIgnored) {
             self.intake = Intake::Drained;
         }
     }
 
     /// Takes new transactions again, unless the coordinator is being stopped.
     pub fn open_intake(&mut self) {
-        if self.intake == Intake::Drained {
+        if self.intake == Intake::Drained && !mutants::is_on(Mutant::DrainedForEver) {
             self.intake = Intake::Open;
         }
     }

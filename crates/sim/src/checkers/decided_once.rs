@@ -28,6 +28,7 @@ pub(super) fn judge(ledger: &Ledger, evidence: &Evidence<'_>) -> Judgement {
         | Evidence::Closed { .. }
         | Evidence::Illegal { .. }
         | Evidence::Stale { .. }
+        | Evidence::Operated(_)
         | Evidence::Over(_)
         | Evidence::Audited { .. }
         | Evidence::Asked(_)

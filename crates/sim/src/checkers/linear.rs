@@ -22,6 +22,7 @@ pub(super) fn judge(ledger: &Ledger, evidence: &Evidence<'_>) -> Judgement {
         | Evidence::Closed { .. }
         | Evidence::Illegal { .. }
         | Evidence::Stale { .. }
+        | Evidence::Operated(_)
         | Evidence::Recovered { .. }
         | Evidence::Over(_)
         | Evidence::Audited { .. } => Ok(()),

@@ -15,6 +15,7 @@ pub(super) fn judge(ledger: &Ledger, evidence: &Evidence<'_>) -> Judgement {
         | Evidence::Closed { .. }
         | Evidence::Illegal { .. }
         | Evidence::Stale { .. }
+        | Evidence::Operated(_)
         | Evidence::Restored { .. }
         | Evidence::Recovered { .. }
         | Evidence::Over(_)
@@ -32,7 +33,7 @@ fn marked(ledger: &Ledger, call: &Call, platter: Position) -> Judgement {
         return Err(format!("{} begun at {known:?} is marked {}", call.gid, call.mark.begun));
     }
     // The limit is the begin of the oldest one whose end is not durable, less the retention time.
-    let oldest = limit.plus_ms(ledger.retention_ms);
+    let oldest = limit.plus_ms(ledger.limits.retention_ms);
     if limit <= ledger.limit_told || ledger.begun_min.is_none_or(|begun| oldest <= begun) {
         return Ok(());
     }

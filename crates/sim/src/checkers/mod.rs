@@ -1,5 +1,6 @@
 //! Checkers: one file per promise. Each judges evidence as it comes, against the model.
 
+mod admission;
 mod atomic;
 mod capability;
 mod deadlines;
@@ -10,6 +11,7 @@ mod linear;
 mod mark;
 mod once;
 mod one_answer;
+mod operated;
 mod recovery;
 mod turn;
 mod unknown_is_neither;
@@ -45,6 +47,8 @@ const CHECKERS: &[Checker] = &[
     ("the turn", turn::judge),
     ("the mark", mark::judge),
     ("atomic", atomic::judge),
+    ("bounded", admission::judge),
+    ("operators are heard", operated::judge),
     ("it ends", ends::judge),
 ];
 

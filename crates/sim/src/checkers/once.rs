@@ -31,6 +31,7 @@ pub(super) fn judge(ledger: &Ledger, evidence: &Evidence<'_>) -> Judgement {
         Evidence::Appended(_)
         | Evidence::Called { .. }
         | Evidence::Replied { .. }
+        | Evidence::Operated(_)
         | Evidence::Restored { .. }
         | Evidence::Recovered { .. }
         | Evidence::Over(_)

@@ -35,6 +35,7 @@ pub(super) fn judge(ledger: &Ledger, evidence: &Evidence<'_>) -> Judgement {
         | Evidence::Closed { .. }
         | Evidence::Illegal { .. }
         | Evidence::Stale { .. }
+        | Evidence::Operated(_)
         | Evidence::Restored { .. }
         | Evidence::Recovered { .. }
         | Evidence::Over(_)

@@ -1,6 +1,7 @@
 //! The archive beside the coordinator's disk: its operations take their time and die in the middle.
 
 use super::Coordinator;
+use super::machine::PROBED_OF;
 use crate::agenda::Event;
 use crate::cells::Struck;
 use crate::disk::Flawed;
@@ -49,7 +50,8 @@ impl Coordinator {
             process.archive_ops += 1;
             let (life, number) = (self.life, process.archive_ops);
             stage.apart([Stream::Archive as u64, u64::from(life), number], |stage| {
-                let wait = stage.chance.within(50, 20_000);
+                let longest = *stage.chance.pick(&[200, 2_000, 20_000]);
+                let wait = stage.chance.within(20, longest);
                 stage.after(wait, Event::ArchiveDone { life });
             });
         }
@@ -64,6 +66,15 @@ impl Coordinator {
         let Some(op) = process.archiving.take() else { return };
         stage.note([24, u64::from(life), 0], || format!("archive {op}"));
         let done = carry_out(&op, &self.disk, &mut twin.in_use());
+        let tried = match op {
+            ArchiveOp::Put { .. } => false,
+            ArchiveOp::Commit { .. } => stage.chance.below(PROBED_OF) == 0,
+            ArchiveOp::Remove { .. } => true,
+        };
+        if tried {
+            self.try_without_power(&op, stage);
+        }
+        let Some(process) = &mut self.process else { return };
         let committed = match op {
             ArchiveOp::Put { .. } => false,
             ArchiveOp::Commit { .. } => {

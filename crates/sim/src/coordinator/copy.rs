@@ -55,7 +55,8 @@ impl Coordinator {
             return;
         }
         match self.copy.take() {
-            None if stage.chance.below(8) == 0 => {
+            // With a rotten bit in it, it would be of no use.
+            None if stage.chance.below(8) == 0 && self.rot.is_none() => {
                 self.copy = Some((self.disk.at_worst(), self.twin_copy()));
             }
             None => {}

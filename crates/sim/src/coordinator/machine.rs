@@ -1,7 +1,7 @@
 //! Machine: what its disk does, what strikes it by the clock, and what a loss of power would leave.
 
 use super::copy::Folder;
-use super::{Coordinator, Death};
+use super::{Act, Coordinator, Death};
 use crate::agenda::Event;
 use crate::cells::Struck;
 use crate::disk::{Room, SECTOR_BYTES};
@@ -9,11 +9,11 @@ use crate::evidence::Evidence;
 use crate::log::Log;
 use crate::tally::Fault;
 use crate::world::Stage;
-use wholly_core::input::Input;
+use std::fmt;
 use wholly_store::disk::DiskOp;
 
 /// Of so many delicate moments, one is tried.
-const PROBED_OF: u64 = 8;
+pub(super) const PROBED_OF: u64 = 8;
 
 impl Coordinator {
     /// The disk is done with what it was asked.
@@ -46,17 +46,23 @@ impl Coordinator {
         self.pump(stage);
     }
 
-    /// Where a segment begins or goes, a loss of power at this moment is tried out on a copy: what
-    /// would be found must be what is found after a loss that really happens.
+    /// Where a segment begins or goes, a loss of power is tried out.
     fn probe(&self, op: &DiskOp, stage: &mut Stage) {
         let delicate = match op {
             DiskOp::Write { offset, .. } => *offset < SECTOR_BYTES as u64,
             DiskOp::Unlink { .. } => true,
             DiskOp::Create { .. } | DiskOp::Sync { .. } | DiskOp::SyncFolder => false,
         };
+        if delicate && stage.chance.below(PROBED_OF) == 0 {
+            self.try_without_power(op, stage);
+        }
+    }
+
+    /// A loss of power at this moment is tried out on a copy: what would be found must be what is
+    /// found after a loss that really happens.
+    pub(super) fn try_without_power(&self, after: &dyn fmt::Display, stage: &mut Stage) {
         // A copy that was put back ends before what is known, and a rotten bit is refused.
-        let sound = self.folder == Folder::Own && self.rot.is_none();
-        if !delicate || !sound || stage.chance.below(PROBED_OF) > 0 {
+        if self.folder != Folder::Own || self.rot.is_some() {
             return;
         }
         let disk = self.disk.without_power(&mut stage.chance);
@@ -66,7 +72,7 @@ impl Coordinator {
                 stage.court.weigh(&Evidence::Recovered { position, worst: position, open });
             }
             Err(error) => {
-                let what = format!("power lost after {op}, the log cannot be read: {error}");
+                let what = format!("power lost after {after}, the log cannot be read: {error}");
                 stage.court.refuse("decided once", what);
             }
         }
@@ -84,7 +90,7 @@ impl Coordinator {
             self.die(Death::Killed, stage);
         } else if stage.strikes(Fault::CoordinatorDrained, Struck::Everybody) {
             stage.note([20, 0, 0], || "world core is asked to stop".into());
-            self.step(Input::Drain, stage);
+            self.operated(Act::Stop, stage);
             let wait = stage.chance.within(1_000, 200_000);
             stage.after(wait, Event::CoordinatorStops { life: self.life });
         } else if stage.strikes(Fault::DiskFull, Struck::Everybody) {

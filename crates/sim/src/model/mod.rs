@@ -11,6 +11,7 @@ pub use cases::Cases;
 pub use restored::Past;
 
 use crate::cells::Census;
+use crate::coordinator::Act;
 use crate::evidence::{Evidence, document};
 use crate::register::Registers;
 use crate::tally::State;
@@ -21,6 +22,7 @@ use wholly_core::document::Response;
 use wholly_core::effect::{Content, Draft};
 use wholly_core::ids::{Body, BranchId, Gid, Position};
 use wholly_core::input::Request;
+use wholly_core::limits::Limits;
 use wholly_core::record::{ClockMark, Fact};
 use wholly_core::rejection::Rejection;
 use wholly_core::time::Timestamp;
@@ -62,6 +64,18 @@ pub struct Wanted {
     pub direction: Direction,
 }
 
+/// Whether transactions may begin, as operators have it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Intake {
+    /// They may.
+    #[default]
+    Open,
+    /// Not until it is opened again.
+    Closed,
+    /// Not before the next start.
+    Stopping,
+}
+
 /// Everything known.
 #[derive(Debug, Default)]
 pub struct Ledger {
@@ -79,8 +93,6 @@ pub struct Ledger {
     pub needed: Position,
     /// Where outcomes are forgotten for want of room: the highest begun of those that were.
     pub forgotten: Timestamp,
-    /// How long outcomes are kept.
-    pub retention_ms: u64,
     /// The highest limit that a call of this life of the coordinator has carried.
     pub limit_told: Timestamp,
     /// The first begin ever given.
@@ -95,6 +107,12 @@ pub struct Ledger {
     pub wishes: Wishes,
     /// What clients have heard.
     pub registers: Registers,
+    /// What bounds the coordinator.
+    pub limits: Limits,
+    /// Participants that an operator lets rest.
+    pub resting: Vec<usize>,
+    /// Whether transactions may begin.
+    pub intake: Intake,
     /// How many transactions are in each state.
     census: Census,
     /// Ends that are not yet known to be on the platter.
@@ -243,7 +261,12 @@ impl Ledger {
                 self.case_mut(gid).truth_mut(branch).closed = Some(*why);
             }
             Evidence::Restored { position } => self.lose_after(*position),
-            Evidence::Recovered { position, .. } => self.forget_after(*position),
+            Evidence::Recovered { position, .. } => {
+                self.resting.clear();
+                self.intake = Intake::Open;
+                self.forget_after(*position);
+            }
+            Evidence::Operated(act) => self.learn_act(*act),
             Evidence::Asked(request) => self.wishes.learn(request),
             Evidence::Heard { heard_us, reply, .. } => self.registers.learn(*heard_us, reply),
             Evidence::Woken { .. }
@@ -260,6 +283,20 @@ impl Ledger {
         if let Some(case) = self.case_of_mut(&register.gid, register.begun) {
             let truth = case.truth_mut(branch);
             truth.told = truth.told.or(TriedOr::of(answer));
+        }
+    }
+
+    /// None of it outlives a start.
+    fn learn_act(&mut self, act: Act) {
+        match (act, self.intake) {
+            (Act::Pause(participant), _) if self.resting.contains(&participant) => {}
+            (Act::Pause(participant), _) => self.resting.push(participant),
+            (Act::Resume(participant), _) => self.resting.retain(|one| *one != participant),
+            (Act::Stop, _) => self.intake = Intake::Stopping,
+            (Act::CloseIntake, Intake::Open) => self.intake = Intake::Closed,
+            (Act::OpenIntake, Intake::Closed) => self.intake = Intake::Open,
+            (Act::CloseIntake, Intake::Closed | Intake::Stopping)
+            | (Act::OpenIntake, Intake::Open | Intake::Stopping) => {}
         }
     }
 
@@ -320,8 +357,7 @@ impl Ledger {
                 Fact::Resolved { branch, resolution, .. } => {
                     if let Some((id, _, _)) = case.order.get(branch.at()).cloned() {
                         let truth = case.truth_mut(&id);
-                        truth.resolved = Some((position, *resolution));
-                        truth.vouched = true;
+                        (truth.resolved, truth.vouched) = (Some((position, *resolution)), true);
                         truth.waits.push((position, Waits::ForNobody));
                     }
                 }

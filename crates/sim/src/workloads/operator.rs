@@ -1,10 +1,14 @@
-//! Operator: retries what is stuck, and sometimes parks or aborts what is not.
+//! Operator: retries what is stuck, sometimes parks or aborts what is not, lets destinations rest,
+//! and drains the coordinator.
 
+use crate::agenda::Event;
 use crate::cells::Struck;
 use crate::client::{Client, Desk, Heard, principal};
+use crate::coordinator::Act;
 use crate::model::{Case, Truth};
 use crate::tally::Fault;
-use crate::world::Season;
+use crate::workloads::any_participant;
+use crate::world::{Season, Stage};
 use wholly_core::branch::Resolution;
 use wholly_core::ids::{Gid, Text};
 use wholly_core::input::{Action, Operate, Request};
@@ -65,6 +69,7 @@ impl Operator {
             let gids = desk.stage.court.ledger.open().take(8).cloned().collect();
             desk.ask(Request::Calls { gids }, ROUND_US);
         }
+        rest(desk.stage);
         let cases = desk.stage.court.ledger.cases.len() as u64;
         if cases == 0 || !desk.stage.draws(Fault::OperatorMeddled) {
             return;
@@ -116,5 +121,20 @@ impl Operator {
         let reason = Text::cut("looked into it");
         let operate = Operate { gid, action, reason, by: principal() };
         desk.ask(Request::Operate(operate), ROUND_US);
+    }
+}
+
+/// Lets a destination rest for a while, or drains the coordinator.
+fn rest(stage: &mut Stage) {
+    if stage.strikes(Fault::DestinationPaused, Struck::Everybody) {
+        let participant = any_participant(&mut stage.chance);
+        stage.after(100, Event::Operated(Act::Pause(participant)));
+        let wait = stage.chance.within(5_000, 400_000);
+        stage.after(wait, Event::Operated(Act::Resume(participant)));
+    }
+    if stage.strikes(Fault::IntakeClosed, Struck::Everybody) {
+        stage.after(100, Event::Operated(Act::CloseIntake));
+        let wait = stage.chance.within(1_000, 200_000);
+        stage.after(wait, Event::Operated(Act::OpenIntake));
     }
 }

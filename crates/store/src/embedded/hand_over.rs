@@ -87,6 +87,9 @@ pub(super) fn kept_ends(
     if through < relied.end {
         return Err(OpenError::ArchiveMissing { from: through, through: relied.end });
     }
+    if mutants::is_on(Mutant::HandedOverTwice) {
+        through = relied.end;
+    }
     Ok(relied.start..through)
 }
 
@@ -166,16 +169,25 @@ impl HandOver {
             };
         }
         self.doomed = doomed.slices;
+        if mutants::is_on(Mutant::SliceRemovedEarly) {
+            self.plan_removal(doomed.slices);
+        }
         doomed
     }
 
     /// The batch that forgets some slices is durable: they go.
     pub(super) fn forget(&mut self, doomed: &DoomedSlices) {
-        for facts in self.slices.drain(..doomed.slices) {
-            self.plan.push_back(ArchiveOp::Remove { slice: facts.slice });
+        if !mutants::is_on(Mutant::SliceRemovedEarly) {
+            self.plan_removal(doomed.slices);
         }
+        self.slices.drain(..doomed.slices);
         self.forgotten = doomed.forgotten;
         self.doomed = 0;
+    }
+
+    fn plan_removal(&mut self, count: usize) {
+        let doomed = self.slices.iter().take(count);
+        self.plan.extend(doomed.map(|facts| ArchiveOp::Remove { slice: facts.slice }));
     }
 
     /// The slice into which one goes that ended then.
@@ -230,6 +242,11 @@ impl Committer {
         let archive = self.archive.as_mut().expect("only an archive's operation is completed");
         let operation = archive.in_flight.take().expect("an operation is under way");
         match result {
+            Ok(ArchiveDone::Put) if mutants::is_on(Mutant::ArchivedBeforeCommit) => {
+                let bulk = archive.bulk.as_ref().expect("what is put is to be committed");
+                let ends = bulk.ends.clone();
+                self.publish_archived(ends);
+            }
             Ok(ArchiveDone::Put | ArchiveDone::Removed) => {}
             Ok(ArchiveDone::Committed(facts)) => {
                 archive.take_in(facts);
@@ -298,11 +315,14 @@ impl Committer {
         while at < ends.end {
             let next = (at + PUBLISHED_MAX).min(ends.end);
             let mut index = self.index.write().expect("nobody panics while holding the index");
-            for one in self.retention.hand_over((next - at) as usize) {
+            let leaves = !mutants::is_on(Mutant::ListedTwice);
+            for one in self.retention.hand_over((next - at) as usize).filter(|_| leaves) {
                 index.forget(one.begun, &one.gid);
             }
             archive.archived = archive.archived.max(next);
-            index.set_ends(archive.kept());
+            if !mutants::is_on(Mutant::LostInBetween) {
+                index.set_ends(archive.kept());
+            }
             at = next;
         }
     }
