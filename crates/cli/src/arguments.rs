@@ -1,10 +1,10 @@
 //! The command line: every command, flag and default.
 
+pub(crate) use crate::span::Span;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::str::FromStr;
-use std::time::Duration;
 
 /// What every help page ends with.
 const EXIT_CODES: &str = "\
@@ -50,12 +50,12 @@ pub(crate) enum Command {
     Restore(Restore),
     /// Look whether what operators asked for still stands as it was written
     Audit(Audit),
-    /// Show how the coordinator stands: backlog, what is stuck, version
+    /// Show how the coordinator stands: backlog, what is stuck, destinations, disk, version
     Status(Reading),
     /// See how destinations stand, let one rest, have it called again
     #[command(subcommand)]
     Destination(DestinationVerb),
-    /// Let nothing more begin, and wait until what is open has ended
+    /// Let nothing more begin, through every start, and wait until what is open has ended
     Drain(Drain),
     /// Look at transactions and act on them
     #[command(subcommand)]
@@ -204,7 +204,7 @@ pub(crate) struct Certificates {
 pub(crate) enum DestinationVerb {
     /// Each with its calls, and whether it answers
     List(Reading),
-    /// Do not call it until it is resumed or the coordinator starts again
+    /// Do not call it until it is resumed, through every start
     Pause(Pausing),
     /// Call it again
     Resume(Pausing),
@@ -217,7 +217,7 @@ pub(crate) struct Pausing {
     pub(crate) name: String,
     #[command(flatten)]
     pub(crate) reading: Reading,
-    /// Why; shown to whoever looks, and in the coordinator's log
+    /// Why; shown to whoever looks, and kept in the audit
     #[arg(long)]
     pub(crate) reason: String,
 }
@@ -227,7 +227,7 @@ pub(crate) struct Pausing {
 pub(crate) struct Drain {
     #[command(flatten)]
     pub(crate) reading: Reading,
-    /// Why; in the coordinator's log
+    /// Why; shown to whoever looks, and kept in the audit
     #[arg(long)]
     pub(crate) reason: String,
     /// Give up waiting after this long; the coordinator stays drained
@@ -340,62 +340,93 @@ pub(crate) struct Show {
     /// Read this data folder of a coordinator that does not run, instead of asking one
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
+    /// Ask each participant what its barrier row says; nothing is changed by it
+    #[arg(long, conflicts_with = "data")]
+    pub(crate) ask: bool,
+    /// Show the payloads; that you looked is written to the audit, with the reason
+    #[arg(long, requires = "reason", conflicts_with = "data")]
+    pub(crate) payloads: bool,
+    /// The payload of this branch only
+    #[arg(long, requires = "payloads")]
+    pub(crate) branch: Option<String>,
+    /// Why you look at payloads
+    #[arg(long, requires = "payloads")]
+    pub(crate) reason: Option<String>,
 }
 
 /// The flags of [`Filter`].
 const FILTERS: [&str; 5] = ["name", "stuck", "waits_for", "older_than", "state"];
 
+/// Transactions that one command acts on, if --at-most does not say more.
+const SET_MAX: usize = 1_000;
+
+/// Which transactions, where it is not one, and how sure the operator is.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Many {
+    #[command(flatten)]
+    pub(crate) filter: Filter,
+    /// Only say how many it would be
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Do it for all that match without being asked
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// Do nothing if more than so many match
+    #[arg(long, value_name = "N", default_value_t = SET_MAX)]
+    pub(crate) at_most: usize,
+}
+
 /// `wholly tx retry`
 #[derive(Debug, Args)]
 pub(crate) struct Retry {
-    /// Which transaction; or all that match --name, --stuck, --waits-for, --older-than
+    /// Which transaction; or all that match --name, --stuck, --state, --waits-for, --older-than
     #[arg(required_unless_present_any = FILTERS, conflicts_with_all = FILTERS)]
     pub(crate) gid: Option<String>,
     #[command(flatten)]
     pub(crate) reading: Reading,
     #[command(flatten)]
-    pub(crate) filter: Filter,
+    pub(crate) many: Many,
     /// One branch only
     #[arg(long, requires = "gid")]
     pub(crate) branch: Option<String>,
     /// Why; kept in the transaction's history
     #[arg(long, required_unless_present = "dry_run")]
     pub(crate) reason: Option<String>,
-    /// Only say how many it would be
-    #[arg(long)]
-    pub(crate) dry_run: bool,
-    /// Do it for all that match, however many
-    #[arg(long)]
-    pub(crate) yes: bool,
 }
 
 /// `wholly tx abort`, `wholly tx commit` and `wholly tx park`
 #[derive(Debug, Args)]
 pub(crate) struct Operate {
-    /// Which transaction
-    pub(crate) gid: String,
+    /// Which transaction; or all that match --name, --stuck, --state, --waits-for, --older-than
+    #[arg(required_unless_present_any = FILTERS, conflicts_with_all = FILTERS)]
+    pub(crate) gid: Option<String>,
     #[command(flatten)]
     pub(crate) reading: Reading,
+    #[command(flatten)]
+    pub(crate) many: Many,
     /// Why; kept in the transaction's history
-    #[arg(long)]
-    pub(crate) reason: String,
+    #[arg(long, required_unless_present = "dry_run")]
+    pub(crate) reason: Option<String>,
 }
 
 /// `wholly tx resolve`
 #[derive(Debug, Args)]
 pub(crate) struct Resolve {
-    /// Which transaction
-    pub(crate) gid: String,
+    /// Which transaction; or, with --waits-for, every branch that is stuck at that destination
+    #[arg(required_unless_present = "waits_for", conflicts_with_all = FILTERS)]
+    pub(crate) gid: Option<String>,
     #[command(flatten)]
     pub(crate) reading: Reading,
+    #[command(flatten)]
+    pub(crate) many: Many,
     /// Which branch
-    #[arg(long)]
-    pub(crate) branch: String,
+    #[arg(long, required_unless_present = "waits_for", conflicts_with_all = FILTERS)]
+    pub(crate) branch: Option<String>,
     #[command(flatten)]
     pub(crate) word: Word,
     /// Why; kept in the transaction's history
-    #[arg(long)]
-    pub(crate) reason: String,
+    #[arg(long, required_unless_present = "dry_run")]
+    pub(crate) reason: Option<String>,
 }
 
 /// An operator's word on a branch.
@@ -472,6 +503,9 @@ pub(crate) struct CheckParticipant {
     /// A payload that it does not refuse
     #[arg(long, value_name = "JSON", default_value = "{}")]
     pub(crate) payload: String,
+    /// Send every call in an envelope, as where a destination has `body = "envelope"`
+    #[arg(long)]
+    pub(crate) envelope: bool,
     /// A page that shows its books: they must be the same after whatever was undone
     #[arg(long, value_name = "URL")]
     pub(crate) books: Option<String>,
@@ -547,31 +581,6 @@ fn at_once() -> clap::builder::RangedI64ValueParser<u16> {
     clap::value_parser!(u16).range(1..=64)
 }
 
-/// A time span as people write it: `500ms`, `90s`, `10m`, `2h`, `7d`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Span(pub(crate) Duration);
-
-impl FromStr for Span {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-        let (number, unit) = text.split_at(digits);
-        let unit_ms = match unit.trim() {
-            "ms" => 1,
-            "s" => 1_000,
-            "m" | "min" => 60_000,
-            "h" => 3_600_000,
-            "d" => 86_400_000,
-            other => return Err(format!("`{other}` is no unit of time; use ms, s, m, h or d")),
-        };
-        let number: u64 =
-            number.parse().map_err(|_| format!("`{text}` does not begin with a number"))?;
-        let ms = number.checked_mul(unit_ms).ok_or_else(|| format!("`{text}` is too long"))?;
-        Ok(Span(Duration::from_millis(ms)))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -621,6 +630,12 @@ mod tests {
         check("tx abort order-4711 --reason late", "ok");
         check("tx commit order-4711 --reason told", "ok");
         check("tx park order-4711 --reason look", "ok");
+        check("tx abort --name place-order --older-than 10m --reason late --yes", "ok");
+        check("tx park --waits-for stock --dry-run", "ok");
+        check("tx commit --stuck --reason told --yes --at-most 5", "ok");
+        check("tx resolve --waits-for stock --applied --reason seen --yes", "ok");
+        check("tx show order-4711 --ask", "ok");
+        check("tx show order-4711 --payloads --branch stock --reason dispute", "ok");
         check("schema print postgres", "ok");
         check("schema print mysql", "ok");
         check("schema apply sqlite://stock.db", "ok");
@@ -636,6 +651,12 @@ mod tests {
             let line = format!("tx retry order-1 --reason r {filter}");
             check(&line, "cannot be used with");
         }
+        check("tx abort --reason r", "required");
+        check("tx resolve --stuck --applied --reason r", "required");
+        check("tx resolve g --applied --reason r", "--branch <BRANCH>");
+        check("tx resolve --waits-for s --branch b --applied --reason r", "cannot be used with");
+        check("tx show g --payloads", "--reason <REASON>");
+        check("tx show g --reason r", "--payloads");
         check("tx resolve g --branch b --reason r", "--applied|--not-applied|--unknown");
         check("tx resolve g --branch b --reason r --applied --unknown", "cannot be used with");
         check("destination pause stock", "--reason <REASON>");
@@ -647,21 +668,6 @@ mod tests {
         check("tx list --older-than h", "does not begin with a number");
         check("check participant", "required arguments were not provided");
         check("demo --side-by-side 0", "0 is not in 1..=64");
-    }
-
-    #[test]
-    fn spans_are_read_with_their_units() {
-        let check = |text: &str, ms: u64| {
-            assert_eq!(text.parse(), Ok(Span(Duration::from_millis(ms))), "{text}");
-        };
-        check("500ms", 500);
-        check("90s", 90_000);
-        check("10m", 600_000);
-        check("10min", 600_000);
-        check("2h", 7_200_000);
-        check("7d", 604_800_000);
-        assert!("99999999999999999999s".parse::<Span>().is_err());
-        assert!("18446744073709551615d".parse::<Span>().is_err());
     }
 
     #[test]

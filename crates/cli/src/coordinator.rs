@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::sync::Arc;
+use std::time::Duration;
 use wholly_server::transport::http::Told;
 use wholly_tls::Trust;
 use wholly_wire::headers::AUTHORIZATION;
@@ -69,6 +70,16 @@ impl Coordinator {
     pub(crate) async fn read(&self, path: &str) -> Result<Value, Complaint> {
         let answer = self.send(Ask::read(format!("{}{path}", self.url))).await;
         self.judge(Asking::Reads, answer)
+    }
+
+    /// Reads what may take its time.
+    pub(crate) async fn read_within(
+        &self,
+        path: &str,
+        within: Duration,
+    ) -> Result<Value, Complaint> {
+        let ask = Ask::read(format!("{}{path}", self.url)).within(within);
+        self.judge(Asking::Reads, self.send(ask).await)
     }
 
     /// Asks for a change.

@@ -22,6 +22,7 @@ mod restore;
 mod schema;
 mod serve;
 mod shop;
+mod span;
 mod status;
 mod stop;
 mod table;

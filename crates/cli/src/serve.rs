@@ -119,6 +119,7 @@ fn not_started(error: &ServeError) -> Complaint {
         ServeError::Trace { .. } => {
             (GOES_ON, "name a file that can be written, or leave --trace-effects out")
         }
+        ServeError::Paused { .. } => (GOES_ON, "raise calls.destinations_max, then start it again"),
         ServeError::Random { .. } => (GOES_ON, "see that the system gives random numbers"),
         ServeError::Failed { .. } => (GOES_ON, "see to the cause, then start it again"),
     };
@@ -133,6 +134,10 @@ fn folder(error: &FolderError) -> (&'static str, &'static str) {
         FolderError::Disk { .. } => (
             "no transaction was changed",
             "see that the data folder can be read and written, then start it again",
+        ),
+        FolderError::Orders { .. } => (
+            "no transaction was changed; what should rest or begin nothing is not known",
+            "mend or remove orders.json, then start it again; order anew what should hold",
         ),
         FolderError::Damaged { .. } | FolderError::Missing { .. } => (
             "no transaction was changed; without that file clients and participants would not \

@@ -1,4 +1,4 @@
-//! `wholly status`: backlog, what is stuck, version.
+//! `wholly status`: disk, backlog, what is stuck, destinations, version.
 
 use crate::arguments::{Filter, Reading, State};
 use crate::complaint::Complaint;
@@ -11,6 +11,7 @@ use std::time::Duration;
 use wholly_wire::v1::answer::{About, List};
 use wholly_wire::v1::path;
 use wholly_wire::v1::standing::Status;
+use wholly_wire::v1::time::Time;
 
 /// How many of a kind are looked at; what is beyond is said as "or more".
 const COUNTED_MAX: u32 = 100;
@@ -64,8 +65,14 @@ pub(crate) async fn run(reading: Reading) -> Result<(), Complaint> {
 /// Backlog by age, what is stuck and why, and every destination.
 fn render_standing(status: &Status<'_>) -> String {
     let mut parts = Vec::new();
+    parts.extend(vitals(status));
     if status.intake != "open" {
-        parts.push(format!("no transaction may begin: {}", status.intake));
+        let mut text = format!("no transaction may begin: {}", status.intake);
+        if let (Some(since), Some(by)) = (status.drained_since, &status.drained_by) {
+            let reason = status.drained_reason.as_deref().unwrap_or_default();
+            text.push_str(&format!(" for {} by {by}: {reason}", ago(since)));
+        }
+        parts.push(text);
     }
     let mut rows = table::table(&["AGE", "OPEN", "FORWARD", "FINISHING"]);
     for band in &status.backlog {
@@ -87,6 +94,50 @@ fn render_standing(status: &Status<'_>) -> String {
     }
     parts.push(destination::render(&status.destinations));
     parts.join("\n\n")
+}
+
+fn ago(time: Time) -> String {
+    table::span(Duration::from_millis(tx::clock().since_ms(time.0)))
+}
+
+/// How the process and its disk stand, a line each.
+fn vitals(status: &Status<'_>) -> Option<String> {
+    let (started, disk) = (status.started?, status.disk.as_ref()?);
+    let late = |ms: Option<u64>| table::span(Duration::from_millis(ms.unwrap_or(0)));
+    let mut lines = vec![format!(
+        "up for {}; its timers last came {} late, at most {}",
+        ago(started),
+        late(status.late_ms),
+        late(status.late_ms_max)
+    )];
+    if let (Some(free), Some(size)) = (disk.free_bytes, disk.size_bytes) {
+        lines.push(format!("disk: {} of {} free", bytes(free), bytes(size)));
+    }
+    let (log, log_max) = (bytes(disk.log_bytes), bytes(disk.log_bytes_max));
+    lines.push(format!("log: {log} of at most {log_max}"));
+    let (archive, archive_max) = (bytes(disk.archive_bytes), bytes(disk.archive_bytes_max));
+    let (ended, waiting) = (disk.ended, disk.unarchived);
+    lines.push(format!(
+        "archive: {archive} of at most {archive_max}; {ended} ended, {waiting} not archived yet"
+    ));
+    Some(lines.join("\n"))
+}
+
+/// A size as people say it.
+fn bytes(count: u64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    let mut size = count as f64;
+    let mut unit = "B";
+    for larger in UNITS {
+        if size < 1_024.0 {
+            break;
+        }
+        (size, unit) = (size / 1_024.0, larger);
+    }
+    match unit {
+        "B" => format!("{count} B"),
+        unit => format!("{size:.1} {unit}"),
+    }
 }
 
 fn filter(kind: &str) -> Filter {
@@ -176,6 +227,29 @@ no_way  2
 
 no open transaction names a destination";
         assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn the_disk_is_said_in_sizes_that_people_know() {
+        let check = |count: u64, expected: &str| assert_eq!(bytes(count), expected);
+        check(0, "0 B");
+        check(1_023, "1023 B");
+        check(1_536, "1.5 KiB");
+        check(20 << 30, "20.0 GiB");
+        check(3 << 50, "3072.0 TiB");
+        let status = json!({
+            "version": "0.1.0", "intake": "open", "remaining": 0, "backlog": [], "stuck": [],
+            "destinations": [], "started": "2026-01-01T00:00:00.000Z", "late_ms": 1,
+            "late_ms_max": 12, "disk": { "free_bytes": 1_048_576, "size_bytes": 2_097_152,
+            "log_bytes": 0, "log_bytes_max": 1, "archive_bytes": 2, "archive_bytes_max": 3,
+            "ended": 4, "unarchived": 5 },
+        });
+        let said = vitals(&serde_json::from_value(status).unwrap()).unwrap();
+        let (up, rest) = said.split_once('\n').unwrap();
+        assert!(up.ends_with("its timers last came 1 ms late, at most 12 ms"), "{up}");
+        let expected = "disk: 1.0 MiB of 2.0 MiB free\nlog: 0 B of at most 1 B\n\
+                        archive: 2 B of at most 3 B; 4 ended, 5 not archived yet";
+        assert_eq!(rest, expected);
     }
 
     #[test]

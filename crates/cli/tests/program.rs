@@ -28,6 +28,19 @@ fn check(words: &[&str], code: i32, expected: &str) {
     assert!(said.contains(expected), "wholly {words:?}: {said}");
 }
 
+/// Runs a command line until it says this: lists show what is durable, a little later than it is
+/// seen.
+fn until(words: &[&str], expected: &str) {
+    let mut said = String::new();
+    for _look in 0..1_000 {
+        said = String::from_utf8(run(words).stdout).unwrap();
+        if said.contains(expected) {
+            return;
+        }
+    }
+    panic!("wholly {words:?} never says {expected}, but {said}");
+}
+
 /// A coordinator that serves as long as its stdin is held.
 struct Serving {
     child: Child,
@@ -266,6 +279,63 @@ fn a_copy_put_back_decides_nothing_that_it_cannot_account_for() {
     let shown = run(&["tx", "show", "o-3", "--url", &serving.url]);
     let shown = String::from_utf8(shown.stdout).unwrap();
     assert!(!shown.contains("restored"), "what was begun since is not held: {shown}");
+    assert_eq!(serving.stop(), Some(0));
+}
+
+#[test]
+fn an_operator_acts_on_sets_and_asks_participants() {
+    let folder = tempfile::tempdir().unwrap();
+    let serve = || {
+        let mut command = wholly();
+        command.args(["serve", "--destination", "stock=http://127.0.0.1:1", "--data"]);
+        command.arg(folder.path().join("data"));
+        Serving::spawn(&mut command)
+    };
+    let serving = serve();
+    let url = serving.url.as_str();
+    for gid in ["o-1", "o-2", "o-3"] {
+        begin(url, gid);
+    }
+    assert_eq!(submit(url, "p-1", "stock"), "201");
+    let on = |words: &[&str], code: i32, expected: &str| {
+        check(&[words, &["--url", url]].concat(), code, expected);
+    };
+    until(&["tx", "abort", "--state", "open", "--dry-run", "--url", url], "would abort 3");
+    on(&["tx", "abort", "--state", "open", "--reason", "r"], 2, "nobody is here to be asked");
+    let few = ["tx", "abort", "--state", "open", "--reason", "r", "--yes", "--at-most", "2"];
+    on(&few, 2, "3 match, and --at-most is 2");
+    on(&["tx", "abort", "--state", "open", "--dry-run"], 0, "would abort 3");
+    let all = ["tx", "abort", "--state", "open", "--reason", "closing down", "--yes"];
+    on(&all, 0, "o-2: ended, decided abort");
+    until(&[&all[..], &["--url", url]].concat(), "aborted 0");
+    on(&["tx", "show", "o-3"], 0, "anonymous: closing down");
+
+    let park = ["tx", "park", "--waits-for", "stock", "--reason", "look", "--yes", "--json"];
+    until(&[&park[..], &["--url", url]].concat(), r#""parked":["p-1"]"#);
+    until(&["tx", "list", "--stuck", "--url", url], "p-1");
+    let resolve = ["tx", "resolve", "--waits-for", "stock", "--not-applied", "--reason", "seen"];
+    on(&[&resolve[..], &["--dry-run"]].concat(), 0, "p-1 b");
+    on(&[&resolve[..], &["--yes"]].concat(), 4, "1 of 1 were refused");
+    on(&["tx", "commit", "--name", "n", "--reason", "told", "--yes"], 4, "wrong_phase");
+    on(&["tx", "show", "p-1", "--ask"], 0, "no answer: connect to 127.0.0.1:1 failed");
+    on(&["tx", "show", "p-1", "--payloads", "--reason", "a dispute"], 0, "b (4 bytes): null");
+    on(&["destination", "pause", "stock", "--reason", "migration"], 0, "by anonymous: migration");
+    on(&["tx", "show", "p-1", "--ask"], 0, "not asked: its destination is paused");
+    on(&["drain", "--reason", "upgrade", "--within", "0s"], 4, "1 transactions are still open");
+    on(&["status"], 0, "no transaction may begin: drained for");
+    on(&["status"], 0, "not archived yet");
+    assert_eq!(serving.stop(), Some(0));
+
+    let serving = serve();
+    let (url, data) = (serving.url.as_str(), folder.path().join("data"));
+    check(&["destination", "list", "--url", url], 0, "by anonymous: migration");
+    check(&["status", "--url", url], 0, "by anonymous: upgrade");
+    check(&["drain", "--cancel", "--reason", "done", "--url", url], 0, "intake: open");
+    check(&["audit", "--data", data.to_str().unwrap()], 0, "");
+    let audit = std::fs::read_to_string(data.join("audit.log")).unwrap();
+    for what in ["abort", "park", "resolve", "commit", "payloads", "pause", "drain", "admit"] {
+        assert!(audit.contains(&format!("\"what\":\"{what}\"")), "{what} is not in {audit}");
+    }
     assert_eq!(serving.stop(), Some(0));
 }
 

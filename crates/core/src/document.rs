@@ -200,7 +200,7 @@ pub enum BreakerStanding {
     },
 }
 
-/// An operator lets a destination rest, until the coordinator starts again at most.
+/// An operator lets something rest until it is taken back: a destination, or the intake.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Pause {
     /// Who.

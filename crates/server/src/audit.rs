@@ -11,7 +11,8 @@ use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use wholly_core::input::{Action, Operate};
+use wholly_core::ids::{Destination, Gid, Principal, Text};
+use wholly_core::input::Action;
 use wholly_core::time::Timestamp;
 use wholly_wire::v1::time::Time;
 use wholly_wire::words::Spelled;
@@ -25,6 +26,48 @@ const LINE_BYTES_MAX: u64 = 16 * 1_024;
 /// What stands between the part of a line that is hashed and its hash.
 const HASH: &str = ",\"hash\":\"";
 
+/// What an operator asks for, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Act {
+    /// What.
+    pub deed: Deed,
+    /// Who.
+    pub by: Principal,
+    /// Why.
+    pub reason: Text,
+}
+
+/// What an operator asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Deed {
+    /// Something with a transaction.
+    Operate {
+        /// Which transaction.
+        gid: Gid,
+        /// What.
+        action: Action,
+    },
+    /// A look at the payloads of a transaction.
+    Payloads {
+        /// Which transaction.
+        gid: Gid,
+    },
+    /// A destination shall rest.
+    Pause {
+        /// Which.
+        destination: Destination,
+    },
+    /// A destination shall be called again.
+    Resume {
+        /// Which.
+        destination: Destination,
+    },
+    /// Nothing more shall begin.
+    Drain,
+    /// Transactions may begin again.
+    Admit,
+}
+
 /// One act of an operator. The hash covers the text of the line before it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Line<'a> {
@@ -33,7 +76,10 @@ struct Line<'a> {
     at: Cow<'a, str>,
     who: Cow<'a, str>,
     what: Cow<'a, str>,
-    gid: Cow<'a, str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    gid: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    destination: Option<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     branch: Option<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -200,7 +246,7 @@ impl Audit {
     }
 
     /// Writes down what an operator asks for. When this returns, it is durable.
-    pub fn record(&self, at: Timestamp, act: &Operate) -> io::Result<Chain> {
+    pub fn record(&self, at: Timestamp, act: &Act) -> io::Result<Chain> {
         let mut open = self.open.lock().expect("nothing panics under this lock");
         if open.broken {
             return Err(io::Error::other("an earlier line could not be written; see to the disk"));
@@ -243,8 +289,37 @@ fn tail(file: &mut File) -> io::Result<(u64, Vec<u8>)> {
     Ok((end, tail))
 }
 
-fn spell<'a>(at: Timestamp, act: &'a Operate, n: u64, before: &'a str) -> Line<'a> {
-    let (what, branch, resolution) = match &act.action {
+fn spell<'a>(at: Timestamp, act: &'a Act, n: u64, before: &'a str) -> Line<'a> {
+    let line = Line {
+        n,
+        at: Time(at).to_string().into(),
+        who: act.by.as_str().into(),
+        what: "".into(),
+        gid: None,
+        destination: None,
+        branch: None,
+        resolution: None,
+        reason: act.reason.as_str().into(),
+        before: before.into(),
+    };
+    match &act.deed {
+        Deed::Operate { gid, action } => spell_action(line, gid, action),
+        Deed::Payloads { gid } => {
+            Line { what: "payloads".into(), gid: Some(gid.as_str().into()), ..line }
+        }
+        Deed::Pause { destination } => {
+            Line { what: "pause".into(), destination: Some(destination.as_str().into()), ..line }
+        }
+        Deed::Resume { destination } => {
+            Line { what: "resume".into(), destination: Some(destination.as_str().into()), ..line }
+        }
+        Deed::Drain => Line { what: "drain".into(), ..line },
+        Deed::Admit => Line { what: "admit".into(), ..line },
+    }
+}
+
+fn spell_action<'a>(line: Line<'a>, gid: &'a Gid, action: &'a Action) -> Line<'a> {
+    let (what, branch, resolution) = match action {
         Action::Retry { branch } => ("retry", branch.as_ref(), None),
         Action::Park => ("park", None, None),
         Action::Resolve { branch, resolution } => ("resolve", Some(branch), Some(*resolution)),
@@ -252,15 +327,11 @@ fn spell<'a>(at: Timestamp, act: &'a Operate, n: u64, before: &'a str) -> Line<'
         Action::Abort => ("abort", None, None),
     };
     Line {
-        n,
-        at: Time(at).to_string().into(),
-        who: act.by.as_str().into(),
         what: what.into(),
-        gid: act.gid.as_str().into(),
+        gid: Some(gid.as_str().into()),
         branch: branch.map(|branch| branch.as_str().into()),
         resolution: resolution.map(|resolution| resolution.spell().into()),
-        reason: act.reason.as_str().into(),
-        before: before.into(),
+        ..line
     }
 }
 
@@ -269,18 +340,25 @@ mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
     use wholly_core::branch::Resolution;
-    use wholly_core::ids::Text;
 
-    fn act(n: usize) -> Operate {
+    fn act(n: usize) -> Act {
         let branch = "stock".parse().unwrap();
-        let action = match n % 4 {
-            0 => Action::Park,
-            1 => Action::Retry { branch: Some(branch) },
-            2 => Action::Abort,
-            _ => Action::Resolve { branch, resolution: Resolution::NotApplied },
+        let gid = "o-1".parse().unwrap();
+        let deed = match n % 8 {
+            0 => Deed::Operate { gid, action: Action::Park },
+            1 => Deed::Operate { gid, action: Action::Retry { branch: Some(branch) } },
+            2 => Deed::Operate { gid, action: Action::Abort },
+            3 => {
+                let resolution = Resolution::NotApplied;
+                Deed::Operate { gid, action: Action::Resolve { branch, resolution } }
+            }
+            4 => Deed::Payloads { gid },
+            5 => Deed::Pause { destination: "stock".parse().unwrap() },
+            6 => Deed::Resume { destination: "stock".parse().unwrap() },
+            _ => Deed::Drain,
         };
         let reason = Text::new(&format!("because \"{n}\"\n,\"hash\":\"")).unwrap();
-        Operate { gid: "o-1".parse().unwrap(), action, reason, by: "anna".parse().unwrap() }
+        Act { deed, reason, by: "anna".parse().unwrap() }
     }
 
     fn write(folder: &Path, acts: std::ops::Range<usize>) -> Chain {

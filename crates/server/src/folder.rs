@@ -45,6 +45,18 @@ pub enum FolderError {
         /// What is wrong.
         why: String,
     },
+    /// What operators ordered cannot be read, and guessing would call what should rest.
+    #[error(
+        "{} is not as it was written: {why}; mend it, or remove it and pause or drain again what \
+         should rest (`wholly audit` says what was ordered)",
+        path.display()
+    )]
+    Orders {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
     /// A file that was written at the first start is gone.
     #[error(
         "{} is missing, and the log beside it is in use already; restore it from a copy of the \
@@ -197,7 +209,7 @@ fn read_or_make(
 }
 
 /// A whole file or none: written beside, synced, given its name, the folder synced.
-fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let beside = path.with_extension("part");
     let mut options = OpenOptions::new();
     let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&beside)?;

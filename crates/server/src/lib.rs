@@ -21,6 +21,7 @@ pub mod fuzzing;
 pub(crate) mod greeting;
 pub mod keyring;
 pub mod observe;
+pub mod orders;
 pub mod restore;
 pub mod serve;
 pub mod shell;

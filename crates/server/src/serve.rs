@@ -1,5 +1,10 @@
 //! A coordinator put together: folder, log, driver, way out, way in; started and stopped in order.
 
+mod asked;
+mod rows;
+
+pub use rows::{Said, branches};
+
 use crate::access::Access;
 use crate::audit::Audit;
 use crate::calling::{destinations, egress};
@@ -11,34 +16,31 @@ use crate::egress::{Destinations, Rule, RuleError};
 use crate::folder::{self, FolderError, Identity, LogUse};
 use crate::greeting::{self, Clients};
 use crate::keyring::Keyring;
-use crate::observe::{Accepting, Metrics, Snapshot};
-use crate::shell::{EffectTrace, Mailbox, Parts, Shell, Standing, Stopped};
-use crate::spans::{Exporter, Flushing, Spans};
+use crate::observe::Metrics;
+use crate::orders::{OrderBook, Orders};
+use crate::shell::{EffectTrace, Mailbox, Parts, Shell, Standing};
+use crate::spans::{Exporter, Flushing};
 use crate::transport::http::{self, Api, Entrance, EntranceError};
-use crate::transport::{Coordinator as Coordinates, Refused};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::net::TcpListener;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::JoinHandle;
-use wholly_core::document::{Pause, Response, Standing as Overview};
+use wholly_core::document::Pause;
 use wholly_core::driver::Driver;
-use wholly_core::ids::{Destination, Gid, Origin, Position};
-use wholly_core::input::{Loaded, Operate, Request};
+use wholly_core::ids::{Origin, Position};
+use wholly_core::input::Loaded;
 use wholly_core::limits::Limits;
-use wholly_core::record::Record;
 use wholly_core::time::Timestamp;
 use wholly_store::archive::ArchiveLimits;
-use wholly_store::contract::{Filter, Listing, OnCompletion, Page, ReadError, Store};
+use wholly_store::contract::{OnCompletion, Store};
 use wholly_store::embedded::{ArchiveUse, Log, OpenError, Options};
 use wholly_store::memory::{self, Memory};
 use wholly_tls::TlsError;
 use wholly_wire::capability::{CapabilityKey, KEY_BYTES};
-use wholly_wire::edge::EdgeRejection;
-use wholly_wire::trace::TraceContext;
 
 /// Why a coordinator did not start, or stopped by itself.
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +75,17 @@ pub enum ServeError {
          again to let everybody in"
     )]
     NobodyKnown,
+    /// More destinations rest than may, and none is called because of that.
+    #[error(
+        "{paused} destinations rest, and calls.destinations_max is {max}; start with a higher one, \
+         and resume some"
+    )]
+    Paused {
+        /// How many.
+        paused: usize,
+        /// How many may.
+        max: usize,
+    },
     /// The trace of effects cannot be written.
     #[error("create {} failed", path.display())]
     Trace {
@@ -112,6 +125,15 @@ pub struct Coordinator {
     key: CapabilityKey,
     /// None in memory.
     audit: Option<Arc<Audit>>,
+    orders: Arc<OrderBook>,
+    /// None in memory.
+    folder: Option<PathBuf>,
+    origin: Origin,
+    started: Timestamp,
+    /// What log and archive may take.
+    disk_max: (u64, u64),
+    /// Places for those who are asked for their rows.
+    asking: Arc<Semaphore>,
     limits: Limits,
     metrics: Arc<Metrics>,
 }
@@ -155,14 +177,18 @@ impl Coordinator {
         // A port that is taken is found out before any file is touched. Who connects early waits.
         let (listener, addr) = bind(config.listen).await?;
         let mailbox = Arc::<Mailbox>::default();
-        let Opened { store, loaded, identity, audit, place, kept } =
+        let Opened { store, loaded, identity, audit, orders, place, kept } =
             opened(open, &config, mailbox.handler()).await?;
         // It empties its file, which may be that of the process that has the folder.
         let trace = config.trace_effects.as_deref().map(trace).transpose()?;
         let seed = random()?;
         let restored = loaded.restored.is_some();
         let exporting = exporter.map(|exporter| exporter.start(&identity.origin));
-        let driver = Driver::new(config.limits.clone(), identity.origin, seed, loaded);
+        let mut driver = Driver::new(config.limits.clone(), identity.origin.clone(), seed, loaded);
+        let paused_max = config.limits.destinations_max;
+        obey_again(&mut driver, &orders, paused_max)?;
+        let folder = audit.is_some().then(|| config.data.clone());
+        let orders = Arc::new(OrderBook::new(folder.as_deref(), orders, paused_max));
         let shell = Shell::start(Parts {
             driver,
             store: Arc::clone(&store),
@@ -176,7 +202,20 @@ impl Coordinator {
             tokio::spawn(disk::watch(place, mailbox, Arc::downgrade(&shell)));
         }
         let limits = config.limits.clone();
-        let coordinator = Coordinator { shell, store, key: identity.key, audit, limits, metrics };
+        let coordinator = Coordinator {
+            shell,
+            store,
+            key: identity.key,
+            audit,
+            orders,
+            folder,
+            origin: identity.origin,
+            started: now(),
+            disk_max: (config.log.log_bytes_max, config.archive.archive_bytes_max),
+            asking: Arc::new(Semaphore::new(rows::ASKED_MAX)),
+            limits,
+            metrics,
+        };
         coordinator.ready().await?;
         if restored {
             coordinator.says_it_was_restored(&config)?;
@@ -231,6 +270,26 @@ impl Coordinator {
     }
 }
 
+/// What operators ordered before holds from the first call on.
+fn obey_again(driver: &mut Driver, orders: &Orders, max: usize) -> Result<(), ServeError> {
+    let paused = orders.paused.len();
+    if paused > max {
+        return Err(ServeError::Paused { paused, max });
+    }
+    for (destination, pause) in &orders.paused {
+        let Pause { by, reason, .. } = pause;
+        tracing::warn!(%destination, %by, reason = reason.as_str(), "a destination rests");
+        let has_room = driver.pause(destination, pause.clone());
+        assert!(has_room, "there are as many as may be, or fewer");
+    }
+    if let Some(Pause { by, reason, .. }) = &orders.drained {
+        let reason = reason.as_str();
+        tracing::warn!(%by, reason, "nothing may begin before `wholly drain --cancel`");
+        driver.close_intake();
+    }
+    Ok(())
+}
+
 /// Takes the address. What the port is, is known only then.
 async fn bind(listen: SocketAddr) -> Result<(TcpListener, SocketAddr), ServeError> {
     let failed = |source| ServeError::Listen { listen, source };
@@ -253,6 +312,7 @@ struct Opened {
     loaded: Loaded,
     identity: Identity,
     audit: Option<Arc<Audit>>,
+    orders: Orders,
     place: String,
     kept: Kept,
 }
@@ -303,8 +363,9 @@ fn open_log(config: &Config, handler: OnCompletion) -> Result<Opened, ServeError
     };
     let identity = folder::identity(&config.data, log_use)?;
     let audit = Some(Arc::new(Audit::open(&config.data)?));
+    let orders = Orders::read(&config.data)?;
     let place = format!("data in {}", config.data.display());
-    Ok(Opened { store: Arc::new(log), loaded, identity, audit, place, kept: Kept::OnDisk })
+    Ok(Opened { store: Arc::new(log), loaded, identity, audit, orders, place, kept: Kept::OnDisk })
 }
 
 /// Nothing to read back, and nothing to keep a name and a key for.
@@ -320,6 +381,7 @@ fn open_memory(config: &Config, handler: OnCompletion) -> Result<Opened, ServeEr
         loaded: Loaded::default(),
         identity,
         audit: None,
+        orders: Orders::default(),
         place: "data in memory".to_owned(),
         kept: Kept::InMemory,
     })
@@ -441,136 +503,5 @@ impl Coordinator {
     /// How the driver stands, for tests and benchmarks inside this process.
     pub fn shell(&self) -> &Arc<Shell> {
         &self.shell
-    }
-
-    /// Runs a read of the store beside the runtime: it may wait for the disk.
-    async fn read<T: Send + 'static>(
-        &self,
-        read: impl FnOnce(&dyn Store) -> Result<T, ReadError> + Send + 'static,
-    ) -> Result<T, Refused> {
-        let store = Arc::clone(&self.store);
-        match tokio::task::spawn_blocking(move || read(store.as_ref())).await {
-            Ok(Ok(found)) => Ok(found),
-            Ok(Err(error)) => {
-                tracing::error!(%error, "reading back from the store failed");
-                Err(EdgeRejection::Internal.into())
-            }
-            Err(error) => {
-                tracing::error!(%error, "reading back from the store broke off");
-                Err(EdgeRejection::Internal.into())
-            }
-        }
-    }
-}
-
-impl Coordinates for Coordinator {
-    async fn request(
-        &self,
-        request: Request,
-        trace: Option<TraceContext>,
-    ) -> Result<Response, Refused> {
-        match self.shell.ask_in(request, trace).await {
-            Ok(reply) => reply.map_err(Refused::from),
-            Err(Stopped) => Err(EdgeRejection::Unavailable.into()),
-        }
-    }
-
-    async fn audit(&self, act: &Operate) -> Result<(), Refused> {
-        let Some(audit) = self.audit.clone() else { return Ok(()) };
-        let (now, written) = (self.now(), act.clone());
-        match tokio::task::spawn_blocking(move || audit.record(now, &written)).await {
-            Ok(Ok(chain)) => {
-                let Operate { gid, by, .. } = act;
-                let (line, hash) = (chain.lines, chain.last);
-                tracing::info!(%gid, %by, line, hash, "an operator acts");
-                Ok(())
-            }
-            Ok(Err(error)) => {
-                tracing::error!(%error, "writing the audit failed; the operator's act is not done");
-                Err(EdgeRejection::Internal.into())
-            }
-            Err(error) => {
-                tracing::error!(%error, "writing the audit broke off");
-                Err(EdgeRejection::Internal.into())
-            }
-        }
-    }
-
-    async fn history(&self, gid: &Gid) -> Result<Vec<Record>, Refused> {
-        let gid = gid.clone();
-        self.read(move |store| store.history(&gid)).await
-    }
-
-    async fn list(&self, filter: Filter, page: Page) -> Result<Listing, Refused> {
-        self.read(move |store| store.list(&filter, &page)).await
-    }
-
-    fn capability_key(&self) -> &CapabilityKey {
-        &self.key
-    }
-
-    fn knows_destination(&self, destination: &Destination) -> bool {
-        self.shell.egress().check(destination).is_ok()
-    }
-
-    fn overview(&self) -> Overview {
-        self.shell.overview()
-    }
-
-    fn pause(&self, destination: &Destination, pause: Pause) -> bool {
-        self.shell.pause(destination, pause)
-    }
-
-    fn resume(&self, destination: &Destination) {
-        self.shell.resume(destination);
-    }
-
-    fn close_intake(&self) {
-        self.shell.close_intake();
-    }
-
-    fn open_intake(&self) {
-        self.shell.open_intake();
-    }
-
-    fn limits(&self) -> &Limits {
-        &self.limits
-    }
-
-    fn now(&self) -> Timestamp {
-        self.shell.now().wall
-    }
-
-    fn is_ready(&self) -> bool {
-        self.shell.is_ready()
-    }
-
-    fn metrics_text(&self) -> String {
-        let (backlog, lanes) = self.shell.backlog();
-        self.metrics.text(&Snapshot {
-            backlog,
-            lanes: self.shell.egress().lanes(lanes, self.limits.destination_calls_max),
-            stats: self.store.stats(),
-            accepting: match self.shell.is_ready() {
-                true => Accepting::Yes,
-                false => Accepting::No,
-            },
-        })
-    }
-
-    fn spans(&self) -> &Spans {
-        self.shell.egress().spans()
-    }
-
-    fn place(&self, gid: &Gid) -> TraceContext {
-        self.shell.place(gid)
-    }
-
-    fn requested(&self, route: &'static str, status: u16) {
-        self.metrics.requested(route, status);
-    }
-
-    fn unaccepted(&self, why: &'static str) {
-        self.metrics.unaccepted(why);
     }
 }

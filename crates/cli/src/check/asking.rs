@@ -3,7 +3,7 @@
 use crate::complaint::chain;
 use crate::http_client::{Ask, Unanswered};
 use http::Uri;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -31,6 +31,8 @@ pub(crate) struct Participant {
     pub(crate) patience: Duration,
     /// What calls are signed with, where the participant asks for it.
     pub(crate) pen: Option<Pen>,
+    /// How bodies are laid out.
+    pub(crate) body: BodyKind,
 }
 
 /// A credential to sign with, and the name under which the coordinator calls the participant.
@@ -157,15 +159,23 @@ impl Participant {
         let origin = "unmarked".parse().expect("a name");
         let unmarked = Mark { origin, begun: Timestamp(0), limit: Timestamp(0) };
         let mark = call.mark.clone().unwrap_or(unmarked);
-        let spelled = CallHeaders { asked, timeout_ms, mark, body: BodyKind::Payload };
+        let body = self.body(call);
+        let spelled = CallHeaders { asked, timeout_ms, mark, body: self.body };
         let is_marked = call.mark.is_some();
         let mut pairs = spelled.pairs();
         pairs.retain(|(name, _)| is_marked || *name != headers::MARK);
         if let Some(pen) = &self.pen {
-            pen.sign(&url, call, timeout_ms, &mut pairs);
+            pen.sign(&url, call, (&body, timeout_ms), &mut pairs);
         }
-        let ask = Ask::post(url, call.payload.clone()).within(self.timeout);
+        let ask = Ask::post(url, body).within(self.timeout);
         ask.with(pairs.into_iter()).trusting(&self.trust)
+    }
+
+    fn body(&self, call: &Call) -> Value {
+        match self.body {
+            BodyKind::Payload => call.payload.clone(),
+            BodyKind::Envelope => json!({ "payload": call.payload, "reply": null, "replies": {} }),
+        }
     }
 }
 
@@ -175,11 +185,10 @@ type Pairs = Vec<(&'static str, String)>;
 impl Pen {
     /// Adds what a signed call carries besides. One without a mark cannot be signed, for the mark
     /// is covered: it is signed as if it had an empty one.
-    fn sign(&self, url: &str, call: &Call, timeout_ms: u64, pairs: &mut Pairs) {
+    fn sign(&self, url: &str, call: &Call, sent: (&Value, u64), pairs: &mut Pairs) {
         const HOUR: u64 = 3_600;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let (mut audience, mut at, mut body) =
-            (self.audience.clone(), now, call.payload.to_string());
+        let (mut audience, mut at, mut body) = (self.audience.clone(), now, sent.0.to_string());
         let mut signed = pairs.clone();
         let mut sign_instead = |name: &str, text: String| {
             for (known, value) in &mut signed {
@@ -213,7 +222,7 @@ impl Pen {
         ];
         signed.extend(more.clone());
         pairs.extend(more);
-        let validity = Validity::of_call(at, timeout_ms);
+        let validity = Validity::of_call(at, sent.1);
         let made = key.sign(self.credential.id().as_str(), validity, |name| match name {
             signature::METHOD => Some("POST".into()),
             signature::PATH => Some(Cow::from(path.as_str())),

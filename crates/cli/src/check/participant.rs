@@ -16,6 +16,7 @@ use wholly_core::branch::{Kept, Mode};
 use wholly_core::effect::Mark;
 use wholly_core::ids::{Operation, Origin};
 use wholly_core::time::Timestamp;
+use wholly_wire::headers::BodyKind;
 
 /// The limit that a play's later life brings along, above the begin of the first.
 const RETENTION_MS: u64 = 1_000;
@@ -107,6 +108,10 @@ impl Stage {
                 patience: Duration::from_millis(check.timeout_ms),
                 trust: identity::trust(&check.certificates),
                 pen,
+                body: match check.envelope {
+                    true => BodyKind::Envelope,
+                    false => BodyKind::Payload,
+                },
             },
             operation: operation.map_err(|error| usage(format!("the operation {error}")))?,
             mode: match check.mode {

@@ -2,6 +2,7 @@
 
 mod list;
 mod looking;
+mod many;
 mod operate;
 mod retry;
 mod show;

@@ -1,5 +1,7 @@
-//! `wholly tx abort | commit | park | resolve`: an operator acts on one transaction, with a reason.
+//! `wholly tx abort | commit | park | resolve`: an operator acts on one transaction, or on all that
+//! match, with a reason.
 
+use super::many::{self, Verb};
 use crate::arguments::{Operate, Reading, Resolve, Word};
 use crate::complaint::Complaint;
 use crate::coordinator::{Coordinator, parse};
@@ -12,30 +14,52 @@ use wholly_wire::words::Spelled;
 
 /// Aborts what is not decided.
 pub(super) async fn abort(operate: Operate) -> Result<(), Complaint> {
-    let body = request::Reasoned { reason: operate.reason.as_str().into() };
-    act(&operate.gid, Part::OperatorAbort, &operate.reading, &body).await
+    one_or_many(&operate, Part::OperatorAbort, Verb::Abort).await
 }
 
 /// Commits what a restore left undecided.
 pub(super) async fn commit(operate: Operate) -> Result<(), Complaint> {
-    let body = request::Reasoned { reason: operate.reason.as_str().into() };
-    act(&operate.gid, Part::OperatorCommit, &operate.reading, &body).await
+    one_or_many(&operate, Part::OperatorCommit, Verb::Commit).await
 }
 
 /// Makes every unfinished branch wait.
 pub(super) async fn park(operate: Operate) -> Result<(), Complaint> {
-    let body = request::Reasoned { reason: operate.reason.as_str().into() };
-    act(&operate.gid, Part::Park, &operate.reading, &body).await
+    one_or_many(&operate, Part::Park, Verb::Park).await
 }
 
-/// Says how a stuck branch stands.
+async fn one_or_many(operate: &Operate, part: Part, verb: Verb) -> Result<(), Complaint> {
+    let reason = operate.reason.as_deref().unwrap_or_default();
+    let body = request::Reasoned { reason: reason.into() };
+    match &operate.gid {
+        Some(gid) if operate.many.dry_run => {
+            say!("would {} {gid}", verb.words().0);
+            Ok(())
+        }
+        Some(gid) => act(gid, part, &operate.reading, &body).await,
+        None => many::run(verb, &operate.many, &operate.reading, reason).await,
+    }
+}
+
+/// Says how a stuck branch stands, or all that are stuck at one destination.
 pub(super) async fn resolve(resolve: Resolve) -> Result<(), Complaint> {
-    let body = request::Resolve {
-        reason: resolve.reason.as_str().into(),
-        branch: resolve.branch.as_str().into(),
-        resolution: word(&resolve.word).spell().into(),
+    let reason = resolve.reason.as_deref().unwrap_or_default();
+    let resolution = word(&resolve.word);
+    let body = |branch: &str| request::Resolve {
+        reason: reason.to_owned().into(),
+        branch: branch.to_owned().into(),
+        resolution: resolution.spell().into(),
     };
-    act(&resolve.gid, Part::Resolve, &resolve.reading, &body).await
+    match (&resolve.gid, &resolve.branch) {
+        (Some(gid), Some(branch)) if resolve.many.dry_run => {
+            say!("would resolve {gid} {branch}");
+            Ok(())
+        }
+        (Some(gid), Some(branch)) => act(gid, Part::Resolve, &resolve.reading, &body(branch)).await,
+        (None, _) | (_, None) => {
+            let verb = Verb::Resolve(resolution);
+            many::run(verb, &resolve.many, &resolve.reading, reason).await
+        }
+    }
 }
 
 /// The one flag that was given; clap sees to it that it is one.

@@ -5,13 +5,19 @@ use super::list::said;
 use super::looking::Looking;
 use crate::arguments::Show;
 use crate::complaint::Complaint;
-use crate::coordinator::parse;
+use crate::coordinator::{Coordinator, parse};
 use crate::table;
 use serde_json::json;
 use std::time::Duration;
 use wholly_core::time::Timestamp;
-use wholly_wire::v1::answer::{Branch, History, Record, Refusal, Transaction, What};
+use wholly_wire::v1::answer::{Branch, History, Record, Refusal, RowWord, Transaction, What};
+use wholly_wire::v1::looking::{Asked, Payload, Payloads, Row, Rows};
 use wholly_wire::v1::path::{self, Part};
+use wholly_wire::v1::request;
+use wholly_wire::words::Word;
+
+/// Destinations are asked side by side, each for 15 s at most.
+const ASKED_WITHIN: Duration = Duration::from_secs(120);
 
 /// Prints it.
 pub(super) async fn run(show: Show) -> Result<(), Complaint> {
@@ -19,14 +25,88 @@ pub(super) async fn run(show: Show) -> Result<(), Complaint> {
     let looking = Looking::at(&show.reading, show.data.as_deref())?;
     let document = looking.read(&path::transaction(&gid)).await?;
     let history = looking.read(&path::part(&gid, Part::History)).await?;
+    let rows = match show.ask {
+        true => {
+            let path = path::part(&gid, Part::Rows);
+            Some(Coordinator::of(&show.reading)?.read_within(&path, ASKED_WITHIN).await?)
+        }
+        false => None,
+    };
+    let payloads = match &show.reason {
+        Some(reason) => {
+            let branch = show.branch.as_deref().map(Into::into);
+            let body = request::Retry { reason: reason.as_str().into(), branch };
+            let coordinator = Coordinator::of(&show.reading)?;
+            Some(coordinator.change(&path::part(&gid, Part::Payloads), &body).await?)
+        }
+        None => None,
+    };
     if show.reading.json {
-        say!("{}", json!({ "transaction": document, "history": history }));
+        let mut shown = json!({ "transaction": document, "history": history });
+        for (key, part) in [("rows", rows), ("payloads", payloads)] {
+            if let Some(mut part) = part {
+                shown[key] = part[key].take();
+            }
+        }
+        say!("{shown}");
         return Ok(());
     }
     let document: Transaction<'static> = parse(document)?;
     let history: History<'static> = parse(history)?;
     say!("{}", render(&document, &history, super::clock()));
+    if let Some(rows) = rows {
+        say!("\n{}", render_rows(&parse(rows)?));
+    }
+    if let Some(payloads) = payloads {
+        say!("\n{}", render_payloads(&parse(payloads)?));
+    }
     Ok(())
+}
+
+/// What each participant says of its branch.
+fn render_rows(asked: &Rows<'_>) -> String {
+    let mut rows = table::table(&["BRANCH", "TO", "ITS PARTICIPANT SAYS"]);
+    for row in &asked.rows {
+        rows.add_row([row.branch.as_ref(), row.to.as_ref(), &says(row)]);
+    }
+    table::print(&mut rows)
+}
+
+fn says(row: &Row<'_>) -> String {
+    let word = row.row.as_ref().map_or("", Word::as_str);
+    let text = match row.asked.known() {
+        Some(Asked::Answered) => match row.row.as_ref().and_then(Word::known) {
+            Some(RowWord::None) => "no row: nothing has arrived, or nothing of it was kept",
+            Some(RowWord::Stale) => "too old: its row counts no more",
+            Some(RowWord::Tried) => "tried: done, neither confirmed nor taken back",
+            Some(RowWord::Confirmed) => "confirmed",
+            Some(RowWord::Cancelled) => "cancelled: it was done, and taken back",
+            Some(RowWord::NullCancelled) => "cancelled before it was done: nothing took effect",
+            Some(RowWord::Refused) => "refused: the business did not want it",
+            None => word,
+        },
+        Some(Asked::NotKept) => "it keeps no rows: nobody can tell",
+        Some(Asked::Refused) => "it does not let itself be asked",
+        Some(Asked::Unanswered) => "no answer",
+        Some(Asked::Paused) => "not asked: its destination is paused",
+        Some(Asked::NotAsked) => "not asked: its destination had not answered for another branch",
+        None => row.asked.as_str(),
+    };
+    match row.detail.is_empty() {
+        true => text.to_owned(),
+        false => format!("{text}: {}", row.detail),
+    }
+}
+
+fn render_payloads(shown: &Payloads<'_>) -> String {
+    let mut text = Vec::new();
+    for Payload { branch, bytes, payload } in &shown.payloads {
+        text.push(match payload {
+            Some(payload) => format!("{branch} ({bytes} bytes): {}", payload.get()),
+            None => format!("{branch} ({bytes} bytes): ask for it alone with --branch {branch}"),
+        });
+    }
+    text.join("\n")
 }
 
 fn render(document: &Transaction<'_>, history: &History<'_>, clock: Timestamp) -> String {
@@ -273,6 +353,30 @@ mod tests {
         );
         check("ended", json!({ "outcome": "as_decided" }), "ended: as_decided");
         check("of_a_later_release", json!({ "branch": "a" }), "of_a_later_release a");
+    }
+
+    #[test]
+    fn what_participants_say_stands_beside_each_branch() {
+        let check = |asked: &str, row: Value, detail: &str, expected: &str| {
+            let row = json!({ "branch": "b", "to": "stock", "operation": "o", "asked": asked,
+                              "row": row, "detail": detail });
+            assert_eq!(says(&serde_json::from_value(row).unwrap()), expected);
+        };
+        check("answered", json!("confirmed"), "", "confirmed");
+        check("answered", json!("eaten"), "", "eaten");
+        let none = "no row: nothing has arrived, or nothing of it was kept";
+        check("answered", json!("none"), "", none);
+        check("unanswered", json!(null), "connect failed", "no answer: connect failed");
+        check("paused", json!(null), "", "not asked: its destination is paused");
+        check("of_a_later_release", json!(null), "why", "of_a_later_release: why");
+        let payloads = json!({ "gid": "g", "payloads": [
+            { "branch": "a", "bytes": 7, "payload": {"n": 1} },
+            { "branch": "n", "bytes": 4, "payload": null }, { "branch": "b", "bytes": 9 },
+        ] });
+        let shown = render_payloads(&serde_json::from_value(payloads).unwrap());
+        let expected = "a (7 bytes): {\"n\":1}\nn (4 bytes): null\n\
+                        b (9 bytes): ask for it alone with --branch b";
+        assert_eq!(shown, expected);
     }
 
     #[test]

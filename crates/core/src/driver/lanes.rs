@@ -470,7 +470,7 @@ impl Lanes {
         &self,
         destination_calls_max: usize,
     ) -> impl Iterator<Item = (&Destination, LaneGauges)> {
-        self.lanes.iter().map(move |(destination, lane)| {
+        let lanes = self.lanes.iter().map(move |(destination, lane)| {
             let slots = lane.slots.unwrap_or(destination_calls_max);
             let gauges = LaneGauges {
                 in_flight: lane.in_flight,
@@ -481,7 +481,12 @@ impl Lanes {
                 paused: usize::from(self.paused.contains_key(destination)),
             };
             (destination, gauges)
-        })
+        });
+        let idle = self.paused.keys().filter(|name| !self.lanes.contains_key(*name));
+        lanes.chain(idle.map(move |destination| {
+            let free = self.rules.of(destination).unwrap_or(destination_calls_max);
+            (destination, LaneGauges { free, paused: 1, ..LaneGauges::default() })
+        }))
     }
 }
 

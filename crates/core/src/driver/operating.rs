@@ -1,5 +1,6 @@
 //! What operators see and do that concerns no single transaction: destinations that rest, a
-//! coordinator that is drained, and how all of it stands. None of it outlives a start.
+//! coordinator that is drained, and how all of it stands. None of it is written down here: whoever
+//! starts a driver says it again.
 
 use super::entry::{Entry, Line, Slot, Stage};
 use super::{Driver, Intake};

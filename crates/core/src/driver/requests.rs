@@ -6,7 +6,7 @@ use super::waiters::{Awaited, Shape, awaited};
 use crate::branch::{BranchSpec, Caller};
 use crate::document::{Arrival, Freshness, Response};
 use crate::effect::Effect;
-use crate::ids::{Gid, Position, Principal, RequestId, Version};
+use crate::ids::{Gid, Position, Principal, RequestId, Text, Version};
 use crate::input::{
     Abort, Action, Begin, Commit, GidSource, Operate, Register, Request, Submit, Wait,
 };
@@ -350,14 +350,16 @@ impl Driver {
 
     fn operate(&mut self, id: RequestId, slot: Slot, operate: &Operate, effects: &mut Vec<Effect>) {
         let Operate { action, reason, by, .. } = operate;
+        // A decision has room for one text: who comes first, so that a cut takes nothing of it.
+        let said = Text::cut(&alloc::format!("{by}: {}", reason.as_str()));
         let event = match action {
             Action::Retry { branch } => Event::Retry { branch: branch.as_ref(), by, reason },
             Action::Park => Event::Park { by, reason },
             Action::Resolve { branch, resolution } => {
                 Event::Resolve { branch, resolution: *resolution, by, reason }
             }
-            Action::Commit => Event::Account { reason },
-            Action::Abort => Event::Abort { cause: Cause::Operator, reason, branch: None },
+            Action::Commit => Event::Account { reason: &said },
+            Action::Abort => Event::Abort { cause: Cause::Operator, reason: &said, branch: None },
         };
         if !self.happen(id, slot, event, effects) {
             return;

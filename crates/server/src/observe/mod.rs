@@ -23,6 +23,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use wholly_core::branch::{Answer, Op};
 use wholly_core::driver::LaneGauges;
@@ -36,12 +37,15 @@ pub struct Metrics {
     registry: Mutex<Registry>,
     requests: Family<RequestLabels, Counter>,
     handshakes_failed: Family<HandshakeLabels, Counter>,
+    turned_away: Family<WhyLabels, Counter>,
     calls: Calls,
     transactions: Transactions,
     log: LogFigures,
     process: Process,
     flush_seconds: Histogram,
     late_seconds: Histogram,
+    /// The last time, and the most.
+    late_ms: [AtomicU64; 2],
     limits: Family<LimitLabels, Gauge>,
     spans: Family<SpanLabels, Counter>,
     ready: Gauge,
@@ -95,6 +99,34 @@ impl SpanFate {
     }
 }
 
+/// Why somebody was not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TurnedAway {
+    /// It did not say who it is.
+    Missing,
+    /// It has shown what nobody known has.
+    Wrong,
+    /// It may ask other things.
+    Role,
+}
+
+impl TurnedAway {
+    const ALL: [TurnedAway; 3] = [TurnedAway::Missing, TurnedAway::Wrong, TurnedAway::Role];
+
+    fn word(self) -> &'static str {
+        match self {
+            TurnedAway::Missing => "missing",
+            TurnedAway::Wrong => "wrong",
+            TurnedAway::Role => "role",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WhyLabels {
+    why: &'static str,
+}
+
 /// Whether transactions are accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Accepting {
@@ -130,12 +162,14 @@ impl Metrics {
             registry: Mutex::default(),
             requests: Family::default(),
             handshakes_failed: Family::default(),
+            turned_away: Family::default(),
             calls: Calls::default(),
             transactions: Transactions::default(),
             log: LogFigures::default(),
             process: Process::default(),
             flush_seconds: Histogram::new(exponential_buckets(0.000_1, 2.0, 16)),
             late_seconds: Histogram::new(exponential_buckets(0.001, 4.0, 8)),
+            late_ms: Default::default(),
             limits: Family::default(),
             spans: Family::default(),
             ready: Gauge::default(),
@@ -161,6 +195,12 @@ impl Metrics {
         for why in Unaccepted::WORDS {
             // Shown at nought, so that the first one is an increase.
             drop(self.handshakes_failed.get_or_create(&HandshakeLabels { why }));
+        }
+        let help = "Requests refused for who asks, by why";
+        registry.register("credentials_refused", help, self.turned_away.clone());
+        // Shown from the start, so that a rate knows its beginning.
+        for why in TurnedAway::ALL {
+            let _shown = self.turned_away.get_or_create(&WhyLabels { why: why.word() });
         }
         self.transactions.register(registry);
         self.calls.register(registry);
@@ -205,6 +245,11 @@ impl Metrics {
         self.handshakes_failed.get_or_create(&HandshakeLabels { why }).inc();
     }
 
+    /// Counts somebody who was not let in.
+    pub fn turned_away(&self, why: TurnedAway) {
+        self.turned_away.get_or_create(&WhyLabels { why: why.word() }).inc();
+    }
+
     /// Counts an answered call.
     pub fn called(&self, figures: &CallFigures, op: Op, answer: &Answer, took: Duration) {
         self.calls.answered(figures, op, answer, took);
@@ -228,6 +273,15 @@ impl Metrics {
     /// Notes how long after its time the alarm rang.
     pub fn rang(&self, late: Duration) {
         self.late_seconds.observe(late.as_secs_f64());
+        let ms = u64::try_from(late.as_millis()).unwrap_or(u64::MAX);
+        self.late_ms[0].store(ms, Ordering::Relaxed);
+        self.late_ms[1].fetch_max(ms, Ordering::Relaxed);
+    }
+
+    /// How late the alarm rang, in milliseconds: the last time, and at most.
+    pub fn late_ms(&self) -> (u64, u64) {
+        let [last, most] = &self.late_ms;
+        (last.load(Ordering::Relaxed), most.load(Ordering::Relaxed))
     }
 
     /// Everything in the text form of OpenMetrics.

@@ -1,8 +1,8 @@
 //! What operators do that concerns no single transaction: handed on to the driver.
 
 use super::Shell;
-use wholly_core::document::{Pause, Standing};
-use wholly_core::ids::Destination;
+use crate::orders::Order;
+use wholly_core::document::Standing;
 use wholly_core::input::Input;
 
 impl Shell {
@@ -18,26 +18,20 @@ impl Shell {
         self.input(Input::Drain);
     }
 
-    /// Lets a destination rest; says whether there is room for one more that does.
-    pub fn pause(&self, destination: &Destination, pause: Pause) -> bool {
-        self.held(|held| held.driver.pause(destination, pause))
-    }
-
-    /// Calls to a destination leave again; says whether it rested.
-    pub fn resume(&self, destination: &Destination) -> bool {
-        let rested = self.held(|held| held.driver.resume(destination));
-        self.input(Input::Woken);
-        rested
-    }
-
-    /// Takes no new transactions, until it is told otherwise; what is open goes on.
-    pub fn close_intake(&self) {
-        self.held(|held| held.driver.close_intake());
-    }
-
-    /// Takes new transactions again.
-    pub fn open_intake(&self) {
-        self.held(|held| held.driver.open_intake());
+    /// Has the driver obey an order that is written down.
+    pub fn obey(&self, order: Order) {
+        match order {
+            Order::Pause(destination, pause) => {
+                let has_room = self.held(|held| held.driver.pause(&destination, pause));
+                assert!(has_room, "the book of orders has the same bound");
+            }
+            Order::Resume(destination) => {
+                self.held(|held| held.driver.resume(&destination));
+                self.input(Input::Woken);
+            }
+            Order::Drain(_) => self.held(|held| held.driver.close_intake()),
+            Order::Admit => self.held(|held| held.driver.open_intake()),
+        }
     }
 
     /// How everything stands.

@@ -2,11 +2,15 @@
 
 pub mod http;
 
+use crate::audit::Act;
+use crate::observe::TurnedAway;
+use crate::orders::{Order, Orders};
+use crate::serve::Said;
 use crate::spans::Spans;
 use std::future::Future;
-use wholly_core::document::{Pause, Response, Standing};
+use wholly_core::document::{Response, Standing};
 use wholly_core::ids::{Destination, Gid};
-use wholly_core::input::{Operate, Request};
+use wholly_core::input::Request;
 use wholly_core::limits::Limits;
 use wholly_core::record::Record;
 use wholly_core::rejection::Rejection;
@@ -15,6 +19,7 @@ use wholly_store::contract::{Filter, Listing, Page};
 use wholly_wire::capability::CapabilityKey;
 use wholly_wire::edge::EdgeRejection;
 use wholly_wire::trace::TraceContext;
+use wholly_wire::v1::standing::Disk;
 
 /// What a transport may ask of the coordinator: everything, and nothing else.
 pub trait Coordinator: Send + Sync + 'static {
@@ -27,7 +32,13 @@ pub trait Coordinator: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Response, Refused>> + Send;
 
     /// Writes down what an operator asks for, durably, before it is asked.
-    fn audit(&self, act: &Operate) -> impl Future<Output = Result<(), Refused>> + Send;
+    fn audit(&self, act: Act) -> impl Future<Output = Result<(), Refused>> + Send;
+
+    /// Obeys what an operator orders, once it is durable.
+    fn order(&self, order: Order) -> impl Future<Output = Result<(), Refused>> + Send;
+
+    /// What operators ordered and is in force.
+    fn orders(&self) -> Orders;
 
     /// The durable records of a transaction in order; none if it is not known.
     fn history(&self, gid: &Gid) -> impl Future<Output = Result<Vec<Record>, Refused>> + Send;
@@ -45,20 +56,15 @@ pub trait Coordinator: Send + Sync + 'static {
     /// Whether the configuration names a destination, or lets it stand for itself.
     fn knows_destination(&self, destination: &Destination) -> bool;
 
+    /// What the participants of a transaction say of its branches, in the order in which these
+    /// records name them.
+    fn rows(&self, gid: &Gid, records: &[Record]) -> impl Future<Output = Vec<Said>> + Send;
+
+    /// How the process stands, for operators.
+    fn vitals(&self) -> Vitals;
+
     /// How everything stands, for operators.
     fn overview(&self) -> Standing;
-
-    /// Lets a destination rest; says whether there is room for one more that does.
-    fn pause(&self, destination: &Destination, pause: Pause) -> bool;
-
-    /// A destination is called again.
-    fn resume(&self, destination: &Destination);
-
-    /// Lets nothing begin until it is told otherwise; what is open goes on.
-    fn close_intake(&self);
-
-    /// Lets transactions begin again.
-    fn open_intake(&self);
 
     /// The limits of the protocol.
     fn limits(&self) -> &Limits;
@@ -78,11 +84,27 @@ pub trait Coordinator: Send + Sync + 'static {
     /// The place of a transaction in its trace.
     fn place(&self, gid: &Gid) -> TraceContext;
 
+    /// Counts somebody who was not let in, by why.
+    fn turned_away(&self, why: TurnedAway);
+
     /// Counts a request; the route is its pattern, so that labels stay bounded.
     fn requested(&self, route: &'static str, status: u16);
 
     /// Counts a client whose handshake came to nothing, by a word for why.
     fn unaccepted(&self, why: &'static str);
+}
+
+/// How the process stands.
+#[derive(Clone, Debug)]
+pub struct Vitals {
+    /// When it started.
+    pub started: Timestamp,
+    /// How late the alarm rang the last time.
+    pub late_ms: u64,
+    /// How late it rang at most.
+    pub late_ms_max: u64,
+    /// How full the disk is.
+    pub disk: Disk,
 }
 
 /// Why a request was not done.

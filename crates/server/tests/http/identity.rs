@@ -111,6 +111,12 @@ async fn strangers_do_not_hear_what_exists() {
     let two = basic("orders", SECRET);
     let two = [("authorization", two.as_str()), ("authorization", two.as_str())];
     assert_eq!(code(&world.ask("GET /v1", &two, "").await), "credential_wrong");
+    assert_eq!(code(&ask_as(&world, "orders", SECRET, "GET /metrics", "").await), "role_forbidden");
+    let figures = ask_as(&world, "prometheus", SECRET, "GET /metrics", "").await;
+    for (why, count) in [("missing", 4), ("wrong", 1), ("role", 1)] {
+        let figure = format!("wholly_credentials_refused_total{{why=\"{why}\"}} {count}\n");
+        assert!(figures.body.contains(&figure), "{figure} is not in\n{}", figures.body);
+    }
 }
 
 #[tokio::test]

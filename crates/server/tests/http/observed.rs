@@ -34,6 +34,8 @@ async fn shown() -> (String, BTreeMap<String, BTreeSet<String>>) {
     let step = serde_json::json!({"branch": "b", "to": "http://127.0.0.1:1", "operation": "o"});
     let plan = serde_json::json!({"name": "dead", "steps": [step]}).to_string();
     assert_eq!(world.ask("PUT /v1/transactions/o-3", &[], &plan).await.status, 201);
+    let rests = r#"{"destination":"stock","reason":"to be seen"}"#;
+    assert_eq!(world.ask("POST /v1/destinations/pause", &[], rests).await.status, 200);
     let mut text = String::new();
     for _look in 0..LOOKS_MAX {
         text = world.get("/metrics").await.body;

@@ -73,7 +73,7 @@ async fn an_operator_aborts_without_a_capability() {
     assert_eq!(aborted.status, 200, "{aborted:?}");
     let document = aborted.json();
     assert_eq!((&document["decision"], &document["cause"]), (&json!("abort"), &json!("operator")));
-    assert_eq!(document["reason"], "its service is gone");
+    assert_eq!(document["reason"], "anonymous: its service is gone");
 }
 
 #[tokio::test]
@@ -153,4 +153,142 @@ async fn a_drained_coordinator_ends_what_is_open_and_begins_nothing() {
     world.begin("d-2").await;
     let nameless = world.ask("POST /v1/drain", &[], r#"{"reason":" "}"#).await;
     assert_eq!(nameless.code(), "field_invalid");
+}
+
+/// What the audit has of each act: who, what, of what, why.
+fn audited(world: &World) -> Vec<String> {
+    let text = std::fs::read_to_string(world.data().join("audit.log")).unwrap_or_default();
+    let lines = text.lines().map(|line| {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        let word = |field: &str| line[field].as_str().unwrap_or("-").to_owned();
+        ["who", "what", "gid", "destination", "reason"].map(word).join(" ")
+    });
+    lines.collect()
+}
+
+#[tokio::test]
+async fn what_was_ordered_holds_through_every_start() {
+    let world = World::start().await;
+    let pause = r#"{"destination":"stock","reason":"migration"}"#;
+    assert_eq!(world.ask("POST /v1/destinations/pause", &[], pause).await.status, 200);
+    assert_eq!(world.ask("POST /v1/drain", &[], r#"{"reason":"upgrade"}"#).await.status, 200);
+    let world = world.restart().await;
+    let status = world.get("/v1/status").await.json();
+    assert_eq!(
+        (&status["intake"], &status["drained_by"]),
+        (&json!("drained"), &json!("anonymous"))
+    );
+    assert_eq!(status["drained_reason"], "upgrade");
+    let begin = world.ask("POST /v1/transactions", &[], r#"{"name":"test"}"#).await;
+    assert_eq!((begin.status, begin.code().as_str()), (503, "draining"));
+    assert_eq!(destination(&world, "stock").await["paused_reason"], "migration");
+    assert!(world.get("/metrics").await.body.contains("wholly_destinations_paused{"));
+    assert_eq!(world.ask("POST /v1/admit", &[], r#"{"reason":"done"}"#).await.status, 200);
+    let plan = world.plan(&["lock"]);
+    assert_eq!(world.ask("PUT /v1/transactions/p-9", &[], &plan).await.status, 201);
+    let held = destination(&world, "stock").await;
+    assert_eq!((&held["queued"], &held["in_flight"]), (&json!(1), &json!(0)), "{held}");
+    assert_eq!(world.ask("POST /v1/destinations/resume", &[], pause).await.status, 200);
+    assert_eq!(world.get("/v1/transactions/p-9?wait=ended").await.json()["state"], "ended");
+    assert_eq!(
+        audited(&world),
+        [
+            "anonymous pause - stock migration",
+            "anonymous drain - - upgrade",
+            "anonymous admit - - done",
+            "anonymous resume - stock migration",
+        ]
+    );
+    let world = world.restart().await;
+    let status = world.get("/v1/status").await.json();
+    assert_eq!((&status["intake"], &status["destinations"]), (&json!("open"), &json!([])));
+}
+
+#[tokio::test]
+async fn participants_are_asked_what_their_rows_say() {
+    let world = World::start().await;
+    let plan = json!({"name": "test", "steps": [
+        {"branch": "kept", "to": "stock", "operation": "lock"},
+        {"branch": "gone", "to": "http://127.0.0.1:1", "operation": "o", "after": ["kept"]},
+        {"branch": "next", "to": "http://127.0.0.1:1", "operation": "o", "after": ["gone"]},
+    ]});
+    let line = "PUT /v1/transactions/r-1";
+    assert_eq!(world.ask(line, &[], &plan.to_string()).await.status, 201);
+    let before = world.get("/v1/transactions/r-1/history").await.json()["records"].clone();
+    let said = world.get("/v1/transactions/r-1/rows").await;
+    assert_eq!(said.status, 200, "{said:?}");
+    let said = said.json();
+    let rows: Vec<_> = said["rows"].as_array().unwrap().iter().collect();
+    assert_eq!((&rows[0]["asked"], &rows[0]["row"]), (&json!("answered"), &json!("tried")));
+    assert_eq!((&rows[1]["asked"], &rows[1]["row"]), (&json!("unanswered"), &json!(null)));
+    assert!(rows[1]["detail"].as_str().unwrap().contains("connect to"), "{said}");
+    assert_eq!(rows[2]["asked"], "not_asked");
+    // Looking leaves no record: what was there is there, and nothing of an inspection.
+    let after = world.get("/v1/transactions/r-1/history").await;
+    let records = after.json()["records"].as_array().unwrap().clone();
+    assert!(records.starts_with(before.as_array().unwrap()), "{after:?}");
+    assert!(!after.body.contains("inspected"), "{after:?}");
+    let pause = r#"{"destination":"stock","reason":"migration"}"#;
+    assert_eq!(world.ask("POST /v1/destinations/pause", &[], pause).await.status, 200);
+    let said = world.get("/v1/transactions/r-1/rows").await.json();
+    assert_eq!(said["rows"][0]["asked"], "paused");
+    assert_eq!(world.get("/v1/transactions/nobody/rows").await.code(), "gid_unknown");
+}
+
+#[tokio::test]
+async fn payloads_are_shown_by_one_request_alone_and_each_look_is_audited() {
+    let world = World::start().await;
+    let step = |branch: &str, payload: &str| {
+        let (to, operation) = ("stock", "lock");
+        json!({"branch": branch, "to": to, "operation": operation, "payload": payload})
+    };
+    let long = "x".repeat(200_000);
+    let steps: Vec<_> = (0..6).map(|at| step(&format!("s{at}"), &format!("{at}{long}"))).collect();
+    let capability = world.begin("p-2").await;
+    let shown = [("wholly-capability", capability.as_str())];
+    for step in &steps {
+        let mut branch = step.clone();
+        branch["mode"] = json!("tcc");
+        let line = "POST /v1/transactions/p-2/branches";
+        let registered = world.ask(line, &shown, &branch.to_string()).await;
+        assert_eq!(registered.status, 201, "{}", registered.head);
+    }
+    for path in ["", "/history", "/rows"] {
+        let seen = world.get(&format!("/v1/transactions/p-2{path}")).await;
+        assert!(!seen.body.contains("xxx"), "{path} shows a payload");
+    }
+    assert_eq!(audited(&world), Vec::<String>::new());
+    let line = "POST /v1/transactions/p-2/payloads";
+    let seen = world.ask(line, &[], r#"{"reason":"a dispute"}"#).await.json();
+    let payloads = seen["payloads"].as_array().unwrap();
+    assert_eq!((payloads.len(), &payloads[5]["bytes"]), (6, &json!(200_003)));
+    assert_eq!(payloads[4]["payload"], format!("4{long}"));
+    assert_eq!(payloads[5]["payload"], json!(null), "six are over one mebibyte");
+    let one = world.ask(line, &[], r#"{"reason":"the last","branch":"s5"}"#).await.json();
+    assert_eq!(one["payloads"][0]["payload"], format!("5{long}"));
+    let none = world.ask(line, &[], r#"{"reason":"a slip","branch":"s9"}"#).await;
+    assert_eq!((none.status, none.code().as_str()), (404, "branch_unknown"));
+    assert_eq!(world.ask(line, &[], "{}").await.code(), "field_missing");
+    let nobody = world.ask(&line.replace("p-2", "nobody"), &[], r#"{"reason":"why"}"#).await;
+    assert_eq!(nobody.code(), "gid_unknown");
+    assert_eq!(
+        audited(&world),
+        [
+            "anonymous payloads p-2 - a dispute",
+            "anonymous payloads p-2 - the last",
+            "anonymous payloads p-2 - a slip",
+            "anonymous payloads nobody - why",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn the_status_says_how_full_the_disk_is() {
+    let world = World::start().await;
+    let status = world.get("/v1/status").await.json();
+    let disk = &status["disk"];
+    let number = |field: &str| disk[field].as_u64().unwrap_or_else(|| panic!("{field}: {disk}"));
+    assert!(number("size_bytes") >= number("free_bytes"));
+    assert!(number("log_bytes_max") >= number("log_bytes") && number("log_bytes") > 0, "{disk}");
+    assert!(status["started"].is_string() && status["late_ms_max"].is_u64(), "{status}");
 }

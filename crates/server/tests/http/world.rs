@@ -207,6 +207,7 @@ async fn participate(mut stream: TcpStream) {
             ("refuse", true) | ("stick", false) => {
                 ("409 Conflict", "refused", r#"{"code":"no_way","detail":"not today"}"#.to_string())
             }
+            _ if op == "inspect" => ("200 OK", "done", r#"{"state":"tried"}"#.to_string()),
             _ => ("200 OK", "done", format!(r#"{{"op":"{op}","secret":"{REPLY}"}}"#)),
         };
         let answer = format!(

@@ -197,7 +197,7 @@ fn stuck(reason: &StuckReason) -> Stuck<'_> {
 }
 
 /// What an inspection of a row since a restore said, in a word.
-pub(super) fn row_word(row: &RowSeen) -> Option<RowWord> {
+pub fn row_word(row: &RowSeen) -> Option<RowWord> {
     match row {
         RowSeen::NotAsked => None,
         RowSeen::Absent => Some(RowWord::None),

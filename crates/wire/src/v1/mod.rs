@@ -6,6 +6,7 @@ mod convert;
 mod digest;
 mod history;
 mod json;
+pub mod looking;
 pub mod path;
 mod read;
 pub mod request;
@@ -13,7 +14,7 @@ pub mod shape;
 pub mod standing;
 pub mod time;
 
-pub use convert::{registered, submitted, summary, transaction};
+pub use convert::{registered, row_word, submitted, summary, transaction};
 pub use history::history;
 pub use json::{NESTING_MAX, is_too_deep, raw};
 pub use read::{

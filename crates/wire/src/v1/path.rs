@@ -27,6 +27,10 @@ pub enum Part {
     Abort,
     /// Its records.
     History,
+    /// What participants say of its branches.
+    Rows,
+    /// Its payloads.
+    Payloads,
     /// An operator lets stuck branches be called again.
     Retry,
     /// An operator makes every unfinished branch stuck.
@@ -51,6 +55,8 @@ pub fn part(gid: &Gid, part: Part) -> String {
         Part::Commit => "commit",
         Part::Abort => "abort",
         Part::History => "history",
+        Part::Rows => "rows",
+        Part::Payloads => "payloads",
         Part::Retry => "retry",
         Part::Park => "park",
         Part::Resolve => "resolve",

@@ -14,6 +14,27 @@ pub struct Status<'a> {
     pub version: Cow<'a, str>,
     /// `open`, `drained` or `stopping`.
     pub intake: Cow<'a, str>,
+    /// When it started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started: Option<Time>,
+    /// How late the alarm that wakes it rang the last time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub late_ms: Option<u64>,
+    /// How late it rang at most since the start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub late_ms_max: Option<u64>,
+    /// How full the disk is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<Disk>,
+    /// Since when an operator lets nothing begin.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drained_since: Option<Time>,
+    /// Who does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drained_by: Option<Cow<'a, str>>,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drained_reason: Option<Cow<'a, str>>,
     /// Transactions that have not ended.
     pub remaining: u64,
     /// The same by age.
@@ -22,6 +43,29 @@ pub struct Status<'a> {
     pub stuck: Vec<StuckCount<'a>>,
     /// Destinations that open transactions name, or that rest.
     pub destinations: Vec<Destination<'a>>,
+}
+
+/// How full the disk is, and what of it is ours.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Disk {
+    /// What is left for this process where the data folder is; absent in memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub free_bytes: Option<u64>,
+    /// How large that disk is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size_bytes: Option<u64>,
+    /// What the log takes.
+    pub log_bytes: u64,
+    /// What it may take before nothing more may begin.
+    pub log_bytes_max: u64,
+    /// What the archive takes.
+    pub archive_bytes: u64,
+    /// What it may take before it forgets early.
+    pub archive_bytes_max: u64,
+    /// Ended transactions that are remembered.
+    pub ended: u64,
+    /// Those of them that are not archived yet.
+    pub unarchived: u64,
 }
 
 /// Transactions of an age.
@@ -93,6 +137,13 @@ pub fn status<'a>(version: &'static str, standing: &'a Standing) -> Status<'a> {
             IntakeStanding::Stopping => "stopping",
         }
         .into(),
+        started: None,
+        late_ms: None,
+        late_ms_max: None,
+        disk: None,
+        drained_since: None,
+        drained_by: None,
+        drained_reason: None,
         remaining: standing.backlog.iter().map(count).sum(),
         backlog: standing.backlog.iter().map(band).collect(),
         stuck: standing

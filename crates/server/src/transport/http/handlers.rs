@@ -7,6 +7,7 @@ use super::bodies::Room;
 use super::query::{Query, WaitDefault};
 use super::routes::Action;
 use super::watched::Watched;
+use crate::audit::{Act, Deed};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use std::borrow::Cow;
@@ -71,12 +72,14 @@ pub(super) async fn handle<C: Coordinator>(
         Action::Get => Request::Get { gid: parts.gid(), wait: api.wait(query, WaitDefault::No)? },
         Action::Operate(operation) => api.operate(&parts, operation).await?,
         Action::History => return api.history(parts.gid()).await,
+        Action::Rows => return api.rows(parts.gid()).await,
+        Action::Payloads => return api.payloads(parts.gid(), &parts).await,
         Action::List => return api.list(query).await,
         Action::Status => return Ok(api.status()),
-        Action::Pause => return api.pause(&parts),
-        Action::Resume => return api.resume(&parts),
-        Action::Drain => return api.drain(&parts),
-        Action::Admit => return api.admit_again(&parts),
+        Action::Pause => return api.pause(&parts).await,
+        Action::Resume => return api.resume(&parts).await,
+        Action::Drain => return api.drain(&parts).await,
+        Action::Admit => return api.admit_again(&parts).await,
         Action::About => return Ok(api.about()),
         Action::Health => return Ok(answer::text(StatusCode::OK, "ok\n".into())),
         Action::Ready => return api.ready(),
@@ -183,10 +186,11 @@ impl<C: Coordinator> Api<C> {
     /// What is refused afterwards stands in the audit too: it was asked for.
     async fn operate(&self, parts: &Parts<'_>, operation: Operation) -> Result<Request, Refused> {
         let (action, reason) = v1::read_operation(operation, &parts.body.bytes)?;
-        let by = parts.principal.clone();
-        let act = Operate { gid: parts.gid(), action, reason, by };
-        self.coordinator.audit(&act).await?;
-        Ok(Request::Operate(act))
+        let (gid, by) = (parts.gid(), parts.principal.clone());
+        let deed = Deed::Operate { gid: gid.clone(), action: action.clone() };
+        let act = Act { deed, by: by.clone(), reason: reason.clone() };
+        self.coordinator.audit(act).await?;
+        Ok(Request::Operate(Operate { gid, action, reason, by }))
     }
 
     async fn history(&self, gid: Gid) -> Result<Answer, Refused> {

@@ -7,6 +7,7 @@ mod entrance;
 mod guests;
 mod handlers;
 mod list;
+mod looking;
 mod operating;
 mod query;
 mod routes;
@@ -23,6 +24,7 @@ pub use stopped::{Stopped, Told};
 
 use super::{Coordinator, Refused};
 use crate::access::Access;
+use crate::observe::TurnedAway;
 use ::http::header::CONNECTION;
 use ::http::{HeaderMap, HeaderValue, Request};
 use answer::Answer;
@@ -121,7 +123,12 @@ impl<C: Coordinator> Api<C> {
         let result = self.handle(request, share, &mut asked).await;
         let answer = match result {
             Ok(answer) => answer,
-            Err(refused) => answer::problem(&refused, asked.gid.as_ref()),
+            Err(refused) => {
+                if let Some(why) = turned_away(&refused) {
+                    self.coordinator.turned_away(why);
+                }
+                answer::problem(&refused, asked.gid.as_ref())
+            }
         };
         let status = answer.status().as_u16();
         self.coordinator.requested(asked.route, status);
@@ -195,6 +202,17 @@ impl<C: Coordinator> Api<C> {
         let watched = &mut asked.watched;
         let parts = handlers::Parts { gid, segment, headers, body, principal, watched };
         handlers::handle(self, route.action, parts, &query).await
+    }
+}
+
+/// Why somebody was not let in, where that is what was wrong.
+fn turned_away(refused: &Refused) -> Option<TurnedAway> {
+    match refused {
+        Refused::AtEdge(EdgeRejection::CredentialMissing) => Some(TurnedAway::Missing),
+        Refused::AtEdge(EdgeRejection::CredentialWrong) => Some(TurnedAway::Wrong),
+        Refused::AtEdge(EdgeRejection::RoleForbidden { .. }) => Some(TurnedAway::Role),
+        Refused::AtEdge(_anything_else) => None,
+        Refused::ByRules(_) => None,
     }
 }
 

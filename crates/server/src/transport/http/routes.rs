@@ -15,6 +15,8 @@ pub(super) enum Action {
     Abort,
     Get,
     History,
+    Rows,
+    Payloads,
     List,
     Operate(wholly_wire::v1::Operation),
     Status,
@@ -53,7 +55,10 @@ impl Action {
                 Admitted::Roles(&[Service])
             }
             Action::Get => Admitted::Roles(&[Service, Operator]),
-            Action::History | Action::List | Action::Operate(_) => Admitted::Roles(&[Operator]),
+            Action::History | Action::Rows | Action::Payloads | Action::List => {
+                Admitted::Roles(&[Operator])
+            }
+            Action::Operate(_) => Admitted::Roles(&[Operator]),
             Action::Status | Action::Pause | Action::Resume | Action::Drain | Action::Admit => {
                 Admitted::Roles(&[Operator])
             }
@@ -133,6 +138,8 @@ pub(super) const ROUTES: &[Route] = &[
     post("/v1/transactions/{gid}/abort", Action::Abort, WAIT),
     get("/v1/transactions/{gid}", Action::Get, WAIT),
     get("/v1/transactions/{gid}/history", Action::History, &[]),
+    get("/v1/transactions/{gid}/rows", Action::Rows, &[]),
+    post("/v1/transactions/{gid}/payloads", Action::Payloads, &[]),
     get("/v1/transactions", Action::List, super::list::PARAMETERS),
     post("/v1/transactions/{gid}/retry", operate(wholly_wire::v1::Operation::Retry), &[]),
     post("/v1/transactions/{gid}/park", operate(wholly_wire::v1::Operation::Park), &[]),

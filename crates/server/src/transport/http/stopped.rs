@@ -90,6 +90,8 @@ impl Stopped {
             | Action::Commit
             | Action::Abort
             | Action::Operate(_)
+            | Action::Rows
+            | Action::Payloads
             | Action::Status
             | Action::Pause
             | Action::Resume

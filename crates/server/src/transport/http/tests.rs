@@ -11,6 +11,7 @@ use wholly_core::record::{Cause, Decision, Outcome, PhaseName};
 use wholly_wire::headers::AnswerWord;
 use wholly_wire::problem::{Retry, TABLE, row};
 use wholly_wire::v1::answer::{BranchState, StuckWord, TryWord, What};
+use wholly_wire::v1::looking::Asked;
 use wholly_wire::v1::request;
 use wholly_wire::v1::shape::{Field, Need, Shaped};
 use wholly_wire::words::Spelled;
@@ -325,6 +326,7 @@ fn words_are_described_as_they_are_spelt() {
     check_words::<TryWord>("TryAnswer");
     check_words::<StuckWord>("StuckWhy");
     check_words::<What>("What");
+    check_words::<Asked>("Asked");
     check_words::<Retry>("Retry");
     let codes = &schema("Problem")["properties"]["code"]["enum"];
     let table: Vec<Value> = TABLE.iter().map(|row| row.code.into()).collect();
