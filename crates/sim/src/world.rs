@@ -412,7 +412,8 @@ impl World {
             }
         }
         match event {
-            Event::CallArrives(letter) if outlives_a_restore(&letter, stage) => {}
+            Event::CallArrives(letter) | Event::Works { letter, .. }
+                if outlives_a_restore(&letter, stage) => {}
             Event::CallArrives(letter) => self.participants[letter.to].meet(&letter, stage),
             Event::Works { participant, life, letter, work } => {
                 self.participants[participant].work(life, &letter, work, stage);
