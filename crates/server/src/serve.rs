@@ -423,7 +423,8 @@ impl Running {
 
     /// Calls these destinations from here on, as the configuration of the start otherwise says.
     pub fn replace_destinations(&self, rules: &BTreeMap<String, Rule>) -> Result<(), ServeError> {
-        self.call(destinations(&self.config, rules, self.access.keyring())?);
+        let ca = self.config.tls.ca.as_deref();
+        self.call(destinations(&self.config, ca, rules, self.access.keyring())?);
         Ok(())
     }
 
@@ -438,7 +439,8 @@ impl Running {
         if keyring.is_empty() && !self.access.keyring().is_empty() {
             return Err(ServeError::NobodyKnown);
         }
-        let destinations = destinations(&self.config, &config.destinations, keyring.clone())?;
+        let ca = config.tls.ca.as_deref();
+        let destinations = destinations(&self.config, ca, &config.destinations, keyring.clone())?;
         self.entrance.reload(config.listening().as_ref())?;
         self.access.replace(keyring);
         self.call(destinations);

@@ -274,10 +274,14 @@ async fn all(
         let path = path::part(&super::gid(&target.gid)?, verb.part());
         match coordinator.change(&path, &verb.body(&target, reason)).await {
             Ok(answer) => {
-                if told == Told::Each {
-                    say!("{}", stands(&parse(answer)?));
-                }
                 tally.done.push(target.label());
+                if told == Told::Each {
+                    match parse(answer) {
+                        Ok(document) => say!("{}", stands(&document)),
+                        // It is done all the same; `wholly tx show` may understand more.
+                        Err(complaint) => eprintln!("{}: {complaint}", target.label()),
+                    }
+                }
             }
             // It may have moved on since it was listed.
             Err(complaint) if complaint.kind() == Kind::Refused => {

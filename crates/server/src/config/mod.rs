@@ -187,6 +187,7 @@ impl Config {
         }
         config.apply_environment(&environment)?;
         config.apply_flags(flags)?;
+        config.share_connections();
         config.check()?;
         Ok(config)
     }
@@ -196,6 +197,7 @@ impl Config {
     pub(crate) fn from_text(text: &str) -> Result<Self, ConfigError> {
         let mut config = Config::default();
         config.apply_file(Path::new(FILE_DEFAULT), text)?;
+        config.share_connections();
         config.check()?;
         Ok(config)
     }
@@ -296,7 +298,10 @@ impl Config {
         ];
         for (name, key) in variables {
             let Some(text) = set(name) else { continue };
-            if matches!(self.said.get(key), Some(Source::File(_))) {
+            let own_variable = format!("WHOLLY_{}", key.to_uppercase().replace('.', "_"));
+            if matches!(self.said.get(key), Some(Source::File(_)))
+                || environment.contains_key(&own_variable)
+            {
                 continue;
             }
             // That one names the place itself, the others what it lies below.
@@ -412,6 +417,18 @@ impl Config {
         Err(ConfigError::Alone { said, missing })
     }
 
+    /// One peer leaves some connections to others, unless it was said how many it may have.
+    fn share_connections(&mut self) {
+        let key = "requests.peer_connections_max";
+        let share = (self.requests.connections_max / 4 * 3).max(1);
+        if share < self.requests.peer_connections_max && !self.said.contains_key(key) {
+            self.requests.peer_connections_max = share;
+            if let Some(source) = self.said.get("requests.connections_max").cloned() {
+                self.said.insert(key.to_owned(), source);
+            }
+        }
+    }
+
     fn check(&self) -> Result<(), ConfigError> {
         let loopback = self.listen.ip().is_loopback();
         if self.dev && !loopback {
@@ -447,6 +464,12 @@ impl Config {
                 limits.payload_bytes_max as u64,
                 "requests.body_bytes_max",
                 self.requests.body_bytes_max as u64,
+            ),
+            (
+                "requests.peer_connections_max",
+                self.requests.peer_connections_max as u64,
+                "requests.connections_max",
+                self.requests.connections_max as u64,
             ),
             (
                 "waiting.transaction_waiters_max",

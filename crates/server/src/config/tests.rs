@@ -46,6 +46,28 @@ fn what_comes_later_wins() {
 }
 
 #[test]
+fn one_peer_leaves_connections_to_others() {
+    for (connections, peer) in [("20000", 7_500), ("1000", 750), ("2", 1), ("1", 1)] {
+        let file = format!("[requests]\nconnections_max = {connections}");
+        let config = load(&file, &[], Flags::default()).unwrap();
+        assert_eq!(config.requests.peer_connections_max, peer, "of {connections}");
+    }
+    let file = "[requests]\nconnections_max = 10\npeer_connections_max = 10";
+    assert_eq!(load(file, &[], Flags::default()).unwrap().requests.peer_connections_max, 10);
+}
+
+#[test]
+fn a_machine_s_word_on_spans_yields_to_ours() {
+    let said = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "no address"),
+        ("WHOLLY_TRACING_OTLP", "http://127.0.0.1:4318"),
+    ];
+    let config = load("", &said, Flags::default()).unwrap();
+    let wholly = Source::Environment("WHOLLY_TRACING_OTLP".to_owned());
+    assert_eq!(config.said.get("tracing.otlp"), Some(&wholly));
+}
+
+#[test]
 fn destinations_come_in_every_form() {
     let file = r#"
         hosts = ["coordinator.shop"]
@@ -101,6 +123,8 @@ fn a_mistake_is_named_with_its_place_and_its_remedy() {
     refused("", &[], set(&["calls.timeout=1"]), &["--set", "did you mean calls.timeout_ms?"]);
     let both = "[calls]\nbackoff_ms = 10\nbackoff_ms_max = 5";
     refused(both, &[], none(), &["calls.backoff_ms is 10", "calls.backoff_ms_max, which is 5"]);
+    let both = "[requests]\nconnections_max = 10\npeer_connections_max = 11";
+    refused(both, &[], none(), &["requests.peer_connections_max is 11", "which is 10"]);
     let missing = Flags { config: Some("/nowhere/wholly.toml".into()), ..none() };
     let error = Config::load(&missing, []).unwrap_err();
     assert!(error.to_string().contains("/nowhere/wholly.toml"));

@@ -289,7 +289,8 @@ impl Egress {
     /// `{"state":..}`, all else says that nothing is known.
     pub async fn inspect(&self, branch: Inspect) -> Answer {
         self.call(&Call {
-            id: CallId(0),
+            // No number of the driver's, which count from one: its span is its own.
+            id: CallId(self.spans.fresh()),
             gid: branch.gid,
             branch: branch.branch,
             destination: branch.destination,

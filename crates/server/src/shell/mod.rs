@@ -200,6 +200,7 @@ impl Shell {
         }
         let (sender, receiver) = oneshot::channel();
         if !self.put_request(Event::Asked(id, request, sender)) {
+            self.traces.answered(id);
             return Ok(Err(Rejection::InboxFull { max: self.inbox_max as u64 }));
         }
         self.drive();

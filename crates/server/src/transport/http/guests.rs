@@ -109,22 +109,24 @@ impl Guests {
     }
 
     /// Asks the connection that waits longest for a request, of the peer that has most: of the
-    /// newcomer's own, or of one that has no fewer than he has with this one.
-    fn make_room_for(&self, newcomer: Peer) {
+    /// newcomer's own, or of one that has no fewer than he has with this one. Whoever finds none
+    /// while smaller peers have some has taken his share.
+    fn make_room_for(&self, newcomer: Peer) -> Result<(), PeerFull> {
         let inside = self.inside();
         let own = inside.peers.get(&newcomer).map_or(0, |party| party.seats.len());
-        let parties = inside
-            .peers
-            .iter()
-            .filter(|(peer, party)| **peer == newcomer || party.seats.len() >= own);
-        let longest = parties.filter_map(|(_, party)| {
+        let longest = inside.peers.iter().filter_map(|(peer, party)| {
             let waiting = party.seats.values().filter_map(|seat| Some((seat.waits_since()?, seat)));
             let (since, seat) = waiting.min_by_key(|(since, _)| *since)?;
-            Some((party.seats.len(), u64::MAX - since, seat))
+            let gives_way = *peer == newcomer || party.seats.len() >= own;
+            Some(((gives_way, party.seats.len(), u64::MAX - since), seat))
         });
-        if let Some((_, _, seat)) = longest.max_by_key(|(count, age, _)| (*count, *age)) {
-            seat.leave.notify_one();
+        match longest.max_by_key(|(rank, _)| *rank) {
+            Some(((true, ..), seat)) => seat.leave.notify_one(),
+            Some(((false, ..), _)) => return Err(PeerFull),
+            // Nobody waits for a request: one of them will end.
+            None => {}
         }
+        Ok(())
     }
 }
 
@@ -139,19 +141,21 @@ pub(super) struct Guest {
 }
 
 impl Guest {
-    /// Waits until there is room for it, for which others that do nothing are asked to leave.
-    pub(super) async fn find_room(&mut self) {
+    /// Waits until there is room for it, for which others that do nothing are asked to leave;
+    /// there is none while only such could leave whose peers have fewer.
+    pub(super) async fn find_room(&mut self) -> Result<(), PeerFull> {
         let room = &self.guests.room;
         while self.room.is_none() {
             if let Ok(permit) = Arc::clone(room).try_acquire_owned() {
                 self.room = Some(permit);
                 break;
             }
-            self.guests.make_room_for(self.peer);
+            self.guests.make_room_for(self.peer)?;
             let left = tokio::time::timeout(LEAVE_MAX, Arc::clone(room).acquire_owned()).await;
             self.room = left.ok().map(|permit| permit.expect("the semaphore is never closed"));
         }
         self.waits();
+        Ok(())
     }
 
     /// It is served until what this returns is dropped.
@@ -223,7 +227,7 @@ mod tests {
 
     /// Connections as (peer, since when it waits; nought: it is served); then who comes, and which
     /// of them is asked to leave.
-    fn check(inside: &[(u8, u64)], newcomer: u8, asked: Option<usize>) {
+    fn check(inside: &[(u8, u64)], newcomer: u8, asked: Result<Option<usize>, PeerFull>) {
         let guests = Guests::new(100, 100);
         let seated = inside.iter().map(|(from, since)| {
             let guest = guests.welcome(peer(*from)).unwrap();
@@ -232,25 +236,25 @@ mod tests {
         });
         let seated: Vec<Guest> = seated.collect();
         let newcomer = guests.welcome(peer(newcomer)).unwrap();
-        guests.make_room_for(newcomer.peer);
+        let room = guests.make_room_for(newcomer.peer);
         let left = seated.iter().position(is_asked);
-        assert_eq!(left, asked, "{inside:?}");
+        assert_eq!(room.map(|()| left), asked, "{inside:?}");
         assert!(!is_asked(&newcomer), "{inside:?}");
     }
 
     #[test]
     fn the_peer_with_most_gives_way_by_what_it_does_not_use() {
-        check(&[], 1, None);
-        check(&[(1, 5), (1, 4), (2, 1)], 3, Some(1));
-        check(&[(1, 0), (1, 0), (2, 7), (2, 6)], 3, Some(3));
-        check(&[(1, 0), (1, 0), (1, 0), (2, 7)], 3, Some(3));
-        check(&[(1, 0), (2, 0)], 3, None);
+        check(&[], 1, Ok(None));
+        check(&[(1, 5), (1, 4), (2, 1)], 3, Ok(Some(1)));
+        check(&[(1, 0), (1, 0), (2, 7), (2, 6)], 3, Ok(Some(3)));
+        check(&[(1, 0), (1, 0), (1, 0), (2, 7)], 3, Ok(Some(3)));
+        check(&[(1, 0), (2, 0)], 3, Ok(None));
         // One's own first place is worth as much as another's.
-        check(&[(2, 7)], 1, Some(0));
-        // Whoever has more than others makes room for himself.
-        check(&[(1, 9), (1, 8), (2, 1)], 1, Some(1));
-        check(&[(1, 0), (1, 0), (2, 1)], 1, None);
-        check(&[(1, 0), (2, 1), (2, 3)], 1, Some(1));
+        check(&[(2, 7)], 1, Ok(Some(0)));
+        // Whoever has more than others makes room for himself, or goes away again.
+        check(&[(1, 9), (1, 8), (2, 1)], 1, Ok(Some(1)));
+        check(&[(1, 0), (1, 0), (2, 1)], 1, Err(PeerFull));
+        check(&[(1, 0), (2, 1), (2, 3)], 1, Ok(Some(1)));
     }
 
     #[test]
@@ -259,15 +263,15 @@ mod tests {
         let guest = guests.welcome(peer(1)).unwrap();
         guest.waits();
         guest.is_writing().store(true, Ordering::Release);
-        guests.make_room_for(peer(2));
+        guests.make_room_for(peer(2)).unwrap();
         assert!(!is_asked(&guest), "its answer waits to be taken");
         guest.is_writing().store(false, Ordering::Release);
-        guests.make_room_for(peer(2));
+        guests.make_room_for(peer(2)).unwrap();
         let served = guest.served();
         assert!(!is_asked(&guest), "it was asked, and has a request since");
         drop(served);
         assert!(!is_asked(&guest), "nobody has asked since");
-        guests.make_room_for(peer(2));
+        guests.make_room_for(peer(2)).unwrap();
         assert!(is_asked(&guest));
     }
 

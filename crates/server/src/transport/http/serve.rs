@@ -3,7 +3,7 @@
 use super::super::Coordinator;
 use super::Api;
 use super::entrance::Entering;
-use super::guests::{Guest, Guests, Peer};
+use super::guests::{Guest, Guests, Peer, PeerFull};
 use super::stalled::Stalled;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -71,7 +71,10 @@ pub async fn serve<C: Coordinator>(
                 tokio::select! {
                     biased;
                     () = &mut stop => break,
-                    () = guest.find_room() => desk.serve(stream, guest),
+                    room = guest.find_room() => match room {
+                        Ok(()) => desk.serve(stream, guest),
+                        Err(PeerFull) => desk.turn_away(stream),
+                    },
                 }
             }
             Err(error) => {
