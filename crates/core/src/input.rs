@@ -127,6 +127,22 @@ pub enum Request {
     Operate(Operate),
 }
 
+impl Request {
+    /// The transaction it is about, where it is about one.
+    pub fn gid(&self) -> Option<&Gid> {
+        match self {
+            Request::Begin(begin) => Some(&begin.gid),
+            Request::Submit(submit) => Some(&submit.gid),
+            Request::Register(register) => Some(&register.gid),
+            Request::Commit(commit) => Some(&commit.gid),
+            Request::Abort(abort) => Some(&abort.gid),
+            Request::Get { gid, .. } => Some(gid),
+            Request::Operate(operate) => Some(&operate.gid),
+            Request::Calls { .. } => None,
+        }
+    }
+}
+
 /// How a gid was chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum GidSource {

@@ -98,6 +98,25 @@ pub enum Fact {
     },
 }
 
+impl Fact {
+    /// The branches that it names first: a begin declares them, a registration adds one.
+    pub fn branches(&self) -> &[BranchSpec] {
+        match self {
+            Fact::Begun(begun) => begun.start.branches(),
+            Fact::Registered(spec) => core::slice::from_ref(spec),
+            Fact::Answered { .. }
+            | Fact::Decided { .. }
+            | Fact::Stuck { .. }
+            | Fact::Retried { .. }
+            | Fact::Parked { .. }
+            | Fact::Resolved { .. }
+            | Fact::Restored
+            | Fact::Inspected { .. }
+            | Fact::Ended { .. } => &[],
+        }
+    }
+}
+
 /// How a transaction came to be.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Begun {
@@ -137,6 +156,16 @@ pub enum Start {
     /// A begin that was lost in a crash, and of which no participant ever heard: it has ended,
     /// aborted, cause unknown.
     Lost,
+}
+
+impl Start {
+    /// The branches that are there from the beginning, in order.
+    pub fn branches(&self) -> &[BranchSpec] {
+        match self {
+            Start::Open { branches, .. } | Start::Plan { steps: branches, .. } => branches,
+            Start::Lost => &[],
+        }
+    }
 }
 
 /// Commit or abort.

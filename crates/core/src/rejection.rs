@@ -262,11 +262,11 @@ impl fmt::Display for Rejection {
             Rejection::WrongPhase { gid, why } => write!(f, "{gid}: {why}"),
             Rejection::Unaccounted { gid } => unaccounted(gid, f),
             Rejection::Unreadable { gid } => unreadable(gid, f),
-            Rejection::OpenFull { .. }
-            | Rejection::OpenBytesFull { .. }
-            | Rejection::DestinationsFull { .. }
-            | Rejection::LookupsFull { .. }
-            | Rejection::InboxFull { .. } => full(self, f),
+            Rejection::OpenFull { max } => full(OPEN, *max, f),
+            Rejection::OpenBytesFull { max } => full(OPEN_BYTES, *max, f),
+            Rejection::DestinationsFull { max } => full(DESTINATIONS, *max, f),
+            Rejection::LookupsFull { max } => full(LOOKUPS, *max, f),
+            Rejection::InboxFull { max } => full(INBOX, *max, f),
             Rejection::WaitersFull { limit, max } => write!(
                 f,
                 "as many requests wait as {limit} allows, {max}; ask without waiting, or later"
@@ -282,43 +282,18 @@ const LOG_FULL: &str = "the log is at its limit log_bytes_max, or the disk has l
                         disk_free_bytes_min; try again later, or make room";
 const DRAINING: &str = "the coordinator takes no new transactions; it is being drained or stopped";
 
+/// What there is no room for, and the limit that says so.
+type Room = (&'static str, &'static str);
+
+const OPEN: Room = ("transactions are open", "open_max");
+const OPEN_BYTES: Room = ("bytes of payloads and replies are open", "open_bytes_max");
+const DESTINATIONS: Room = ("destinations are named by open transactions", "destinations_max");
+const LOOKUPS: Room = ("requests wait for a look-up", "lookups_max");
+const INBOX: Room = ("requests wait to be looked at", "inbox_max");
+
 /// What is said where there is no room, and the same request may be done later.
-fn full(rejection: &Rejection, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let mut say = |what: &str, limit: &str, max: u64| {
-        write!(f, "as many {what} as {limit} allows, {max}; try again later, or raise it")
-    };
-    match rejection {
-        Rejection::OpenFull { max } => say("transactions are open", "open_max", *max),
-        Rejection::OpenBytesFull { max } => {
-            say("bytes of payloads and replies are open", "open_bytes_max", *max)
-        }
-        Rejection::DestinationsFull { max } => {
-            say("destinations are named by open transactions", "destinations_max", *max)
-        }
-        Rejection::LookupsFull { max } => say("requests wait for a look-up", "lookups_max", *max),
-        Rejection::InboxFull { max } => say("requests wait to be looked at", "inbox_max", *max),
-        Rejection::GidTaken { .. }
-        | Rejection::IdempotencyMismatch { .. }
-        | Rejection::BranchTaken { .. }
-        | Rejection::Decided { .. }
-        | Rejection::GidUnknown { .. }
-        | Rejection::OutcomeForgotten { .. }
-        | Rejection::BranchUnknown { .. }
-        | Rejection::BranchContradicted { .. }
-        | Rejection::NotOpen { .. }
-        | Rejection::PlanInvalid(_)
-        | Rejection::BranchInvalid { .. }
-        | Rejection::TooLarge { .. }
-        | Rejection::NotStuck { .. }
-        | Rejection::AlreadyEnded { .. }
-        | Rejection::WrongPhase { .. }
-        | Rejection::Unreadable { .. }
-        | Rejection::Unaccounted { .. }
-        | Rejection::LogFull
-        | Rejection::WaitersFull { .. }
-        | Rejection::Starting
-        | Rejection::Draining => f.write_str("the request was not done"),
-    }
+fn full((what, limit): Room, max: u64, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, "as many {what} as {limit} allows, {max}; try again later, or raise it")
 }
 
 fn unaccounted(gid: &Gid, f: &mut fmt::Formatter<'_>) -> fmt::Result {

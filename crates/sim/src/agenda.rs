@@ -142,40 +142,23 @@ pub enum Event {
     Close,
 }
 
-impl Event {
-    /// The participant that must be waited for if it stands still.
-    pub fn participant(&self) -> Option<usize> {
-        match self {
-            Event::CallArrives(letter) => Some(letter.to),
-            Event::Works { participant, .. } => Some(*participant),
-            Event::Answered { .. }
-            | Event::CallTimesOut { .. }
-            | Event::RequestArrives(_)
-            | Event::RequestGone { .. }
-            | Event::LookedUp { .. }
-            | Event::Alarm { .. }
-            | Event::DiskDone { .. }
-            | Event::ArchiveDone { .. }
-            | Event::Operated(_)
-            | Event::ReplyArrives { .. }
-            | Event::ClientGoes(_)
-            | Event::ClientSilence { .. }
-            | Event::ClientAnswered { .. }
-            | Event::ClientQuiet { .. }
-            | Event::ClientTimer { .. }
-            | Event::CoordinatorStops { .. }
-            | Event::CoordinatorStarts
-            | Event::ParticipantStarts(_)
-            | Event::Tick
-            | Event::Heal
-            | Event::Bound
-            | Event::Close => None,
-        }
-    }
+/// Whose process an event has to do with: one that stands still is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The coordinator's.
+    Coordinator,
+    /// A participant's.
+    Participant(usize),
+    /// Nobody's that stands still.
+    Elsewhere,
+}
 
-    /// Whether a coordinator that stands still must be waited for.
-    pub fn is_for_coordinator(&self) -> bool {
+impl Event {
+    /// Where it happens.
+    pub fn place(&self) -> Place {
         match self {
+            Event::CallArrives(letter) => Place::Participant(letter.to),
+            Event::Works { participant, .. } => Place::Participant(*participant),
             Event::Answered { .. }
             | Event::CallTimesOut { .. }
             | Event::RequestArrives(_)
@@ -184,10 +167,8 @@ impl Event {
             | Event::Alarm { .. }
             | Event::DiskDone { .. }
             | Event::ArchiveDone { .. }
-            | Event::Operated(_) => true,
-            Event::CallArrives(_)
-            | Event::Works { .. }
-            | Event::ReplyArrives { .. }
+            | Event::Operated(_) => Place::Coordinator,
+            Event::ReplyArrives { .. }
             | Event::ClientGoes(_)
             | Event::ClientSilence { .. }
             | Event::ClientAnswered { .. }
@@ -199,7 +180,7 @@ impl Event {
             | Event::Tick
             | Event::Heal
             | Event::Bound
-            | Event::Close => false,
+            | Event::Close => Place::Elsewhere,
         }
     }
 }

@@ -101,7 +101,7 @@ impl Desk<'_> {
             format!("client {client} > #{ask} {}", words_of(&request))
         });
         self.stage.after(patience_us, Event::ClientSilence { client, ask });
-        if self.stage.strikes(Fault::WaitCancelled, Struck::of(gid_of(&request))) {
+        if self.stage.strikes(Fault::WaitCancelled, Struck::of(request.gid())) {
             let wait = self.stage.chance.within(100, 30_000);
             self.stage.after(wait, Event::ClientSilence { client, ask });
             self.stage.after(wait, Event::RequestGone { client, ask });
@@ -192,20 +192,6 @@ pub fn declare(intent: Intent, stage: &mut Stage) -> (usize, Vec<Body>) {
     let payloads = (0..intent.branches.len()).map(|ordinal| payload(number, ordinal)).collect();
     stage.court.ledger.intents.push(intent);
     (number, payloads)
-}
-
-/// The transaction that a request is about, if it names one.
-pub fn gid_of(request: &Request) -> Option<&Gid> {
-    match request {
-        Request::Begin(begin) => Some(&begin.gid),
-        Request::Submit(submit) => Some(&submit.gid),
-        Request::Register(register) => Some(&register.gid),
-        Request::Commit(commit) => Some(&commit.gid),
-        Request::Abort(abort) => Some(&abort.gid),
-        Request::Get { gid, .. } => Some(gid),
-        Request::Operate(operate) => Some(&operate.gid),
-        Request::Calls { gids } => gids.first(),
-    }
 }
 
 /// A request in few words.

@@ -1,6 +1,6 @@
 //! Edge: what the coordinator does with a request before the driver sees it.
 
-use crate::client::{Asked, gid_of};
+use crate::client::Asked;
 use crate::model::issued;
 use crate::world::{Copies, OPERATOR, Season, Stage};
 use std::rc::Rc;
@@ -64,7 +64,7 @@ pub(crate) fn is_too_late(asked: &Asked, stage: &Stage) -> bool {
 
 /// Whether it shows a capability that was never given, as the edge sees.
 pub(crate) fn is_forged(asked: &Asked, key: &CapabilityKey) -> bool {
-    match (&asked.shown, gid_of(&asked.request)) {
+    match (&asked.shown, asked.request.gid()) {
         (Some(shown), Some(gid)) => key.verify(gid, shown).is_err(),
         (Some(_), None) | (None, _) => false,
     }

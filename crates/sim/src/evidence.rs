@@ -3,10 +3,10 @@
 use crate::coordinator::Act;
 use wholly_core::branch::Op;
 use wholly_core::document::{Document, Response};
-use wholly_core::effect::{Call, Draft, Proof};
+use wholly_core::effect::{Call, Content, Draft, Proof};
 use wholly_core::ids::{Body, BranchId, Gid, Position};
 use wholly_core::input::Request;
-use wholly_core::record::Record;
+use wholly_core::record::{Begun, Fact, Record, Start};
 use wholly_core::rejection::Rejection;
 use wholly_core::time::{Instant, Now, Timestamp};
 
@@ -189,4 +189,11 @@ pub fn document(reply: &Result<Response, Rejection>) -> Option<&Document> {
         Ok(Response::Begun { .. } | Response::Registered { .. } | Response::Calls(_)) => None,
         Err(_) => None,
     }
+}
+
+/// What a draft begins, if it begins something that can be refused.
+pub fn begun(draft: &Draft) -> Option<(&Gid, &Begun)> {
+    let Content::Transaction { gid, records, .. } = &draft.content else { return None };
+    let Some(Fact::Begun(begun)) = records.first().map(|record| &record.fact) else { return None };
+    (begun.start != Start::Lost).then_some((gid, begun))
 }

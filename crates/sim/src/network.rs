@@ -4,7 +4,7 @@ use crate::agenda::Event;
 use crate::answers::{self, unknown};
 use crate::cells::Struck;
 use crate::chance::Chance;
-use crate::client::{Asked, gid_of};
+use crate::client::Asked;
 use crate::tally::Fault;
 use crate::world::Stage;
 use std::rc::Rc;
@@ -238,24 +238,24 @@ impl Stage {
         if self.draws(Fault::RequestReplayed) {
             let place = self.chance.below(self.network.requests.len() as u64) as usize;
             let old = self.network.requests[place].clone();
-            self.counts(Fault::RequestReplayed, Struck::of(gid_of(&old.request)));
+            self.counts(Fault::RequestReplayed, Struck::of(old.request.gid()));
             let wait = self.chance.within(1_000, 4_000_000);
             self.after(wait, Event::RequestArrives(old));
         }
-        if self.strikes(Fault::RequestDuplicated, Struck::of(gid_of(&asked.request))) {
+        if self.strikes(Fault::RequestDuplicated, Struck::of(asked.request.gid())) {
             let wait = if self.chance.below(2) == 0 { self.hop_us() } else { self.late_us() };
             self.after(wait, Event::RequestArrives(asked.clone()));
         }
         if self.network.clients.holds(self.now_us)
-            || self.strikes(Fault::RequestDropped, Struck::of(gid_of(&asked.request)))
+            || self.strikes(Fault::RequestDropped, Struck::of(asked.request.gid()))
         {
             return;
         }
-        if self.strikes(Fault::RequestReset, Struck::of(gid_of(&asked.request))) {
+        if self.strikes(Fault::RequestReset, Struck::of(asked.request.gid())) {
             let (wait, client, ask) = (self.hop_us(), asked.client, asked.ask);
             return self.after(wait, Event::ClientSilence { client, ask });
         }
-        let late = self.strikes(Fault::RequestDelayed, Struck::of(gid_of(&asked.request)));
+        let late = self.strikes(Fault::RequestDelayed, Struck::of(asked.request.gid()));
         let wait = if late { self.late_us() } else { self.hop_us() };
         self.after(wait, Event::RequestArrives(asked));
     }
@@ -263,16 +263,16 @@ impl Stage {
     /// Sends a reply to a client.
     pub fn send_reply(&mut self, asked: &Asked, reply: Result<Response, Rejection>) {
         if self.network.clients.holds(self.now_us)
-            || self.strikes(Fault::ReplyLost, Struck::of(gid_of(&asked.request)))
+            || self.strikes(Fault::ReplyLost, Struck::of(asked.request.gid()))
         {
             return;
         }
         let (client, ask) = (asked.client, asked.ask);
-        if self.strikes(Fault::ReplyReset, Struck::of(gid_of(&asked.request))) {
+        if self.strikes(Fault::ReplyReset, Struck::of(asked.request.gid())) {
             let wait = self.hop_us();
             return self.after(wait, Event::ClientSilence { client, ask });
         }
-        let late = self.strikes(Fault::ReplyDelayed, Struck::of(gid_of(&asked.request)));
+        let late = self.strikes(Fault::ReplyDelayed, Struck::of(asked.request.gid()));
         let wait = if late { self.late_us() } else { self.hop_us() };
         let asked_us = asked.asked_us;
         self.after(wait, Event::ReplyArrives { client, ask, asked_us, reply: Box::new(reply) });

@@ -1,6 +1,6 @@
 //! World: virtual time, one agenda of events, and everybody in it; one seed decides everything.
 
-use crate::agenda::{Agenda, Event};
+use crate::agenda::{Agenda, Event, Place};
 use crate::cells::{Census, Struck};
 use crate::chance::Chance;
 use crate::checkers::{Court, Violation};
@@ -401,15 +401,13 @@ impl World {
 
     fn happen(&mut self, event: Event) {
         let stage = &mut self.stage;
-        let paused_until_us = self.coordinator.paused_until_us();
-        if stage.now_us < paused_until_us && event.is_for_coordinator() {
+        let paused_until_us = match event.place() {
+            Place::Coordinator => self.coordinator.paused_until_us(),
+            Place::Participant(number) => self.participants[number].paused_until_us(),
+            Place::Elsewhere => 0,
+        };
+        if stage.now_us < paused_until_us {
             return stage.after(paused_until_us - stage.now_us, event);
-        }
-        if let Some(number) = event.participant() {
-            let paused_until_us = self.participants[number].paused_until_us();
-            if stage.now_us < paused_until_us {
-                return stage.after(paused_until_us - stage.now_us, event);
-            }
         }
         match event {
             Event::CallArrives(letter) | Event::Works { letter, .. }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use wholly_core::branch::{Answer, BranchSpec, RowSeen};
 use wholly_core::effect::Mark;
 use wholly_core::ids::{Destination, Gid, Origin, Text};
-use wholly_core::record::{Fact, Record, Start};
+use wholly_core::record::{Fact, Record};
 use wholly_core::time::Timestamp;
 use wholly_wire::v1::call::{NO_ROW_KEPT, row_seen};
 
@@ -49,30 +49,11 @@ pub(super) struct Asking {
 
 /// The branches of a transaction, as its records name them, and when it was begun.
 pub fn branches(records: &[Record]) -> (Timestamp, Vec<&BranchSpec>) {
-    let (mut begun, mut specs) = (Timestamp(0), Vec::new());
-    for record in records {
-        match &record.fact {
-            Fact::Begun(begin) => {
-                begun = begin.begun;
-                match &begin.start {
-                    Start::Open { branches: named, .. } | Start::Plan { steps: named, .. } => {
-                        specs.extend(named);
-                    }
-                    Start::Lost => {}
-                }
-            }
-            Fact::Registered(spec) => specs.push(spec),
-            Fact::Answered { .. }
-            | Fact::Decided { .. }
-            | Fact::Stuck { .. }
-            | Fact::Retried { .. }
-            | Fact::Parked { .. }
-            | Fact::Resolved { .. }
-            | Fact::Restored
-            | Fact::Inspected { .. }
-            | Fact::Ended { .. } => {}
-        }
-    }
+    let begun = match records.first().map(|record| &record.fact) {
+        Some(Fact::Begun(begun)) => begun.begun,
+        Some(_) | None => Timestamp(0),
+    };
+    let specs = records.iter().flat_map(|record| record.fact.branches()).collect();
     (begun, specs)
 }
 

@@ -3,62 +3,28 @@
 //! is not yet durable.
 
 use super::Judgement;
-use crate::evidence::Evidence;
+use crate::evidence::{Evidence, begun};
 use crate::model::{Case, Ledger};
 use std::collections::BTreeSet;
 use wholly_core::branch::BranchSpec;
-use wholly_core::effect::{Content, Draft};
-use wholly_core::ids::{Body, Gid};
-use wholly_core::record::{Fact, Start};
+use wholly_core::effect::Content;
+use wholly_core::ids::Body;
 
 pub(super) fn judge(ledger: &Ledger, evidence: &Evidence<'_>) -> Judgement {
-    match evidence {
-        Evidence::Appended(draft) => {
-            let bytes_max = ledger.limits.open_bytes_max;
-            match (begun(draft), registered(draft)) {
-                (Some((gid, branches)), _) => {
-                    let open = ledger.open().count() + 1;
-                    if open > ledger.limits.open_max {
-                        return Err(format!("{gid} began, and {open} are open"));
-                    }
-                    fits(ledger, branches, bytes_max - bytes_max / 8)
-                }
-                (None, Some(branch)) => fits(ledger, std::slice::from_ref(branch), bytes_max),
-                (None, None) => Ok(()),
-            }
+    let Evidence::Appended(draft) = evidence else { return Ok(()) };
+    let bytes_max = ledger.limits.open_bytes_max;
+    if let Some((gid, begun)) = begun(draft) {
+        let open = ledger.open().count() + 1;
+        if open > ledger.limits.open_max {
+            return Err(format!("{gid} began, and {open} are open"));
         }
-        Evidence::Called { .. }
-        | Evidence::Replied { .. }
-        | Evidence::Took(_)
-        | Evidence::Closed { .. }
-        | Evidence::Illegal { .. }
-        | Evidence::Stale { .. }
-        | Evidence::Operated(_)
-        | Evidence::Restored { .. }
-        | Evidence::Recovered { .. }
-        | Evidence::Over(_)
-        | Evidence::Audited { .. }
-        | Evidence::Asked(_)
-        | Evidence::Heard { .. }
-        | Evidence::Woken { .. } => Ok(()),
+        return fits(ledger, begun.start.branches(), bytes_max - bytes_max / 8);
     }
-}
-
-/// What a draft begins, if it begins something that can be refused.
-pub(super) fn begun(draft: &Draft) -> Option<(&Gid, &[BranchSpec])> {
-    let Content::Transaction { gid, records, .. } = &draft.content else { return None };
-    let Some(Fact::Begun(begun)) = records.first().map(|record| &record.fact) else { return None };
-    match &begun.start {
-        Start::Open { branches, .. } | Start::Plan { steps: branches, .. } => Some((gid, branches)),
-        Start::Lost => None,
+    let Content::Transaction { records, .. } = &draft.content else { return Ok(()) };
+    match records.iter().map(|record| record.fact.branches()).find(|added| !added.is_empty()) {
+        Some(added) => fits(ledger, added, bytes_max),
+        None => Ok(()),
     }
-}
-
-fn registered(draft: &Draft) -> Option<&BranchSpec> {
-    let Content::Transaction { records, .. } = &draft.content else { return None };
-    records.iter().find_map(|record| {
-        if let Fact::Registered(spec) = &record.fact { Some(spec) } else { None }
-    })
 }
 
 /// Whether these branches fit beside those of what is open.

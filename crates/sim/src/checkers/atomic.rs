@@ -9,39 +9,24 @@ use wholly_core::ids::Gid;
 use wholly_core::record::{Decision, Outcome};
 
 pub(super) fn judge(ledger: &Ledger, evidence: &Evidence<'_>) -> Judgement {
-    match evidence {
-        Evidence::Audited { gid, reply } => {
-            let known = ledger.case(gid).filter(|case| case.past != Past::Gone);
-            let Some(case) = known else { return Ok(()) };
-            whole_in_the_books(ledger, case).map_err(|what| format!("{gid} {what}"))?;
-            match document(reply) {
-                Some(document) => {
-                    whole(ledger, case, document).map_err(|what| format!("{gid} {what}"))
-                }
-                None if ledger.may_be_forgotten(case) => Ok(()),
-                None => nothing_happened(gid, case),
+    if let Evidence::Audited { gid, reply } = evidence {
+        let known = ledger.case(gid).filter(|case| case.past != Past::Gone);
+        let Some(case) = known else { return Ok(()) };
+        whole_in_the_books(ledger, case).map_err(|what| format!("{gid} {what}"))?;
+        match document(reply) {
+            Some(document) => {
+                whole(ledger, case, document).map_err(|what| format!("{gid} {what}"))?;
             }
+            None if ledger.may_be_forgotten(case) => {}
+            None => nothing_happened(gid, case)?,
         }
-        Evidence::Over(_) => {
-            for (gid, case) in &ledger.past {
-                whole_in_the_books(ledger, case).map_err(|what| format!("{gid} {what}"))?;
-            }
-            Ok(())
-        }
-        Evidence::Appended(_)
-        | Evidence::Called { .. }
-        | Evidence::Replied { .. }
-        | Evidence::Took(_)
-        | Evidence::Closed { .. }
-        | Evidence::Illegal { .. }
-        | Evidence::Stale { .. }
-        | Evidence::Operated(_)
-        | Evidence::Restored { .. }
-        | Evidence::Recovered { .. }
-        | Evidence::Asked(_)
-        | Evidence::Heard { .. }
-        | Evidence::Woken { .. } => Ok(()),
     }
+    if let Evidence::Over(_) = evidence {
+        for (gid, case) in &ledger.past {
+            whole_in_the_books(ledger, case).map_err(|what| format!("{gid} {what}"))?;
+        }
+    }
+    Ok(())
 }
 
 /// Of a gid that the coordinator knows nothing of, no participant has heard.

@@ -11,23 +11,8 @@ use wholly_core::record::{Begun, Cause, Decision, Fact, Start};
 use wholly_core::time::Timestamp;
 
 pub(super) fn judge(ledger: &Ledger, evidence: &Evidence<'_>) -> Judgement {
-    match evidence {
-        Evidence::Appended(draft) => appended(ledger, draft),
-        Evidence::Restored { .. }
-        | Evidence::Asked(_)
-        | Evidence::Called { .. }
-        | Evidence::Replied { .. }
-        | Evidence::Heard { .. }
-        | Evidence::Woken { .. }
-        | Evidence::Took(_)
-        | Evidence::Closed { .. }
-        | Evidence::Illegal { .. }
-        | Evidence::Stale { .. }
-        | Evidence::Operated(_)
-        | Evidence::Recovered { .. }
-        | Evidence::Over(_)
-        | Evidence::Audited { .. } => Ok(()),
-    }
+    let Evidence::Appended(draft) = evidence else { return Ok(()) };
+    appended(ledger, draft)
 }
 
 fn appended(ledger: &Ledger, draft: &Draft) -> Judgement {

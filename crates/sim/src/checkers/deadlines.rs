@@ -10,26 +10,14 @@ use wholly_core::record::{Cause, Fact};
 use wholly_core::time::{Instant, Now};
 
 pub(super) fn judge(ledger: &Ledger, evidence: &Evidence<'_>) -> Judgement {
-    match evidence {
-        Evidence::Appended(draft) => not_before_its_time(ledger, draft),
-        Evidence::Woken { now, held_until, alarm } => {
-            not_overdue(ledger, *now, *held_until)?;
-            alarm_is_set(ledger, *now, *held_until, *alarm)
-        }
-        Evidence::Restored { .. }
-        | Evidence::Asked(_)
-        | Evidence::Called { .. }
-        | Evidence::Replied { .. }
-        | Evidence::Heard { .. }
-        | Evidence::Took(_)
-        | Evidence::Closed { .. }
-        | Evidence::Illegal { .. }
-        | Evidence::Stale { .. }
-        | Evidence::Operated(_)
-        | Evidence::Recovered { .. }
-        | Evidence::Over(_)
-        | Evidence::Audited { .. } => Ok(()),
+    if let Evidence::Appended(draft) = evidence {
+        not_before_its_time(ledger, draft)?;
     }
+    if let Evidence::Woken { now, held_until, alarm } = evidence {
+        not_overdue(ledger, *now, *held_until)?;
+        alarm_is_set(ledger, *now, *held_until, *alarm)?;
+    }
+    Ok(())
 }
 
 fn not_before_its_time(ledger: &Ledger, draft: &Draft) -> Judgement {

@@ -9,32 +9,19 @@ use wholly_core::record::{Decision, Fact, Start};
 use wholly_core::time::Timestamp;
 
 pub(super) fn judge(ledger: &Ledger, evidence: &Evidence<'_>) -> Judgement {
-    match evidence {
-        Evidence::Appended(draft) => appended(ledger, draft),
-        Evidence::Replied { reply, proof, .. } => match document(reply) {
-            Some(document) => {
-                let case = ledger.case_of(&document.gid, document.begun);
-                match document.decision {
-                    Some(decision) => same(&document.gid, case, decision),
-                    None => not_undecided(&document.gid, case, proof.needed),
-                }
-            }
-            None => Ok(()),
-        },
-        Evidence::Restored { .. }
-        | Evidence::Recovered { .. }
-        | Evidence::Called { .. }
-        | Evidence::Took(_)
-        | Evidence::Closed { .. }
-        | Evidence::Illegal { .. }
-        | Evidence::Stale { .. }
-        | Evidence::Operated(_)
-        | Evidence::Over(_)
-        | Evidence::Audited { .. }
-        | Evidence::Asked(_)
-        | Evidence::Heard { .. }
-        | Evidence::Woken { .. } => Ok(()),
+    if let Evidence::Appended(draft) = evidence {
+        appended(ledger, draft)?;
     }
+    if let Evidence::Replied { reply, proof, .. } = evidence
+        && let Some(document) = document(reply)
+    {
+        let case = ledger.case_of(&document.gid, document.begun);
+        match document.decision {
+            Some(decision) => same(&document.gid, case, decision)?,
+            None => not_undecided(&document.gid, case, proof.needed)?,
+        }
+    }
+    Ok(())
 }
 
 fn appended(ledger: &Ledger, draft: &Draft) -> Judgement {

@@ -4,56 +4,31 @@ use super::Judgement;
 use crate::evidence::{Evidence, document};
 use crate::model::{Case, Ledger};
 use wholly_core::branch::{Branch, Op, Second};
+use wholly_core::document::Document;
 use wholly_core::effect::Proof;
 use wholly_core::ids::{BranchId, Gid, Position};
 
 pub(super) fn judge(ledger: &Ledger, evidence: &Evidence<'_>) -> Judgement {
-    match evidence {
-        Evidence::Called { call, platter } => {
-            proven(call.proof, *platter)?;
-            call_is_durable(ledger, (&call.gid, &call.branch), call.op, *platter)
-        }
-        Evidence::Replied { reply, proof, platter, .. } => {
-            proven(*proof, *platter)?;
-            let Some(document) = document(reply) else { return Ok(()) };
-            let Some(case) = ledger.case_of(&document.gid, document.begun) else {
-                return Err(format!("{} was told of a begin nobody made", document.gid));
-            };
-            if document.decision.is_some() {
-                let at = case.decided.map(|(at, _, _)| at);
-                on_platter("a decision was told", at, *platter)?;
-            }
-            for branch in &document.branches {
-                operators_word_is_durable(case, branch, *platter)?;
-            }
-            if document.outcome.is_some() {
-                on_platter("an end was told", case.ended.map(|(at, _, _)| at), *platter)?;
-            }
-            Ok(())
-        }
-        Evidence::Recovered { position, worst, .. } => {
-            if *position < ledger.needed {
-                let needed = ledger.needed;
-                return Err(format!("something left that needed {needed:?}; {position:?} is left"));
-            }
-            match worst < position {
-                true => Err(format!("{position:?} was found, {worst:?} is on the platter")),
-                false => Ok(()),
-            }
-        }
-        Evidence::Restored { .. }
-        | Evidence::Appended(_)
-        | Evidence::Took(_)
-        | Evidence::Closed { .. }
-        | Evidence::Illegal { .. }
-        | Evidence::Stale { .. }
-        | Evidence::Operated(_)
-        | Evidence::Over(_)
-        | Evidence::Audited { .. }
-        | Evidence::Asked(_)
-        | Evidence::Heard { .. }
-        | Evidence::Woken { .. } => Ok(()),
+    if let Evidence::Called { call, platter } = evidence {
+        proven(call.proof, *platter)?;
+        call_is_durable(ledger, (&call.gid, &call.branch), call.op, *platter)?;
     }
+    if let Evidence::Replied { reply, proof, platter, .. } = evidence {
+        proven(*proof, *platter)?;
+        if let Some(document) = document(reply) {
+            told_is_durable(ledger, document, *platter)?;
+        }
+    }
+    if let Evidence::Recovered { position, worst, .. } = evidence {
+        if *position < ledger.needed {
+            let needed = ledger.needed;
+            return Err(format!("something left that needed {needed:?}; {position:?} is left"));
+        }
+        if worst < position {
+            return Err(format!("{position:?} was found, {worst:?} is on the platter"));
+        }
+    }
+    Ok(())
 }
 
 fn proven(proof: Proof, platter: Position) -> Judgement {
@@ -69,6 +44,24 @@ fn on_platter(what: &str, needed: Option<Position>, platter: Position) -> Judgem
         Some(needed) => Err(format!("{what} that needs {needed:?}; on the platter {platter:?}")),
         None => Err(format!("{what} of which the log that survived has no record")),
     }
+}
+
+/// What a document tells is on the platter.
+fn told_is_durable(ledger: &Ledger, document: &Document, platter: Position) -> Judgement {
+    let Some(case) = ledger.case_of(&document.gid, document.begun) else {
+        return Err(format!("{} was told of a begin nobody made", document.gid));
+    };
+    if document.decision.is_some() {
+        let at = case.decided.map(|(at, _, _)| at);
+        on_platter("a decision was told", at, platter)?;
+    }
+    for branch in &document.branches {
+        operators_word_is_durable(case, branch, platter)?;
+    }
+    if document.outcome.is_some() {
+        on_platter("an end was told", case.ended.map(|(at, _, _)| at), platter)?;
+    }
+    Ok(())
 }
 
 /// Once somebody is told what an operator said of a branch, it stays said.

@@ -10,23 +10,8 @@ use wholly_core::ids::Gid;
 use wholly_core::rejection::Rejection;
 
 pub(super) fn judge(ledger: &Ledger, evidence: &Evidence<'_>) -> Judgement {
-    match evidence {
-        Evidence::Heard { asked_us, reply, .. } => heard(ledger, *asked_us, reply),
-        Evidence::Restored { .. }
-        | Evidence::Asked(_)
-        | Evidence::Appended(_)
-        | Evidence::Called { .. }
-        | Evidence::Replied { .. }
-        | Evidence::Woken { .. }
-        | Evidence::Took(_)
-        | Evidence::Closed { .. }
-        | Evidence::Illegal { .. }
-        | Evidence::Stale { .. }
-        | Evidence::Operated(_)
-        | Evidence::Recovered { .. }
-        | Evidence::Over(_)
-        | Evidence::Audited { .. } => Ok(()),
-    }
+    let Evidence::Heard { asked_us, reply, .. } = evidence else { return Ok(()) };
+    heard(ledger, *asked_us, reply)
 }
 
 fn heard(ledger: &Ledger, asked_us: u64, reply: &Result<Response, Rejection>) -> Judgement {

@@ -7,23 +7,8 @@ use wholly_core::effect::Call;
 use wholly_core::ids::Position;
 
 pub(super) fn judge(ledger: &Ledger, evidence: &Evidence<'_>) -> Judgement {
-    match evidence {
-        Evidence::Called { call, platter } => marked(ledger, call, *platter),
-        Evidence::Appended(_)
-        | Evidence::Replied { .. }
-        | Evidence::Took(_)
-        | Evidence::Closed { .. }
-        | Evidence::Illegal { .. }
-        | Evidence::Stale { .. }
-        | Evidence::Operated(_)
-        | Evidence::Restored { .. }
-        | Evidence::Recovered { .. }
-        | Evidence::Over(_)
-        | Evidence::Audited { .. }
-        | Evidence::Asked(_)
-        | Evidence::Heard { .. }
-        | Evidence::Woken { .. } => Ok(()),
-    }
+    let Evidence::Called { call, platter } = evidence else { return Ok(()) };
+    marked(ledger, call, *platter)
 }
 
 fn marked(ledger: &Ledger, call: &Call, platter: Position) -> Judgement {

@@ -6,40 +6,29 @@ use crate::model::{Case, Ledger};
 use wholly_core::branch::Op;
 
 pub(super) fn judge(ledger: &Ledger, evidence: &Evidence<'_>) -> Judgement {
-    match evidence {
-        Evidence::Took(took) => took_once(ledger, took),
-        Evidence::Closed { gid, branch, why } => match ledger.truth(gid, branch) {
-            Some(truth) if truth.first.is_some() => {
-                Err(format!("{gid} {branch} took effect, then {why:?}"))
-            }
-            Some(_) | None => Ok(()),
-        },
-        // An operator decided without knowing better, and the participant sees to it that nothing
-        // comes of it.
-        Evidence::Illegal { gid, .. } if ledger.case(gid).is_some_and(Case::is_by_operator) => {
-            Ok(())
-        }
-        Evidence::Illegal { gid, branch, op } => {
-            Err(format!("{op:?} of {gid} {branch} came in an order that nobody may send"))
-        }
-        Evidence::Stale { gid, begun } => match ledger.case_of(gid, *begun) {
-            Some(case) if ledger.is_below_limit(case) => Ok(()),
-            // Nobody who sets limits can know of it: its rows last for the retention time.
-            Some(_) if ledger.is_gone(gid) => Ok(()),
-            Some(_) | None => Err(format!("a call of {gid} was refused as stale, and is not")),
-        },
-        Evidence::Appended(_)
-        | Evidence::Called { .. }
-        | Evidence::Replied { .. }
-        | Evidence::Operated(_)
-        | Evidence::Restored { .. }
-        | Evidence::Recovered { .. }
-        | Evidence::Over(_)
-        | Evidence::Audited { .. }
-        | Evidence::Asked(_)
-        | Evidence::Heard { .. }
-        | Evidence::Woken { .. } => Ok(()),
+    if let Evidence::Took(took) = evidence {
+        took_once(ledger, took)?;
     }
+    if let Evidence::Closed { gid, branch, why } = evidence
+        && ledger.truth(gid, branch).is_some_and(|truth| truth.first.is_some())
+    {
+        return Err(format!("{gid} {branch} took effect, then {why:?}"));
+    }
+    // Where an operator decided without knowing better, the participant sees to it that nothing
+    // comes of it.
+    if let Evidence::Illegal { gid, branch, op } = evidence
+        && !ledger.case(gid).is_some_and(Case::is_by_operator)
+    {
+        return Err(format!("{op:?} of {gid} {branch} came in an order that nobody may send"));
+    }
+    if let Evidence::Stale { gid, begun } = evidence {
+        let case = ledger.case_of(gid, *begun);
+        // Of what is gone nobody who sets limits can know: its rows last for the retention time.
+        if !case.is_some_and(|case| ledger.is_below_limit(case) || ledger.is_gone(gid)) {
+            return Err(format!("a call of {gid} was refused as stale, and is not"));
+        }
+    }
+    Ok(())
 }
 
 fn took_once(ledger: &Ledger, took: &Took) -> Judgement {

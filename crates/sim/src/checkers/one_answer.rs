@@ -12,58 +12,29 @@ use wholly_core::rejection::Rejection;
 use wholly_core::time::Timestamp;
 
 pub(super) fn judge(ledger: &Ledger, evidence: &Evidence<'_>) -> Judgement {
-    match evidence {
-        Evidence::Replied { request, reply, .. } => {
-            known_stays_known(ledger, request, reply)?;
-            outcome_stays(ledger, reply)?;
-            match reply {
-                Ok(Response::Begun { gid, begun, .. }) => {
-                    same_begin(ledger, gid, *begun)?;
-                    same_body(ledger, gid, request)
-                }
-                Ok(response) => {
-                    own_capability(request, response)?;
-                    good_answer(ledger, request, response)
-                }
-                Err(_) => Ok(()),
+    if let Evidence::Replied { request, reply, .. } = evidence {
+        known_stays_known(ledger, request, reply)?;
+        outcome_stays(ledger, reply)?;
+        match reply {
+            Ok(Response::Begun { gid, begun, .. }) => {
+                same_begin(ledger, gid, *begun)?;
+                same_body(ledger, gid, request)?;
             }
+            Ok(response) => {
+                own_capability(request, response)?;
+                good_answer(ledger, request, response)?;
+            }
+            Err(_) => {}
         }
-        Evidence::Audited { gid, reply } => match reply {
-            Ok(_) => Ok(()),
-            Err(rejection) => match ledger.case(gid).and_then(|case| case.told) {
-                Some(told) if !is_forgotten(ledger, gid) && !ledger.is_gone(gid) => {
-                    Err(format!("{gid} was told {told:?}, in the end {rejection:?}"))
-                }
-                Some(_) | None => Ok(()),
-            },
-        },
-        Evidence::Appended(_)
-        | Evidence::Called { .. }
-        | Evidence::Took(_)
-        | Evidence::Closed { .. }
-        | Evidence::Illegal { .. }
-        | Evidence::Stale { .. }
-        | Evidence::Operated(_)
-        | Evidence::Restored { .. }
-        | Evidence::Recovered { .. }
-        | Evidence::Over(_)
-        | Evidence::Asked(_)
-        | Evidence::Heard { .. }
-        | Evidence::Woken { .. } => Ok(()),
     }
-}
-
-fn gid_of(request: &Request) -> Option<&Gid> {
-    match request {
-        Request::Begin(begin) => Some(&begin.gid),
-        Request::Submit(submit) => Some(&submit.gid),
-        Request::Register(register) => Some(&register.gid),
-        Request::Commit(commit) => Some(&commit.gid),
-        Request::Abort(abort) => Some(&abort.gid),
-        Request::Get { gid, .. } => Some(gid),
-        Request::Operate(operate) => Some(&operate.gid),
-        Request::Calls { .. } => None,
+    if let Evidence::Audited { gid, reply: Err(rejection) } = evidence
+        && let Some(told) = ledger.case(gid).and_then(|case| case.told)
+        && !is_forgotten(ledger, gid)
+        && !ledger.is_gone(gid)
+    {
+        return Err(format!("{gid} was told {told:?}, in the end {rejection:?}"));
     }
+    Ok(())
 }
 
 /// After a final answer nobody hears that there is no such transaction.
@@ -72,7 +43,7 @@ fn known_stays_known(
     request: &Request,
     reply: &Result<Response, Rejection>,
 ) -> Judgement {
-    let Some(gid) = gid_of(request) else { return Ok(()) };
+    let Some(gid) = request.gid() else { return Ok(()) };
     let case = ledger.case(gid).filter(|case| case.past != Past::Gone);
     let Some(told) = case.and_then(|case| case.told) else { return Ok(()) };
     if is_forgotten(ledger, gid) {

@@ -9,23 +9,8 @@ use wholly_core::record::Record;
 use wholly_core::transaction::Transaction;
 
 pub(super) fn judge(ledger: &Ledger, evidence: &Evidence<'_>) -> Judgement {
-    match evidence {
-        Evidence::Recovered { position, open, .. } => same(ledger, *position, open),
-        Evidence::Restored { .. }
-        | Evidence::Asked(_)
-        | Evidence::Appended(_)
-        | Evidence::Called { .. }
-        | Evidence::Replied { .. }
-        | Evidence::Heard { .. }
-        | Evidence::Woken { .. }
-        | Evidence::Took(_)
-        | Evidence::Closed { .. }
-        | Evidence::Illegal { .. }
-        | Evidence::Stale { .. }
-        | Evidence::Operated(_)
-        | Evidence::Over(_)
-        | Evidence::Audited { .. } => Ok(()),
-    }
+    let Evidence::Recovered { position, open, .. } = evidence else { return Ok(()) };
+    same(ledger, *position, open)
 }
 
 fn same(ledger: &Ledger, position: Position, open: &[(Gid, Vec<Record>)]) -> Judgement {

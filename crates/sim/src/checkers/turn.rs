@@ -10,27 +10,17 @@ use wholly_core::ids::BranchId;
 use wholly_core::record::Decision;
 
 pub(super) fn judge(ledger: &Ledger, evidence: &Evidence<'_>) -> Judgement {
-    match evidence {
-        Evidence::Called { call, .. } => called(ledger, call),
-        Evidence::Took(took) => match took.op {
-            Op::Compensate => compensated_in_order(ledger, took),
-            Op::Action => not_after_compensation(ledger, took),
-            Op::Try | Op::Confirm | Op::Cancel | Op::Inspect => Ok(()),
-        },
-        Evidence::Appended(_)
-        | Evidence::Replied { .. }
-        | Evidence::Closed { .. }
-        | Evidence::Illegal { .. }
-        | Evidence::Stale { .. }
-        | Evidence::Operated(_)
-        | Evidence::Restored { .. }
-        | Evidence::Recovered { .. }
-        | Evidence::Over(_)
-        | Evidence::Audited { .. }
-        | Evidence::Asked(_)
-        | Evidence::Heard { .. }
-        | Evidence::Woken { .. } => Ok(()),
+    if let Evidence::Called { call, .. } = evidence {
+        called(ledger, call)?;
     }
+    if let Evidence::Took(took) = evidence {
+        match took.op {
+            Op::Compensate => compensated_in_order(ledger, took)?,
+            Op::Action => not_after_compensation(ledger, took)?,
+            Op::Try | Op::Confirm | Op::Cancel | Op::Inspect => {}
+        }
+    }
+    Ok(())
 }
 
 fn called(ledger: &Ledger, call: &Call) -> Judgement {

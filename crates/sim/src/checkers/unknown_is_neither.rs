@@ -12,38 +12,23 @@ use wholly_core::input::Request;
 use wholly_core::record::Decision;
 
 pub(super) fn judge(ledger: &Ledger, evidence: &Evidence<'_>) -> Judgement {
-    match evidence {
-        Evidence::Replied { request, reply, .. } => {
-            if let (Request::Register(register), Ok(Response::Registered { branch, answer, .. })) =
-                (request, reply)
-            {
-                let case = ledger.case_of(&register.gid, register.begun);
-                let truth = case.and_then(|case| case.branches.get(branch));
-                try_answer(branch, answer, truth)?;
-            }
-            match document(reply) {
-                Some(document) => claims(ledger, document),
-                None => Ok(()),
-            }
+    if let Evidence::Replied { request, reply, .. } = evidence {
+        if let (Request::Register(register), Ok(Response::Registered { branch, answer, .. })) =
+            (request, reply)
+        {
+            let case = ledger.case_of(&register.gid, register.begun);
+            let truth = case.and_then(|case| case.branches.get(branch));
+            try_answer(branch, answer, truth)?;
         }
-        Evidence::Called { call, .. } => {
-            recorded_replies(ledger, call)?;
-            same_call(ledger, call)
+        if let Some(document) = document(reply) {
+            claims(ledger, document)?;
         }
-        Evidence::Appended(_)
-        | Evidence::Took(_)
-        | Evidence::Closed { .. }
-        | Evidence::Illegal { .. }
-        | Evidence::Stale { .. }
-        | Evidence::Operated(_)
-        | Evidence::Restored { .. }
-        | Evidence::Recovered { .. }
-        | Evidence::Over(_)
-        | Evidence::Audited { .. }
-        | Evidence::Asked(_)
-        | Evidence::Heard { .. }
-        | Evidence::Woken { .. } => Ok(()),
     }
+    if let Evidence::Called { call, .. } = evidence {
+        recorded_replies(ledger, call)?;
+        same_call(ledger, call)?;
+    }
+    Ok(())
 }
 
 fn has_first(truth: Option<&Truth>) -> bool {

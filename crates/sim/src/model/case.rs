@@ -239,16 +239,12 @@ impl Case {
             Start::Plan { deadline, .. } => *deadline,
             Start::Lost => None,
         };
-        match &begun.start {
-            Start::Open { branches, .. } | Start::Plan { steps: branches, .. } => {
-                for spec in branches {
-                    self.learn_branch(position, spec);
-                }
-            }
-            Start::Lost => {
-                self.decided = Some((position, Decision::Abort, Cause::Unknown));
-                self.ended = Some((position, at, Outcome::AsDecided));
-            }
+        for spec in begun.start.branches() {
+            self.learn_branch(position, spec);
+        }
+        if begun.start == Start::Lost {
+            self.decided = Some((position, Decision::Abort, Cause::Unknown));
+            self.ended = Some((position, at, Outcome::AsDecided));
         }
     }
 

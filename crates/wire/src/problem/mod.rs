@@ -70,39 +70,12 @@ impl<'a> Problem<'a> {
 
     /// The problem that a rejection by the rules is; `gid` is the one that was asked for.
     pub fn of_rejection(rejection: &'a Rejection, asked: Option<&'a Gid>) -> Problem<'a> {
-        let gid = rejection.gid().or(asked);
-        Problem {
-            gid: gid.map(|gid| gid.as_str().into()),
-            transaction: match rejection {
-                Rejection::Decided { document } => Some(Box::new(transaction(document))),
-                Rejection::GidTaken { .. }
-                | Rejection::IdempotencyMismatch { .. }
-                | Rejection::BranchTaken { .. }
-                | Rejection::GidUnknown { .. }
-                | Rejection::OutcomeForgotten { .. }
-                | Rejection::BranchUnknown { .. }
-                | Rejection::BranchContradicted { .. }
-                | Rejection::NotOpen { .. }
-                | Rejection::PlanInvalid(_)
-                | Rejection::BranchInvalid { .. }
-                | Rejection::TooLarge { .. }
-                | Rejection::NotStuck { .. }
-                | Rejection::AlreadyEnded { .. }
-                | Rejection::WrongPhase { .. }
-                | Rejection::Unaccounted { .. }
-                | Rejection::Unreadable { .. }
-                | Rejection::OpenFull { .. }
-                | Rejection::OpenBytesFull { .. }
-                | Rejection::DestinationsFull { .. }
-                | Rejection::LookupsFull { .. }
-                | Rejection::InboxFull { .. }
-                | Rejection::LogFull
-                | Rejection::WaitersFull { .. }
-                | Rejection::Starting
-                | Rejection::Draining => None,
-            },
-            ..Problem::of(rejection.code(), rejection.to_string())
+        let mut problem = Problem::of(rejection.code(), rejection.to_string());
+        problem.gid = rejection.gid().or(asked).map(|gid| gid.as_str().into());
+        if let Rejection::Decided { document } = rejection {
+            problem.transaction = Some(Box::new(transaction(document)));
         }
+        problem
     }
 
     /// The problem that a rejection by the edge is; `gid` is the one that was asked for.

@@ -1,6 +1,5 @@
 //! Bodies between coordinator and participant.
 
-use super::answer::Refusal;
 use crate::words::{Word, words};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -30,13 +29,6 @@ pub struct RefusalBody<'a> {
     /// Why, for people.
     #[serde(default)]
     pub detail: Cow<'a, str>,
-}
-
-impl<'a> RefusalBody<'a> {
-    /// The refusal, `kept` taken from the header.
-    pub fn with_kept(self, kept: bool) -> Refusal<'a> {
-        Refusal { code: self.code, detail: self.detail, kept }
-    }
 }
 
 /// To `inspect`: what the barrier row says.

@@ -20,7 +20,8 @@ pub fn history<'a>(
     let mut names = Vec::new();
     let mut timeline = Vec::with_capacity(records.len());
     for (version, record) in (1..).zip(records) {
-        remember(&record.fact, &mut names);
+        // Later records name branches by their places.
+        names.extend(record.fact.branches().iter().map(|spec| spec.id.as_str()));
         let empty = Record {
             version,
             at: Time(record.at),
@@ -47,28 +48,6 @@ pub fn history<'a>(
         timeline.push(told(empty, &record.fact, &names));
     }
     History { gid: gid.as_str().into(), records: timeline, calls: calls(attempts) }
-}
-
-/// Later records name branches by their places.
-fn remember<'a>(fact: &'a Fact, names: &mut Vec<&'a str>) {
-    match fact {
-        Fact::Begun(begun) => match &begun.start {
-            Start::Open { branches: specs, .. } | Start::Plan { steps: specs, .. } => {
-                names.extend(specs.iter().map(|spec| spec.id.as_str()));
-            }
-            Start::Lost => {}
-        },
-        Fact::Registered(spec) => names.push(spec.id.as_str()),
-        Fact::Answered { .. }
-        | Fact::Decided { .. }
-        | Fact::Stuck { .. }
-        | Fact::Retried { .. }
-        | Fact::Parked { .. }
-        | Fact::Resolved { .. }
-        | Fact::Restored
-        | Fact::Inspected { .. }
-        | Fact::Ended { .. } => {}
-    }
 }
 
 fn told<'a>(empty: Record<'a>, fact: &'a Fact, names: &[&'a str]) -> Record<'a> {
