@@ -74,7 +74,7 @@ fn nested(levels: usize) -> Value {
 
 /// A URL of so many bytes, which `--dev` lets stand for itself.
 fn url(world: &World, bytes: usize) -> String {
-    let base = format!("{}/", world.participant);
+    let base = format!("{}/", world.participant.url);
     format!("{base}{}", long(bytes - base.len()))
 }
 
@@ -342,7 +342,7 @@ const COUNTS: &[Count] = &[
         max: 2,
         set: |config| config.limits.destinations_max = 2,
         ask: |world, nth| {
-            let to = format!("{}/{nth}", world.participant);
+            let to = format!("{}/{nth}", world.participant.url);
             let branch = json!({"branch": "a", "mode": "tcc", "to": to, "operation": "o"});
             begin(json!({"branches": [branch]}))
         },

@@ -3,8 +3,6 @@
 
 mod bounds;
 mod canary;
-mod client;
-mod described;
 mod hostile;
 mod identity;
 mod lifecycle;
@@ -15,7 +13,6 @@ mod pages;
 mod participant;
 mod refusals;
 mod requests;
-mod schema;
 mod spans;
 mod tls;
 mod versions;

@@ -1,9 +1,8 @@
 //! Requests drawn from the description: what it allows is read, what it forbids is refused by name.
 
-use crate::described::DESCRIPTION;
-use crate::schema;
 use crate::world::{Heard, World};
 use serde_json::{Map, Value, json};
+use wholly_described::{DESCRIPTION, schema};
 
 /// What a request hears whose form is wrong.
 const FORM: &[&str] =

@@ -1,60 +1,25 @@
 //! Spans as a collector gets them: initiator, coordinator and participant are one trace; and what
 //! a collector does or fails to do costs no transaction anything.
 
+use crate::participant::{header, serve};
 use crate::world::World;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Notify;
+use tokio::net::TcpListener;
 use wholly_server::Config;
-use wholly_server::egress::Rule;
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const ASKER: &str = "b7ad6b7169203331";
 const STATE: &str = "congo=t61rcWkgMzE";
-/// Planted in payloads and replies: a collector never hears of it.
-const PAYLOAD: &str = "canary-payload-5e1f";
+/// What everything planted in payloads and replies begins with: a collector never hears of it.
+const CANARY: &str = "canary-";
 /// So often at most is looked whether something has come about.
 const LOOKS_MAX: usize = 100_000;
 
 fn parent(flags: &str) -> String {
     format!("00-{TRACE}-{ASKER}-{flags}")
-}
-
-/// A server of a few lines: answers each request, by its head and body, with a status and a rest.
-async fn serve(answer: impl Fn(&str, &str) -> String + Send + Sync + 'static) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let answer = Arc::new(answer);
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(converse(stream, Arc::clone(&answer)));
-        }
-    });
-    url
-}
-
-async fn converse<F: Fn(&str, &str) -> String>(mut stream: TcpStream, answer: Arc<F>) {
-    let mut seen = Vec::new();
-    while stream.read_buf(&mut seen).await.is_ok_and(|count| count > 0) {
-        let text = String::from_utf8_lossy(&seen).into_owned();
-        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-        if body.len() < header(head, "content-length").parse().unwrap_or(0) {
-            continue;
-        }
-        seen.clear();
-        if stream.write_all(answer(head, body).as_bytes()).await.is_err() {
-            return;
-        }
-    }
-}
-
-fn header<'a>(head: &'a str, name: &str) -> &'a str {
-    let found = head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
-    found.unwrap_or_default()
 }
 
 /// A collector: it keeps every span that it answers 200 to, and answers by a script before that.
@@ -72,10 +37,10 @@ impl Collector {
             assert!(head.starts_with("POST /v1/traces HTTP/1.1\r\n"), "{head}");
             assert_eq!(header(head, "content-type"), "application/json");
             if let Some(said) = script.lock().unwrap().pop_front() {
-                return said.to_owned();
+                return Some(said.to_owned());
             }
             kept.lock().unwrap().push(serde_json::from_str(body).unwrap());
-            "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}".to_owned()
+            Some("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}".to_owned())
         })
         .await;
         Collector { url, requests }
@@ -93,7 +58,7 @@ impl Collector {
     fn spans(&self) -> Vec<Seen> {
         let requests = self.requests.lock().unwrap();
         let text = format!("{requests:?}");
-        assert!(!text.contains(PAYLOAD), "{text}");
+        assert!(!text.contains(CANARY), "{text}");
         let mut spans = Vec::new();
         for request in requests.iter() {
             let resource = &request["resourceSpans"][0];
@@ -164,91 +129,20 @@ fn calls(spans: &[Seen]) -> Vec<&Seen> {
     spans.iter().filter(|span| span.kind == 3).collect()
 }
 
-/// A participant that keeps the heads of its calls. `twice` fails at first, `late` until it is let
-/// go; all else is done at once.
-struct Participant {
-    url: String,
-    heads: Arc<Mutex<Vec<String>>>,
-    heard: Arc<Notify>,
-    lets: Arc<AtomicBool>,
-}
-
-impl Participant {
-    async fn start() -> Participant {
-        let heads = Arc::<Mutex<Vec<String>>>::default();
-        let (heard, lets) = (Arc::<Notify>::default(), Arc::<AtomicBool>::default());
-        let (kept, told, may) = (Arc::clone(&heads), Arc::clone(&heard), Arc::clone(&lets));
-        let url = serve(move |head, _body| {
-            let (operation, op) = (header(head, "wholly-operation"), header(head, "wholly-op"));
-            let is_first = {
-                let mut heads = kept.lock().unwrap();
-                heads.push(head.to_owned());
-                let same = |before: &&String| header(before, "wholly-operation") == operation;
-                heads.iter().filter(same).count() == 1
-            };
-            told.notify_one();
-            let fails = match operation {
-                "twice" => is_first,
-                "late" => !may.load(Ordering::SeqCst),
-                _ => false,
-            };
-            if fails {
-                return "HTTP/1.1 500 Oh\r\ncontent-length: 0\r\n\r\n".to_owned();
-            }
-            let reply = json!({ "secret": PAYLOAD }).to_string();
-            format!(
-                "HTTP/1.1 200 OK\r\nwholly-answer: done;gid={};branch={};operation={operation};\
-                 op={op};kept\r\ncontent-length: {}\r\n\r\n{reply}",
-                header(head, "wholly-gid"),
-                header(head, "wholly-branch"),
-                reply.len(),
-            )
-        })
-        .await;
-        Participant { url, heads, heard, lets }
-    }
-
-    /// The values that a header had, call by call.
-    fn said(&self, name: &str) -> Vec<String> {
-        let heads = self.heads.lock().unwrap();
-        heads.iter().map(|head| header(head, name).to_owned()).collect()
-    }
-
-    fn configure(&self, config: &mut Config) {
-        config.destinations.insert("stock".into(), Rule::new(&self.url));
-    }
-}
-
-async fn world(collector: &Collector, participant: &Participant) -> World {
-    World::start_with(|config| {
-        collector.configure(config);
-        participant.configure(config);
-    })
-    .await
-}
-
-fn plan(operations: &[&str]) -> String {
-    let mut steps = Vec::new();
-    for (at, operation) in operations.iter().enumerate() {
-        let after: Vec<String> = (0..at).map(|step| format!("s{step}")).collect();
-        steps.push(json!({
-            "branch": format!("s{at}"), "to": "stock", "operation": operation,
-            "payload": {"card": PAYLOAD}, "after": after,
-        }));
-    }
-    json!({"name": "place-order", "steps": steps}).to_string()
+async fn world(collector: &Collector) -> World {
+    World::start_with(|config| collector.configure(config)).await
 }
 
 async fn submit(world: &World, gid: &str, operations: &[&str], headers: &[(&str, &str)]) {
     let line = format!("PUT /v1/transactions/{gid}?wait=ended");
-    let heard = world.ask(&line, headers, &plan(operations)).await;
+    let heard = world.ask(&line, headers, &world.plan(operations)).await;
     assert_eq!(heard.status, 201, "{heard:?}");
 }
 
 #[tokio::test]
 async fn initiator_coordinator_and_participant_are_one_trace() {
-    let (collector, participant) = (Collector::start(&[]).await, Participant::start().await);
-    let world = world(&collector, &participant).await;
+    let collector = Collector::start(&[]).await;
+    let world = world(&collector).await;
     let headers = [("traceparent", &*parent("01")), ("tracestate", STATE)];
     submit(&world, "o-1", &["once", "twice"], &headers).await;
     world.get("/metrics").await;
@@ -260,20 +154,20 @@ async fn initiator_coordinator_and_participant_are_one_trace() {
     let request = one(&spans, "PUT /v1/transactions/{gid}");
     assert_eq!((request.kind, request.parent.as_deref()), (2, Some(ASKER)));
     assert_eq!(request.says("http.response.status_code"), "201");
-    let whole = one(&spans, "place-order");
+    let whole = one(&spans, "test");
     assert_eq!((whole.kind, &whole.parent), (1, &Some(request.id.clone())));
     let said = ["gid", "name", "modes", "decision", "cause", "outcome"];
     let said = said.map(|key| whole.says(&format!("wholly.{key}")));
-    assert_eq!(said, ["o-1", "place-order", "saga", "commit", "initiator", "as_decided"]);
+    assert_eq!(said, ["o-1", "test", "saga", "commit", "initiator", "as_decided"]);
 
     let calls = calls(&spans);
     assert!(calls.iter().all(|call| call.parent.as_ref() == Some(&whole.id)), "{spans:#?}");
     let mut told: Vec<_> = calls.iter().map(|call| format!("00-{TRACE}-{}-01", call.id)).collect();
-    let mut heard = participant.said("traceparent");
+    let mut heard = world.participant.said("traceparent");
     told.sort();
     heard.sort();
     assert_eq!(told, heard, "a call's span is the one that its traceparent names");
-    assert_eq!(participant.said("tracestate"), [STATE; 3]);
+    assert_eq!(world.participant.said("tracestate"), [STATE; 3]);
     let keys = ["branch", "operation", "op", "destination", "attempt", "answer"];
     let mut rows: Vec<_> = calls
         .iter()
@@ -294,8 +188,8 @@ async fn initiator_coordinator_and_participant_are_one_trace() {
 
 #[tokio::test]
 async fn what_nobody_traced_is_a_trace_of_its_own_and_what_comes_later_joins() {
-    let (collector, participant) = (Collector::start(&[]).await, Participant::start().await);
-    let world = world(&collector, &participant).await;
+    let collector = Collector::start(&[]).await;
+    let world = world(&collector).await;
     let (own, joined) = ("o-own", "o-joined");
     for (gid, headers) in [(own, vec![]), (joined, vec![("traceparent", parent("01"))])] {
         let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
@@ -338,39 +232,34 @@ async fn what_nobody_traced_is_a_trace_of_its_own_and_what_comes_later_joins() {
 
 #[tokio::test]
 async fn a_trace_that_nobody_records_is_not_recorded_here() {
-    let (collector, participant) = (Collector::start(&[]).await, Participant::start().await);
-    let world = world(&collector, &participant).await;
+    let collector = Collector::start(&[]).await;
+    let world = world(&collector).await;
     submit(&world, "o-1", &["once"], &[("traceparent", &*parent("00"))]).await;
     world.running.stop().await.unwrap();
     assert_eq!(collector.spans().len(), 0);
-    let heard = participant.said("traceparent");
+    let heard = world.participant.said("traceparent");
     assert!(heard[0].starts_with(&format!("00-{TRACE}-")) && heard[0].ends_with("-00"));
 }
 
 #[tokio::test]
 async fn after_a_restart_calls_are_in_the_trace_that_the_gid_makes() {
-    let (collector, participant) = (Collector::start(&[]).await, Participant::start().await);
-    let world = world(&collector, &participant).await;
+    let collector = Collector::start(&[]).await;
+    let world = world(&collector).await;
     let line = "PUT /v1/transactions/o-1";
     let headers = [("traceparent", &*parent("01"))];
-    assert_eq!(world.ask(line, &headers, &plan(&["late"])).await.status, 201);
-    participant.heard.notified().await;
-    let world = world
-        .restart_with(|config| {
-            collector.configure(config);
-            participant.configure(config);
-        })
-        .await;
-    participant.lets.store(true, Ordering::SeqCst);
+    assert_eq!(world.ask(line, &headers, &world.plan(&["late"])).await.status, 201);
+    world.participant.heard.notified().await;
+    let world = world.restart_with(|config| collector.configure(config)).await;
+    world.participant.lets.store(true, Ordering::SeqCst);
     assert_eq!(world.get("/v1/transactions/o-1?wait=ended").await.status, 200);
     world.running.stop().await.unwrap();
     let spans = collector.spans();
     let (before, after): (Vec<_>, Vec<_>) = spans.into_iter().partition(|span| span.trace == TRACE);
     one(&before, line.replace("o-1", "{gid}").as_str());
     assert!(calls(&before).iter().all(|call| call.failed), "{before:#?}");
-    let whole = one(&after, "place-order");
+    let whole = one(&after, "test");
     assert_eq!(whole.parent, None);
-    let mark = participant.said("wholly-mark").pop().unwrap();
+    let mark = world.participant.said("wholly-mark").pop().unwrap();
     let begun = mark.split(';').find_map(|part| part.strip_prefix("begun=")).unwrap();
     assert_eq!(whole.began, begun.parse::<u64>().unwrap() * 1_000_000, "its whole length");
     assert_eq!(calls(&after).iter().filter(|call| !call.failed).count(), 1);
@@ -401,12 +290,10 @@ async fn reaches(world: &World, name: &str, count: u64) {
 
 #[tokio::test]
 async fn a_collector_that_is_silent_costs_spans_and_nothing_else() {
-    let participant = Participant::start().await;
     // Connections to it come about, and nothing is ever answered.
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", silent.local_addr().unwrap());
     let world = World::start_with(|config| {
-        participant.configure(config);
         config.tracing.otlp = Some(url);
         config.tracing.queue_max = 1;
         config.tracing.batch_max = 1;
@@ -429,10 +316,8 @@ async fn what_a_collector_cannot_take_yet_is_sent_again_and_what_it_never_takes_
     const NEVER: &str = "HTTP/1.1 400 No\r\ncontent-length: 0\r\n\r\n";
     let check = async |script: &[&'static str], sent: u64, refused: u64, lost: u64| {
         let collector = Collector::start(script).await;
-        let participant = Participant::start().await;
         let world = World::start_with(|config| {
             collector.configure(config);
-            participant.configure(config);
             config.tracing.attempts_max = 3;
             // All three of a transaction go together.
             config.tracing.batch_max = 3;
@@ -458,10 +343,8 @@ async fn what_a_collector_cannot_take_yet_is_sent_again_and_what_it_never_takes_
 async fn what_is_never_answered_is_given_up() {
     let check = async |answer: &str, timeout_ms: u64| {
         let answer = answer.to_owned();
-        let url = serve(move |_head, _body| answer.clone()).await;
-        let participant = Participant::start().await;
+        let url = serve(move |_head, _body| Some(answer.clone())).await;
         let world = World::start_with(|config| {
-            participant.configure(config);
             config.tracing.otlp = Some(url);
             config.tracing.batch_max = 3;
             config.tracing.linger_ms = 60_000;
@@ -483,10 +366,9 @@ async fn what_is_never_answered_is_given_up() {
 
 #[tokio::test]
 async fn what_is_queued_is_sent_before_a_stop() {
-    let (collector, participant) = (Collector::start(&[]).await, Participant::start().await);
+    let collector = Collector::start(&[]).await;
     let world = World::start_with(|config| {
         collector.configure(config);
-        participant.configure(config);
         config.tracing.batch_max = 2;
         config.tracing.linger_ms = 60_000;
     })

@@ -1,22 +1,33 @@
 //! From start to stop: sagas and tccs over HTTP, restarts, folders and ports that are taken.
 
-use crate::client::{get, send};
-use crate::participant::{Participant, Said};
+use crate::canary::{self, REPLY};
+use crate::participant::Participant;
+use crate::world::{Folder, Heard, ask};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
+use std::path::Path;
 use wholly_server::egress::Rule;
 use wholly_server::{Config, Coordinator, FolderError, Running, ServeError};
 
-async fn start(folder: &std::path::Path) -> Running {
+async fn start(folder: &Path) -> Running {
     let mut config = Config::in_process(folder);
     config.log.segment_bytes = 1 << 20;
     config.limits.backoff_ms = 1;
     Coordinator::start(config).await.unwrap()
 }
 
-fn step(branch: &str, url: &str, after: &[&str]) -> Value {
-    json!({"branch": branch, "to": url, "operation": format!("{branch}.do"),
-           "payload": {"n": 1}, "after": after})
+async fn send(addr: SocketAddr, line: &str, headers: &[(&str, &str)], body: &Value) -> Heard {
+    ask(addr, line, headers, &body.to_string()).await
+}
+
+async fn get(addr: SocketAddr, path: &str) -> Heard {
+    ask(addr, &format!("GET {path}"), &[], "").await
+}
+
+/// A step that the participant there does as the operation says.
+fn step(branch: &str, (to, operation): (&Participant, &str), after: &[&str]) -> Value {
+    json!({"branch": branch, "to": to.url, "operation": operation,
+           "payload": canary::payload(1), "after": after})
 }
 
 async fn saga(addr: SocketAddr, gid: &str, steps: &[Value]) -> Value {
@@ -28,11 +39,11 @@ async fn saga(addr: SocketAddr, gid: &str, steps: &[Value]) -> Value {
 
 #[tokio::test]
 async fn a_saga_goes_forward_and_a_refused_one_turns_back() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = Folder::new();
     let running = start(folder.path()).await;
     let addr = running.addr;
-    let good = Participant::start(|_, _| Said::Done("{\"id\":7}")).await;
-    let steps = [step("order", &good.url, &[]), step("stock", &good.url, &["order"])];
+    let good = Participant::start().await;
+    let steps = [step("order", (&good, "do"), &[]), step("stock", (&good, "do"), &["order"])];
     let document = saga(addr, "good", &steps).await;
     assert_eq!(document["state"], "ended", "{document}");
     assert_eq!(
@@ -41,12 +52,9 @@ async fn a_saga_goes_forward_and_a_refused_one_turns_back() {
     );
     assert_eq!(good.asked(), ["order action", "stock action"]);
 
-    let empty = Participant::start(|operation, op| match (operation, op) {
-        ("stock.do", "action") => Said::Refused("out_of_stock"),
-        _ => Said::Done(""),
-    })
-    .await;
-    let steps = [step("order", &empty.url, &[]), step("stock", &empty.url, &["order"])];
+    let empty = Participant::start().await;
+    let steps =
+        [step("order", (&empty, "mute"), &[]), step("stock", (&empty, "refuse"), &["order"])];
     let document = saga(addr, "bad", &steps).await;
     assert_eq!(document["state"], "ended", "{document}");
     assert_eq!((&document["decision"], &document["cause"]), (&json!("abort"), &json!("refusal")));
@@ -56,22 +64,22 @@ async fn a_saga_goes_forward_and_a_refused_one_turns_back() {
 
 #[tokio::test]
 async fn a_tcc_confirms_what_was_tried() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = Folder::new();
     let running = start(folder.path()).await;
     let addr = running.addr;
-    let stock = Participant::start(|_, _| Said::Done("{\"warehouse\":7}")).await;
+    let stock = Participant::start().await;
     let begun = send(addr, "POST /v1/transactions", &[], &json!({"name": "place-order"})).await;
     assert_eq!(begun.status, 201, "{begun:?}");
     let begun = begun.json();
     let (gid, capability) = (begun["gid"].as_str().unwrap(), begun["capability"].as_str().unwrap());
     let shown = [("wholly-capability", capability)];
     let branch = json!({"branch": "stock", "mode": "tcc", "to": stock.url,
-                        "operation": "stock.lock", "payload": {}, "call": true});
+                        "operation": "stock.lock", "payload": canary::payload(1), "call": true});
     let line = format!("POST /v1/transactions/{gid}/branches");
     let registered = send(addr, &line, &shown, &branch).await;
     assert_eq!(registered.status, 201, "{registered:?}");
     assert_eq!(registered.json()["answer"], "done");
-    assert_eq!(registered.json()["reply"], json!({"warehouse": 7}));
+    assert_eq!(registered.json()["reply"], json!({"op": "try", "secret": REPLY}));
     let line = format!("POST /v1/transactions/{gid}/commit?wait=ended");
     let committed = send(addr, &line, &shown, &json!({"tried": ["stock"]})).await;
     assert_eq!(committed.status, 200, "{committed:?}");
@@ -82,10 +90,10 @@ async fn a_tcc_confirms_what_was_tried() {
 
 #[tokio::test]
 async fn what_was_acknowledged_is_known_after_a_restart() {
-    let folder = tempfile::tempdir().unwrap();
-    let stock = Participant::start(|_, _| Said::Done("")).await;
+    let folder = Folder::new();
+    let stock = Participant::start().await;
     let first = start(folder.path()).await;
-    saga(first.addr, "order-1", &[step("stock", &stock.url, &[])]).await;
+    saga(first.addr, "order-1", &[step("stock", (&stock, "mute"), &[])]).await;
     let begin = json!({"name": "open", "gid": "order-2"});
     let begun = send(first.addr, "POST /v1/transactions", &[], &begin).await.json();
     first.stop().await.unwrap();
@@ -102,22 +110,22 @@ async fn what_was_acknowledged_is_known_after_a_restart() {
     assert_eq!((aborted.status, &aborted.json()["decision"]), (200, &json!("abort")));
     let taken = json!({"name": "x", "gid": "order-1"});
     let again = send(addr, "POST /v1/transactions", &[], &taken).await;
-    assert_eq!(again.code(), (409, "gid_taken".to_owned()));
+    assert_eq!((again.status, &*again.code()), (409, "gid_taken"));
     second.stop().await.unwrap();
 }
 
 #[tokio::test]
 async fn a_coordinator_says_how_it_stands() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = Folder::new();
     let running = start(folder.path()).await;
     let addr = running.addr;
     assert_eq!(get(addr, "/healthz").await.status, 200);
     assert_eq!(get(addr, "/readyz").await.status, 200);
-    let stock = Participant::start(|_, _| Said::Done("")).await;
-    saga(addr, "order-1", &[step("stock", &stock.url, &[])]).await;
+    let stock = Participant::start().await;
+    saga(addr, "order-1", &[step("stock", (&stock, "mute"), &[])]).await;
     let metrics = get(addr, "/metrics").await;
     assert!(metrics.header("content-type").is_some_and(|kind| kind.contains("text")));
-    let metrics = metrics.text;
+    let metrics = metrics.body;
     for line in [
         "wholly_requests_total{route=\"/readyz\",status=\"200\"} 1",
         "wholly_calls_by_op_total{op=\"action\",answer=\"done\"} 1",
@@ -134,12 +142,12 @@ async fn a_coordinator_says_how_it_stands() {
 
 #[tokio::test]
 async fn a_taken_folder_or_port_is_named() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = Folder::new();
     let running = start(folder.path()).await;
     let same = Coordinator::start(Config::in_process(folder.path())).await;
     let text = same.err().unwrap().to_string();
     assert!(text.contains("in use by another process"), "{text}");
-    let other = tempfile::tempdir().unwrap();
+    let other = Folder::new();
     let config = Config { listen: running.addr, ..Config::in_process(other.path()) };
     let refused = Coordinator::start(config).await.err().unwrap();
     assert!(matches!(refused, ServeError::Listen { .. }), "{refused:?}");
@@ -152,14 +160,14 @@ async fn a_taken_folder_or_port_is_named() {
 
 #[tokio::test]
 async fn a_stop_takes_no_new_transactions_and_ends_what_is_asked() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = Folder::new();
     let running = start(folder.path()).await;
     let addr = running.addr;
     let begun = send(addr, "POST /v1/transactions", &[], &json!({"name": "a", "gid": "g"})).await;
     assert_eq!(begun.status, 201);
     running.coordinator().shell().drain();
     let refused = send(addr, "POST /v1/transactions", &[], &json!({"name": "b"})).await;
-    assert_eq!(refused.code(), (503, "draining".to_owned()));
+    assert_eq!((refused.status, &*refused.code()), (503, "draining"));
     assert_eq!(get(addr, "/v1/transactions/g").await.json()["state"], "open");
     running.stop().await.unwrap();
     let gone = tokio::net::TcpStream::connect(addr).await;
@@ -169,7 +177,7 @@ async fn a_stop_takes_no_new_transactions_and_ends_what_is_asked() {
 #[tokio::test]
 async fn a_folder_that_lost_its_key_or_name_does_not_start() {
     for lost in ["capability.key", "origin"] {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = Folder::new();
         start(folder.path()).await.stop().await.unwrap();
         let kept = std::fs::read(folder.path().join(lost)).unwrap();
         std::fs::remove_file(folder.path().join(lost)).unwrap();
@@ -182,17 +190,17 @@ async fn a_folder_that_lost_its_key_or_name_does_not_start() {
 
 #[tokio::test]
 async fn destinations_change_without_a_restart() {
-    let folder = tempfile::tempdir().unwrap();
-    let stock = Participant::start(|_, _| Said::Done("")).await;
+    let folder = Folder::new();
+    let stock = Participant::start().await;
     let mut config = Config::in_process(folder.path());
     config.dev = false;
     let running = Coordinator::start(config.clone()).await.unwrap();
     let addr = running.addr;
     let plan = json!({"name": "a", "steps": [
-        {"branch": "stock", "to": "stock", "operation": "stock.do", "payload": {}}]});
+        {"branch": "stock", "to": "stock", "operation": "mute", "payload": canary::payload(1)}]});
     let line = "PUT /v1/transactions/order-1?wait=ended";
     let refused = send(addr, line, &[], &plan).await;
-    assert_eq!(refused.code().1, "destination_unknown");
+    assert_eq!(refused.code(), "destination_unknown");
     config.destinations.insert("stock".to_owned(), Rule::new(&stock.url));
     running.replace_destinations(&config.destinations).unwrap();
     let document = send(addr, line, &[], &plan).await.json();
@@ -203,12 +211,12 @@ async fn destinations_change_without_a_restart() {
 
 #[tokio::test]
 async fn in_memory_the_same_is_served_and_nothing_is_written() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = Folder::new();
     let config = Config::in_process(&folder.path().join("data"));
     let running = Coordinator::start_in_memory(config).await.unwrap();
     assert!(running.greeting().contains(", data in memory;"), "{}", running.greeting());
-    let good = Participant::start(|_, _| Said::Done("")).await;
-    let document = saga(running.addr, "good", &[step("order", &good.url, &[])]).await;
+    let good = Participant::start().await;
+    let document = saga(running.addr, "good", &[step("order", (&good, "mute"), &[])]).await;
     assert_eq!(document["outcome"], "as_decided", "{document}");
     assert_eq!(good.asked(), ["order action"]);
     running.stop().await.unwrap();

@@ -1,29 +1,35 @@
 //! A coordinator on a free port, a participant, and a client that writes and reads bytes.
 
-use crate::canary::{self, REPLY};
-use crate::described::{self, Came};
+use crate::canary;
+use crate::participant::Participant;
 use serde_json::Value;
 use std::net::SocketAddr;
 use std::path::Path;
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
+use wholly_described::Came;
 use wholly_server::egress::Rule;
 use wholly_server::{Config, Coordinator, Running};
 
 /// A coordinator and one participant, named `stock`.
 pub(crate) struct World {
     pub(crate) running: Running,
-    /// Where the participant is; `--dev` lets it stand for itself.
-    pub(crate) participant: String,
+    /// Its URL may stand for itself, by `--dev`.
+    pub(crate) participant: Participant,
     folder: Folder,
 }
 
 /// A data folder; when it goes, so must every canary be silent.
-struct Folder(TempDir);
+pub(crate) struct Folder(TempDir);
 
 impl Folder {
-    fn path(&self) -> &Path {
+    pub(crate) fn new() -> Folder {
+        canary::listen();
+        Folder(tempfile::tempdir().unwrap())
+    }
+
+    pub(crate) fn path(&self) -> &Path {
         self.0.path()
     }
 }
@@ -66,14 +72,8 @@ impl World {
     }
 
     pub(crate) async fn start_with(configure: impl FnOnce(&mut Config)) -> World {
-        canary::listen();
-        let folder = Folder(tempfile::tempdir().unwrap());
-        let participant = participant().await;
-        let mut config = Config::in_process(folder.path());
-        config.log.segment_bytes = 1 << 20;
-        config.destinations.insert("stock".into(), Rule::new(&participant));
-        configure(&mut config);
-        let running = Coordinator::start(config).await.unwrap();
+        let (folder, participant) = (Folder::new(), Participant::start().await);
+        let running = start(&folder, &participant, configure).await;
         World { running, participant, folder }
     }
 
@@ -85,11 +85,7 @@ impl World {
     pub(crate) async fn restart_with(self, configure: impl FnOnce(&mut Config)) -> World {
         let World { running, participant, folder } = self;
         running.stop().await.unwrap();
-        let mut config = Config::in_process(folder.path());
-        config.log.segment_bytes = 1 << 20;
-        config.destinations.insert("stock".into(), Rule::new(&participant));
-        configure(&mut config);
-        let running = Coordinator::start(config).await.unwrap();
+        let running = start(&folder, &participant, configure).await;
         World { running, participant, folder }
     }
 
@@ -104,33 +100,15 @@ impl World {
 
     /// `POST /path` with a JSON body and further headers.
     pub(crate) async fn ask(&self, line: &str, headers: &[(&str, &str)], body: &str) -> Heard {
-        let mut request = format!("{line} HTTP/1.1\r\nhost: localhost\r\n");
-        if !body.is_empty() {
-            request.push_str("content-type: application/json\r\n");
-        }
-        request.push_str(&format!("content-length: {}\r\n", body.len()));
-        for (name, value) in headers {
-            request.push_str(&format!("{name}: {value}\r\n"));
-        }
-        request.push_str("\r\n");
-        request.push_str(body);
-        self.send(request.as_bytes()).await
+        ask(self.addr(), line, headers, body).await
     }
 
     pub(crate) async fn get(&self, path: &str) -> Heard {
         self.ask(&format!("GET {path}"), &[], "").await
     }
 
-    /// Sends bytes. What is answered, and what is accepted, is as described.
     pub(crate) async fn send(&self, request: &[u8]) -> Heard {
-        let mut stream = TcpStream::connect(self.addr()).await.unwrap();
-        // The other side may answer and close before everything is written.
-        let _ = stream.write_all(request).await;
-        let heard = read(&mut stream).await;
-        let Heard { status, head, body } = &heard;
-        described::check(request, &Came { status: *status, head, body });
-        canary::check(request, &heard);
-        heard
+        exchange(self.addr(), request).await
     }
 
     /// Begins a transaction and gives its capability.
@@ -155,6 +133,50 @@ impl World {
     }
 }
 
+async fn start(
+    folder: &Folder,
+    participant: &Participant,
+    configure: impl FnOnce(&mut Config),
+) -> Running {
+    let mut config = Config::in_process(folder.path());
+    config.log.segment_bytes = 1 << 20;
+    config.destinations.insert("stock".into(), Rule::new(&participant.url));
+    configure(&mut config);
+    Coordinator::start(config).await.unwrap()
+}
+
+/// Asks whoever listens there: `POST /path`, further headers and a JSON body.
+pub(crate) async fn ask(
+    addr: SocketAddr,
+    line: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Heard {
+    let mut request = format!("{line} HTTP/1.1\r\nhost: localhost\r\n");
+    if !body.is_empty() {
+        request.push_str("content-type: application/json\r\n");
+    }
+    request.push_str(&format!("content-length: {}\r\n", body.len()));
+    for (name, value) in headers {
+        request.push_str(&format!("{name}: {value}\r\n"));
+    }
+    request.push_str("\r\n");
+    request.push_str(body);
+    exchange(addr, request.as_bytes()).await
+}
+
+/// Sends bytes. What is answered, and what is accepted, is as described, and no canary sings.
+async fn exchange(addr: SocketAddr, request: &[u8]) -> Heard {
+    let mut stream = TcpStream::connect(addr).await.unwrap();
+    // The other side may answer and close before everything is written.
+    let _ = stream.write_all(request).await;
+    let heard = read(&mut stream).await;
+    let Heard { status, head, body } = &heard;
+    wholly_described::check(request, &Came { status: *status, head, body });
+    canary::check(request, &heard);
+    heard
+}
+
 /// Reads one answer.
 pub(crate) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Heard {
     let mut bytes = Vec::new();
@@ -175,51 +197,4 @@ pub(crate) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Heard {
     }
     heard.body = String::from_utf8(body).unwrap();
     heard
-}
-
-/// Does what the operation's name says: `refuse` refuses a try or an action, `hang` never answers
-/// one, `stick` refuses what may not be refused; all else is done, with the request as its reply.
-async fn participant() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(participate(stream));
-        }
-    });
-    url
-}
-
-async fn participate(mut stream: TcpStream) {
-    let mut seen = Vec::new();
-    while stream.read_buf(&mut seen).await.is_ok_and(|count| count > 0) {
-        let text = String::from_utf8_lossy(&seen).into_owned();
-        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-        let heard = Heard { status: 0, head: head.to_string(), body: body.to_string() };
-        let value = |name: &str| heard.header(name).unwrap_or_default();
-        if body.len() < value("content-length").parse().unwrap_or(0) {
-            continue;
-        }
-        let (operation, op) = (value("wholly-operation"), value("wholly-op"));
-        let is_first = matches!(op, "try" | "action");
-        let (status, word, reply) = match (operation, is_first) {
-            ("hang", true) => return std::future::pending().await,
-            ("refuse", true) | ("stick", false) => {
-                ("409 Conflict", "refused", r#"{"code":"no_way","detail":"not today"}"#.to_string())
-            }
-            _ if op == "inspect" => ("200 OK", "done", r#"{"state":"tried"}"#.to_string()),
-            _ => ("200 OK", "done", format!(r#"{{"op":"{op}","secret":"{REPLY}"}}"#)),
-        };
-        let answer = format!(
-            "HTTP/1.1 {status}\r\ncontent-type: application/json\r\nwholly-answer: {word};gid={};\
-             branch={};operation={operation};op={op};kept\r\ncontent-length: {}\r\n\r\n{reply}",
-            value("wholly-gid"),
-            value("wholly-branch"),
-            reply.len(),
-        );
-        if stream.write_all(answer.as_bytes()).await.is_err() {
-            return;
-        }
-        seen.clear();
-    }
 }

@@ -52,14 +52,20 @@ const ROOMS: &[Room] = &[
     Room {
         name: "wholly",
         ours: &["wholly-core", "wholly-wire", "wholly-macros", "wholly-tls"],
-        in_tests: &["wholly-server"],
+        in_tests: &["wholly-server", "wholly-described"],
         others: Others::AllBut(&[]),
     },
     Room {
         name: "wholly-server",
         ours: &["wholly-core", "wholly-wire", "wholly-store", "wholly-tls"],
-        in_tests: &[],
+        in_tests: &["wholly-described"],
         others: Others::AllBut(&["axum", "reqwest", "sqlx"]),
+    },
+    Room {
+        name: "wholly-described",
+        ours: &["wholly-wire"],
+        in_tests: &[],
+        others: Others::Only(&["serde_json", "tokio"]),
     },
     Room {
         name: "wholly-sim",
@@ -110,7 +116,7 @@ const ROOMS: &[Room] = &[
             "wholly-server",
             "wholly-shop",
         ],
-        in_tests: &[],
+        in_tests: &["wholly-described"],
         others: Others::AllBut(&[]),
     },
     Room {

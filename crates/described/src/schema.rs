@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 /// What is wrong with a value, and where, if anything. `root` is what references lead into. Fields
 /// that an object does not describe are wrong: whatever is answered or accepted is described.
-pub(crate) fn check(root: &Value, at: &str, value: &Value, schema: &Value) -> Result<(), String> {
+pub fn check(root: &Value, at: &str, value: &Value, schema: &Value) -> Result<(), String> {
     let schema = resolve(root, schema);
     check_keywords(schema);
     if let Some(either) = schema.get("anyOf").and_then(Value::as_array) {
@@ -35,7 +35,7 @@ pub(crate) fn check(root: &Value, at: &str, value: &Value, schema: &Value) -> Re
 }
 
 /// What a reference leads to; anything else itself.
-pub(crate) fn resolve<'a>(root: &'a Value, value: &'a Value) -> &'a Value {
+pub fn resolve<'a>(root: &'a Value, value: &'a Value) -> &'a Value {
     match value.get("$ref").and_then(Value::as_str) {
         None => value,
         Some(reference) => {
@@ -46,7 +46,7 @@ pub(crate) fn resolve<'a>(root: &'a Value, value: &'a Value) -> &'a Value {
 }
 
 /// The kinds that a schema names; none where it takes any.
-pub(crate) fn kinds(schema: &Value) -> Vec<&str> {
+pub fn kinds(schema: &Value) -> Vec<&str> {
     match &schema["type"] {
         Value::String(kind) => vec![kind],
         Value::Array(kinds) => kinds.iter().filter_map(Value::as_str).collect(),
@@ -56,7 +56,7 @@ pub(crate) fn kinds(schema: &Value) -> Vec<&str> {
 
 /// Whether a text has the form of a pattern: one class after another, the last one so many times,
 /// or somewhere a character that is not blank.
-pub(crate) fn has_form(text: &str, pattern: &str) -> bool {
+fn has_form(text: &str, pattern: &str) -> bool {
     if pattern == r"\S" {
         return text.contains(|letter: char| !letter.is_whitespace());
     }
@@ -212,52 +212,57 @@ fn check_object(
     Ok(())
 }
 
-#[test]
-fn patterns_are_read_as_they_are_meant() {
-    let name = "^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$";
-    for (text, expected) in [
-        ("a", true),
-        ("order-4711.2:x_", true),
-        ("", false),
-        ("-a", false),
-        ("a b", false),
-        (&"x".repeat(128), true),
-        (&"x".repeat(129), false),
-    ] {
-        assert_eq!(has_form(text, name), expected, "{text}");
-    }
-    assert!(has_form(" a", r"\S") && !has_form(" \t", r"\S"));
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-#[test]
-fn what_differs_from_its_schema_is_found() {
-    let root = serde_json::json!({
-        "type": "object", "required": ["id"], "additionalProperties": false,
-        "properties": {
-            "id": {"type": "string", "minLength": 1},
-            "at": {"type": "string", "format": "date-time"},
-            "count": {"type": ["integer", "null"], "minimum": 0, "maximum": 9},
-            "word": {"anyOf": [{"type": "string", "enum": ["yes"]}, {"type": "null"}]},
-            "list": {"type": "array", "items": {"type": "boolean"}, "minItems": 1},
-        },
-    });
-    let check = |value: Value, expected: &str| {
-        let found = check(&root, "it", &value, &root).err().unwrap_or_default();
-        assert_eq!(found.is_empty(), expected.is_empty(), "{value}: {found}");
-        assert!(found.contains(expected), "{value}: {found}");
-    };
-    check(serde_json::json!({"id": "a", "count": 9, "word": "yes", "list": [true]}), "");
-    check(serde_json::json!({"id": "a", "count": null, "word": null}), "");
-    check(serde_json::json!({"id": "a", "at": "2026-01-02T03:04:05.678Z"}), "");
-    check(serde_json::json!({"id": "a", "at": "2026-01-02"}), "it.at");
-    check(serde_json::json!({}), "lacks");
-    check(serde_json::json!({"id": ""}), "0 characters");
-    check(serde_json::json!({"id": 1}), "it.id: is integer");
-    check(serde_json::json!({"id": "a", "more": 1}), "it.more is not described");
-    check(serde_json::json!({"id": "a", "count": 10}), "too big");
-    check(serde_json::json!({"id": "a", "count": -1}), "too small");
-    check(serde_json::json!({"id": "a", "count": 1.5}), "is number");
-    check(serde_json::json!({"id": "a", "word": "no"}), "is none of");
-    check(serde_json::json!({"id": "a", "list": []}), "0 items");
-    check(serde_json::json!({"id": "a", "list": [1]}), "it.list[0]");
+    #[test]
+    fn patterns_are_read_as_they_are_meant() {
+        let name = "^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$";
+        for (text, expected) in [
+            ("a", true),
+            ("order-4711.2:x_", true),
+            ("", false),
+            ("-a", false),
+            ("a b", false),
+            (&"x".repeat(128), true),
+            (&"x".repeat(129), false),
+        ] {
+            assert_eq!(has_form(text, name), expected, "{text}");
+        }
+        assert!(has_form(" a", r"\S") && !has_form(" \t", r"\S"));
+    }
+
+    #[test]
+    fn what_differs_from_its_schema_is_found() {
+        let root = serde_json::json!({
+            "type": "object", "required": ["id"], "additionalProperties": false,
+            "properties": {
+                "id": {"type": "string", "minLength": 1},
+                "at": {"type": "string", "format": "date-time"},
+                "count": {"type": ["integer", "null"], "minimum": 0, "maximum": 9},
+                "word": {"anyOf": [{"type": "string", "enum": ["yes"]}, {"type": "null"}]},
+                "list": {"type": "array", "items": {"type": "boolean"}, "minItems": 1},
+            },
+        });
+        let check = |value: Value, expected: &str| {
+            let found = check(&root, "it", &value, &root).err().unwrap_or_default();
+            assert_eq!(found.is_empty(), expected.is_empty(), "{value}: {found}");
+            assert!(found.contains(expected), "{value}: {found}");
+        };
+        check(serde_json::json!({"id": "a", "count": 9, "word": "yes", "list": [true]}), "");
+        check(serde_json::json!({"id": "a", "count": null, "word": null}), "");
+        check(serde_json::json!({"id": "a", "at": "2026-01-02T03:04:05.678Z"}), "");
+        check(serde_json::json!({"id": "a", "at": "2026-01-02"}), "it.at");
+        check(serde_json::json!({}), "lacks");
+        check(serde_json::json!({"id": ""}), "0 characters");
+        check(serde_json::json!({"id": 1}), "it.id: is integer");
+        check(serde_json::json!({"id": "a", "more": 1}), "it.more is not described");
+        check(serde_json::json!({"id": "a", "count": 10}), "too big");
+        check(serde_json::json!({"id": "a", "count": -1}), "too small");
+        check(serde_json::json!({"id": "a", "count": 1.5}), "is number");
+        check(serde_json::json!({"id": "a", "word": "no"}), "is none of");
+        check(serde_json::json!({"id": "a", "list": []}), "0 items");
+        check(serde_json::json!({"id": "a", "list": [1]}), "it.list[0]");
+    }
 }

@@ -5,8 +5,10 @@ use serde_json::Value;
 use std::sync::LazyLock;
 use wholly_wire::problem::row;
 
-pub(crate) static DESCRIPTION: LazyLock<Value> =
-    LazyLock::new(|| serde_json::from_str(wholly_server::transport::http::OPENAPI).unwrap());
+/// What the coordinator serves at `/v1/openapi.json`.
+pub static DESCRIPTION: LazyLock<Value> = LazyLock::new(|| {
+    serde_json::from_str(include_str!("../../server/src/transport/http/openapi.json")).unwrap()
+});
 
 /// What HTTP itself adds to an answer.
 const TRANSPORT: &[&str] = &["connection", "content-length", "content-type", "date"];
@@ -24,15 +26,21 @@ const WITHOUT_OPERATION: &[&str] = &[
 ];
 
 /// An answer as it came.
-pub(crate) struct Came<'a> {
-    pub(crate) status: u16,
-    pub(crate) head: &'a str,
-    pub(crate) body: &'a str,
+pub struct Came<'a> {
+    /// Its status.
+    pub status: u16,
+    /// Its status line and headers.
+    pub head: &'a str,
+    /// All that follows.
+    pub body: &'a str,
 }
 
 /// Checks what was asked and what was answered: status, headers, content type, body and, for a
 /// problem, its code; and that nothing was accepted that the description forbids.
-pub(crate) fn check(request: &[u8], came: &Came<'_>) {
+///
+/// # Panics
+/// If anything is not as described.
+pub fn check(request: &[u8], came: &Came<'_>) {
     let Ok(request) = std::str::from_utf8(request) else { return };
     let line = request.lines().next().unwrap_or_default();
     let (method, target) = line.trim_end_matches(" HTTP/1.1").split_once(' ').unwrap_or_default();
@@ -164,7 +172,7 @@ fn typed(text: &str, schema: &Value) -> Value {
     }
 }
 
-fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+pub(crate) fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     let mut lines = head.lines().filter_map(|line| line.split_once(": "));
     lines.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
 }
