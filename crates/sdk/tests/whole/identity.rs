@@ -30,7 +30,7 @@ async fn with_credentials_everything_goes_as_without() {
 #[tokio::test]
 async fn a_client_that_is_not_known_hears_so() {
     let world = World::known().await;
-    let url = world.running.url();
+    let url = world.witness.url();
     let secret = "a secret that nobody gave to it".replace(' ', "-") + "-ever";
     let stranger = Wholly::new(&url).unwrap().credential("orders", &secret).unwrap();
     let check = async |client: Wholly, code: &str| {

@@ -202,7 +202,7 @@ async fn a_gid_nobody_knows_and_a_destination_nobody_named() {
 
 #[tokio::test]
 async fn an_open_transaction_outlives_its_coordinator() {
-    let World { wholly, running, stock, points, config, folder, .. } = World::new().await;
+    let World { wholly, running, witness, stock, points, config, folder, .. } = World::new().await;
     let said = wholly.transaction("n").gid("order-1").wait(Wait::Ended).run(async |tx| {
         tx.call(&stock, lock(2)).await?;
         running.stop().await?;
@@ -213,7 +213,7 @@ async fn an_open_transaction_outlives_its_coordinator() {
     let restarted = said.await.unwrap();
     assert!(wholly.find("order-1").ended().await.unwrap().is_committed());
     restarted.stop().await.unwrap();
-    drop(folder);
+    drop((witness, folder));
 }
 
 #[derive(Debug, thiserror::Error)]

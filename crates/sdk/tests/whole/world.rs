@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
 use wholly::{Failure, NotDone, Operation, Participant, Saga, Service, Tcc, Wholly, refuse_unless};
+use wholly_described::Witness;
 use wholly_server::egress::Rule;
 use wholly_server::keyring::Grant;
 use wholly_server::{Config, Coordinator, Running};
@@ -182,6 +183,8 @@ async fn carry(State(network): State<Network>, request: Request, next: Next) -> 
 pub(crate) struct World {
     pub(crate) wholly: Wholly,
     pub(crate) running: Running,
+    /// What clients hear of the coordinator is as described.
+    pub(crate) witness: Witness,
     pub(crate) stock: Participant,
     pub(crate) points: Participant,
     /// The initiator's own service.
@@ -237,13 +240,15 @@ impl World {
         }
         let running = Coordinator::start(config.clone()).await.unwrap();
         config.listen = running.addr;
-        let wholly = as_of(Wholly::new(&running.url()).unwrap(), "orders");
+        let witness = Witness::before(running.addr);
+        let wholly = as_of(Wholly::new(&witness.url()).unwrap(), "orders");
         World {
             stock: wholly.participant("stock"),
             points: wholly.participant("points"),
             orders: services.remove(2),
             wholly,
             running,
+            witness,
             network,
             config,
             pools,

@@ -1,32 +1,11 @@
 //! The program as a process: what it prints, how it ends, and that it goes with its parent.
 
-#![expect(clippy::unwrap_used, reason = "a test stops where its ground fails")]
-
+use crate::process::{Heard, Log, Serving, ask, check, quiet, run};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, ChildStdin, Command, Output, Stdio};
-
-fn wholly() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_wholly"));
-    command.env_clear().env("WHOLLY_LOG", "warn");
-    command
-}
-
-/// Runs a command line to its end.
-fn run(words: &[&str]) -> Output {
-    wholly().args(words).stdin(Stdio::null()).output().unwrap()
-}
-
-/// Runs a command line; it must end with this code and say this.
-fn check(words: &[&str], code: i32, expected: &str) {
-    let output = run(words);
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let said = text(&output.stdout) + &text(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "wholly {words:?}: {said}");
-    assert!(said.contains(expected), "wholly {words:?}: {said}");
-}
+use std::process::{Command, Output, Stdio};
 
 /// Runs a command line until it says this: lists show what is durable, a little later than it is
 /// seen.
@@ -41,45 +20,17 @@ fn until(words: &[&str], expected: &str) {
     panic!("wholly {words:?} never says {expected}, but {said}");
 }
 
-/// A coordinator that serves as long as its stdin is held.
-struct Serving {
-    child: Child,
-    stdin: Option<ChildStdin>,
-    url: String,
+fn serve(data: &Path, arguments: &[&str]) -> Serving {
+    Serving::coordinate(quiet().arg("serve").args(arguments).arg("--data").arg(data))
 }
 
-impl Serving {
-    fn start(data: &Path) -> Serving {
-        let mut command = wholly();
-        command.args(["serve", "--data"]).arg(data);
-        Serving::spawn(&mut command)
-    }
-
-    fn spawn(command: &mut Command) -> Serving {
-        let mut child = command
-            .args(["--listen", "127.0.0.1:0", "--until-stdin-ends"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let stdin = child.stdin.take();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let ready = lines.map_while(Result::ok).find(|line| line.starts_with("ready "));
-        let url = ready.expect("it serves").trim_start_matches("ready ").to_owned();
-        Serving { child, stdin, url }
-    }
-
-    /// Lets go of its stdin and waits for its end.
-    fn stop(mut self) -> Option<i32> {
-        drop(self.stdin.take());
-        self.child.wait().unwrap().code()
-    }
-}
+/// A destination where nobody is.
+const STOCK: [&str; 2] = ["--destination", "stock=http://127.0.0.1:1"];
 
 #[test]
 fn a_coordinator_serves_its_operator_and_goes_with_its_parent() {
     let folder = tempfile::tempdir().unwrap();
-    let serving = Serving::start(folder.path());
+    let serving = serve(folder.path(), &[]);
     let url = serving.url.as_str();
 
     let status = run(&["status", "--json", "--url", url]);
@@ -116,46 +67,24 @@ fn a_coordinator_serves_its_operator_and_goes_with_its_parent() {
 }
 
 /// Hands a plan over that calls one destination; the status says whether that is known.
-fn submit(url: &str, gid: &str, destination: &str) -> String {
+fn submit(url: &str, gid: &str, destination: &str) -> u16 {
     let body = format!(
         r#"{{"name":"n","steps":[{{"branch":"b","to":"{destination}","operation":"o"}}]}}"#
     );
-    let address = url.trim_start_matches("http://");
-    let mut stream = TcpStream::connect(address).unwrap();
-    let request = format!(
-        "PUT /v1/transactions/{gid} HTTP/1.1\r\nhost: {address}\r\ncontent-type: \
-         application/json\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    stream.write_all(request.as_bytes()).unwrap();
-    let mut line = String::new();
-    BufReader::new(stream).read_line(&mut line).unwrap();
-    line.split(' ').nth(1).unwrap().to_owned()
-}
-
-/// Sends one request and gives status and body.
-fn ask(url: &str, line: &str, capability: &str, body: &str) -> (u16, String) {
-    let address = url.trim_start_matches("http://");
-    let mut stream = TcpStream::connect(address).unwrap();
-    let request = format!(
-        "{line} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\nwholly-capability: \
-         {capability}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    stream.write_all(request.as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
-    (status, answer.split_once("\r\n\r\n").unwrap().1.to_owned())
+    ask(url, &format!("PUT /v1/transactions/{gid}"), &[], &body).status
 }
 
 /// Begins a transaction and gives its capability.
 fn begin(url: &str, gid: &str) -> String {
     let body = format!(r#"{{"gid":"{gid}","name":"n"}}"#);
-    let (status, answer) = ask(url, "POST /v1/transactions", "", &body);
-    assert_eq!(status, 201, "{answer}");
-    let answer: Value = serde_json::from_str(&answer).unwrap();
-    answer["capability"].as_str().unwrap().to_owned()
+    let heard = ask(url, "POST /v1/transactions", &[], &body);
+    assert_eq!(heard.status, 201, "{heard:?}");
+    heard.json()["capability"].as_str().unwrap().to_owned()
+}
+
+/// Asks for a decision.
+fn decide(url: &str, line: &str, capability: &str) -> Heard {
+    ask(url, line, &[("wholly-capability", capability)], "")
 }
 
 /// What a command prints as JSON, but for what is in flight: a stopped coordinator calls nobody.
@@ -193,28 +122,25 @@ fn a_stopped_coordinators_folder_answers_as_it_did() {
         &["tx", "show", "p-1", "--json"],
     ];
     let folder = tempfile::tempdir().unwrap();
-    let mut command = wholly();
     // Half of what has ended is archived, half is in the log.
-    command.args(["serve", "--destination", "stock=http://127.0.0.1:1"]);
-    command.args(["--set", "archive.bulk_rows_max=4"]);
-    command.args(["--set", "transactions.open_timeout_ms=3600000", "--data"]).arg(folder.path());
-    let mut serving = Serving::spawn(&mut command);
+    let set = ["archive.bulk_rows_max=4", "transactions.open_timeout_ms=3600000"];
+    let set = ["--set", set[0], "--set", set[1]];
+    let mut serving = serve(folder.path(), &[&STOCK[..], &set].concat());
     let url = serving.url.clone();
-    assert_eq!(submit(&url, "p-1", "stock"), "201");
+    assert_eq!(submit(&url, "p-1", "stock"), 201);
     begin(&url, "o-0");
     for number in 1..8 {
         let gid = format!("o-{number}");
         let capability = begin(&url, &gid);
         let decision = if number % 2 == 0 { "commit" } else { "abort" };
         let line = format!("POST /v1/transactions/{gid}/{decision}");
-        assert_eq!(ask(&url, &line, &capability, "{}").0, 200);
+        assert_eq!(decide(&url, &line, &capability).status, 200);
     }
     let data = folder.path().to_str().unwrap();
     check(&["tx", "list", "--data", data], 1, "the same command without --data");
     let told = LOOKS.map(|words| looked(&[words, &["--url", &url]].concat()));
     assert_eq!(told[0]["items"].as_array().unwrap().len(), 9, "{}", told[0]);
-    serving.child.kill().unwrap();
-    serving.child.wait().unwrap();
+    serving.kill();
     let log = || std::fs::read(folder.path().join("log/0000000001.log")).unwrap();
     let before = log();
     for (words, told) in LOOKS.iter().zip(told) {
@@ -232,28 +158,19 @@ fn a_stopped_coordinators_folder_answers_as_it_did() {
 fn a_copy_put_back_decides_nothing_that_it_cannot_account_for() {
     let folder = tempfile::tempdir().unwrap();
     let (data, copy) = (folder.path().join("data"), folder.path().join("copy"));
-    let serve = || {
-        let mut command = wholly();
-        command.args(["serve", "--destination", "stock=http://127.0.0.1:1", "--data"]).arg(&data);
-        Serving::spawn(&mut command)
-    };
-    let code = |(status, body): (u16, String)| {
-        let body: Value = serde_json::from_str(&body).unwrap();
-        (status, body["code"].as_str().unwrap_or_default().to_owned())
-    };
+    let serve = || serve(&data, &STOCK);
 
     let serving = serve();
     let before = begin(&serving.url, "o-1");
-    assert_eq!(submit(&serving.url, "p-1", "stock"), "201");
+    assert_eq!(submit(&serving.url, "p-1", "stock"), 201);
     assert_eq!(serving.stop(), Some(0));
     assert!(Command::new("cp").arg("-r").args([&data, &copy]).status().unwrap().success());
 
     let mut serving = serve();
-    let committed = ask(&serving.url, "POST /v1/transactions/o-1/commit", &before, "");
-    assert_eq!(committed.0, 200, "{committed:?}");
+    let committed = decide(&serving.url, "POST /v1/transactions/o-1/commit", &before);
+    assert_eq!(committed.status, 200, "{committed:?}");
     let after = begin(&serving.url, "o-2");
-    serving.child.kill().unwrap();
-    serving.child.wait().unwrap();
+    serving.kill();
 
     let (from, to) = (copy.to_str().unwrap(), data.to_str().unwrap());
     check(&["restore", from, "--data", to], 1, "is not empty");
@@ -261,7 +178,10 @@ fn a_copy_put_back_decides_nothing_that_it_cannot_account_for() {
     check(&["restore", from, "--data", to], 0, "is a copy of");
     let serving = serve();
     let url = serving.url.as_str();
-    let asked = |line: &str, capability: &str| code(ask(url, line, capability, ""));
+    let asked = |line: &str, capability: &str| {
+        let heard = decide(url, line, capability);
+        (heard.status, heard.json()["code"].as_str().unwrap().to_owned())
+    };
     let held = asked("POST /v1/transactions/o-1/abort", &before);
     assert_eq!(held, (409, "unaccounted".to_owned()));
     let gone = asked("POST /v1/transactions/o-2/abort", &after);
@@ -269,8 +189,8 @@ fn a_copy_put_back_decides_nothing_that_it_cannot_account_for() {
     check(&["tx", "show", "o-1", "--url", url], 0, "the log was restored from an older copy");
     check(&["tx", "show", "p-1", "--url", url], 0, "stuck: restored");
     check(&["tx", "commit", "o-1", "--reason", "told so", "--url", url], 0, "decided commit");
-    let told = ask(url, "POST /v1/transactions/o-1/commit", &before, "");
-    assert_eq!(told.0, 200, "{told:?}");
+    let told = decide(url, "POST /v1/transactions/o-1/commit", &before);
+    assert_eq!(told.status, 200, "{told:?}");
     check(&["tx", "abort", "p-1", "--reason", "not done", "--url", url], 0, "decided abort");
     begin(url, "o-3");
     assert_eq!(serving.stop(), Some(0));
@@ -285,18 +205,13 @@ fn a_copy_put_back_decides_nothing_that_it_cannot_account_for() {
 #[test]
 fn an_operator_acts_on_sets_and_asks_participants() {
     let folder = tempfile::tempdir().unwrap();
-    let serve = || {
-        let mut command = wholly();
-        command.args(["serve", "--destination", "stock=http://127.0.0.1:1", "--data"]);
-        command.arg(folder.path().join("data"));
-        Serving::spawn(&mut command)
-    };
+    let serve = || serve(&folder.path().join("data"), &STOCK);
     let serving = serve();
     let url = serving.url.as_str();
     for gid in ["o-1", "o-2", "o-3"] {
         begin(url, gid);
     }
-    assert_eq!(submit(url, "p-1", "stock"), "201");
+    assert_eq!(submit(url, "p-1", "stock"), 201);
     let on = |words: &[&str], code: i32, expected: &str| {
         check(&[words, &["--url", url]].concat(), code, expected);
     };
@@ -345,28 +260,22 @@ fn destinations_are_read_again_when_told() {
     let file = folder.path().join("wholly.toml");
     let write = |text: &str| std::fs::write(&file, text).unwrap();
     write("[destinations]\nstock = \"http://stock:1\"\n");
-    let mut command = wholly();
+    let log = Log::new(folder.path());
+    let mut command = quiet();
     command.env("WHOLLY_LOG", "info").args(["serve", "--config"]).arg(&file);
-    command.arg("--data").arg(folder.path().join("data")).stderr(Stdio::piped());
-    let mut serving = Serving::spawn(&mut command);
-    let mut log = BufReader::new(serving.child.stderr.take().unwrap()).lines();
-    let pid = serving.child.id().to_string();
-    let mut hang_up = |expected: &str| {
-        let sent = Command::new("sh").args(["-c", "kill -HUP \"$0\"", &pid]).status().unwrap();
-        assert!(sent.success());
-        let told = log.find(|line| line.as_ref().is_ok_and(|line| line.contains(expected)));
-        assert!(told.is_some(), "it ends without saying {expected}");
-    };
+    command.arg("--data").arg(folder.path().join("data")).stderr(log.stderr());
+    let serving = Serving::coordinate(&mut command);
+    let hang_up = |expected: &str| serving.hang_up(&log, expected);
     let known = |gid, destination| submit(&serving.url, gid, destination);
-    assert_eq!((known("a-1", "stock"), known("a-2", "points")), ("201".into(), "400".into()));
+    assert_eq!((known("a-1", "stock"), known("a-2", "points")), (201, 400));
     write("[destinations]\npoints = \"http://points:1\"\n");
     hang_up("the destinations were read again");
-    assert_eq!((known("b-1", "stock"), known("b-2", "points")), ("400".into(), "201".into()));
+    assert_eq!((known("b-1", "stock"), known("b-2", "points")), (400, 201));
     for wrong in ["[destinations", "[destinations]\nstock = \"ftp://stock\"\n", "lisen = 1\n"] {
         write(wrong);
         hang_up("the destinations of before stay");
     }
-    assert_eq!((known("c-1", "stock"), known("c-2", "points")), ("400".into(), "201".into()));
+    assert_eq!((known("c-1", "stock"), known("c-2", "points")), (400, 201));
     assert_eq!(serving.stop(), Some(0));
 }
 
@@ -388,7 +297,7 @@ fn what_cannot_start_says_what_to_do() {
     check(&["tx", "show", "a b"], 2, "nobody was asked");
     check(&["shop-books", data], 1, "the books cannot be read");
     check(&["shop-service", "stock", "--data", data], 2, "say --coordinator URL");
-    let output = wholly().env("WHOLLY_LOG", "wholly=loud").args(["status"]).output().unwrap();
+    let output = quiet().env("WHOLLY_LOG", "wholly=loud").args(["status"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
 }
 
@@ -408,7 +317,7 @@ fn schemas_are_printed_and_applied() {
 #[test]
 fn a_service_of_the_shop_hears_of_its_coordinator_by_stdin() {
     let folder = tempfile::tempdir().unwrap();
-    let mut child = wholly()
+    let mut child = quiet()
         .args(["shop-service", "stock", "--until-stdin-ends", "--data"])
         .arg(folder.path())
         .stdin(Stdio::piped())
@@ -431,38 +340,6 @@ fn a_service_of_the_shop_hears_of_its_coordinator_by_stdin() {
     assert_eq!((rest.as_str(), child.wait().unwrap().code()), ("", Some(0)));
 }
 
-/// A stock service of the shop, as the SDK makes them.
-struct StockService {
-    child: Child,
-    stdin: ChildStdin,
-    url: String,
-    _folder: tempfile::TempDir,
-}
-
-impl StockService {
-    fn start() -> StockService {
-        let folder = tempfile::tempdir().unwrap();
-        let mut child = wholly()
-            .args(["shop-service", "stock", "--until-stdin-ends", "--coordinator"])
-            .args(["http://127.0.0.1:1", "--data"])
-            .arg(folder.path())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let stdin = child.stdin.take().unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let ready = lines.map_while(Result::ok).find(|line| line.starts_with("ready "));
-        let url = ready.expect("it serves").trim_start_matches("ready ").to_owned();
-        StockService { child, stdin, url, _folder: folder }
-    }
-
-    fn stop(mut self) {
-        drop(self.stdin);
-        self.child.wait().unwrap();
-    }
-}
-
 const LOCK: &str = r#"{"order":"1","sku":"tea","quantity":1}"#;
 
 fn check_participant(url: &str, operation: &str, mode: &str) -> Output {
@@ -480,13 +357,17 @@ fn plays(output: &Output) -> Vec<(String, bool)> {
 
 #[test]
 fn a_participant_of_the_sdk_keeps_the_contract() {
-    let stock = StockService::start();
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = quiet();
+    command.args(["shop-service", "stock", "--until-stdin-ends", "--coordinator"]);
+    command.args(["http://127.0.0.1:1", "--data"]).arg(folder.path());
+    let stock = Serving::spawn(&mut command);
     for (operation, mode, count) in [("stock.lock", "tcc", 14), ("stock.lock-now", "saga", 11)] {
         let output = check_participant(&stock.url, operation, mode);
         assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stdout));
         assert_eq!(plays(&output).len(), count);
     }
-    stock.stop();
+    assert_eq!(stock.stop(), Some(0));
 }
 
 /// Says done to every call, with the echo, and keeps nothing.

@@ -1,47 +1,14 @@
 //! What those who watch a coordinator get: its log, its settings, and word that it is ready.
 
-#![expect(clippy::unwrap_used, reason = "a test stops where its ground fails")]
-
+use crate::process::{Log, Serving, ask, check_output, wholly};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixDatagram;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 /// Stands in every payload and every reply, and may stand in no log.
 const CANARY: &str = "canary-5f1d";
-
-fn wholly() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_wholly"));
-    command.env_clear();
-    command
-}
-
-/// A coordinator whose stdin is its life, and where it listens.
-fn serve(command: &mut Command, data: &Path) -> (Child, String) {
-    let mut child = command
-        .args(["serve", "--dev", "--listen", "127.0.0.1:0", "--until-stdin-ends", "--data"])
-        .arg(data)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut ready = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut ready).unwrap();
-    let address = ready.trim().strip_prefix("ready http://").expect("it serves").to_owned();
-    (child, address)
-}
-
-/// Lets it end, and gives what it wrote to stderr.
-fn log_of(mut child: Child) -> String {
-    drop(child.stdin.take());
-    let mut log = String::new();
-    child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
-    assert!(child.wait().unwrap().success(), "{log}");
-    log
-}
 
 /// A participant on a port of its own: refuses the operation `refuse`, does all else.
 fn participant() -> String {
@@ -90,7 +57,7 @@ fn answer(stream: TcpStream) {
 }
 
 /// Hands a plan of two steps over and waits for its end.
-fn play(address: &str, gid: &str, participant: &str, last: &str) {
+fn play(url: &str, gid: &str, participant: &str, last: &str) {
     let step = |branch: &str, operation: &str, after: &str| {
         format!(
             r#"{{"branch":"{branch}","to":"{participant}","operation":"{operation}",
@@ -99,28 +66,24 @@ fn play(address: &str, gid: &str, participant: &str, last: &str) {
     };
     let steps = [step("first", "do", ""), step("last", last, r#""first""#)].join(",");
     let body = format!(r#"{{"name":"act","steps":[{steps}]}}"#);
-    let mut stream = BufReader::new(TcpStream::connect(address).unwrap());
-    let request = format!(
-        "PUT /v1/transactions/{gid}?wait=ended HTTP/1.1\r\nhost: {address}\r\ncontent-type: \
-         application/json\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    stream.get_mut().write_all(request.as_bytes()).unwrap();
-    let (head, body) = read(&mut stream);
-    assert!(head[0].contains("201"), "{head:?} {body}");
-    assert!(body.contains(r#""outcome":"as_decided""#), "{body}");
+    let heard = ask(url, &format!("PUT /v1/transactions/{gid}?wait=ended"), &[], &body);
+    assert_eq!(heard.status, 201, "{heard:?}");
+    assert_eq!(heard.json()["outcome"], "as_decided", "{heard:?}");
 }
 
 #[test]
 fn every_line_of_a_log_in_json_is_an_object_with_ids_and_without_payloads() {
     let folder = tempfile::tempdir().unwrap();
     let mut command = wholly();
-    command.env("WHOLLY_LOG", "trace").args(["--log-format", "json"]);
-    let (child, address) = serve(&mut command, folder.path());
+    let log = Log::new(folder.path());
+    command.env("WHOLLY_LOG", "trace").args(["--log-format", "json", "serve", "--dev", "--data"]);
+    command.arg(folder.path().join("data")).stderr(log.stderr());
+    let serving = Serving::coordinate(&mut command);
     let participant = participant();
-    play(&address, "done-1", &participant, "do");
-    play(&address, "refused-1", &participant, "refuse");
-    let log = log_of(child);
+    play(&serving.url, "done-1", &participant, "do");
+    play(&serving.url, "refused-1", &participant, "refuse");
+    assert_eq!(serving.stop(), Some(0), "{}", log.text());
+    let log = log.text();
     assert!(!log.contains(CANARY), "a payload or a reply stands in the log:\n{log}");
     let mut told = Vec::new();
     for line in log.lines() {
@@ -164,10 +127,10 @@ fn a_unit_hears_that_the_coordinator_is_ready_and_that_it_stops() {
         String::from_utf8(buffer[..length].to_vec()).unwrap()
     };
     let mut command = wholly();
-    command.env("NOTIFY_SOCKET", &path);
-    let (child, _address) = serve(&mut command, &folder.path().join("data"));
+    command.env("NOTIFY_SOCKET", &path).args(["serve", "--dev", "--data"]);
+    let serving = Serving::coordinate(command.arg(folder.path().join("data")));
     assert_eq!(heard(), "READY=1");
-    log_of(child);
+    assert_eq!(serving.stop(), Some(0));
     assert_eq!(heard(), "STOPPING=1");
 }
 
@@ -179,10 +142,7 @@ fn the_configuration_in_effect_is_printed_and_nothing_is_started() {
     command.env("WHOLLY_LOG_LAZY_MS_MAX", "9").args(["serve", "--print-config", "--data"]);
     command.arg(&data).args(["--destination", "stock=http://stock:8,slots=3"]);
     let check = |command: &mut Command, code: i32, expected: &[&str]| {
-        let output = command.output().unwrap();
-        let text = String::from_utf8(output.stdout).unwrap();
-        let text = text + &String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(code), "{text}");
+        let text = check_output(&command.output().unwrap(), "serve", code, "");
         for expected in expected {
             let words: Vec<&str> = expected.split("  ").collect();
             let says = |line: &str| words.iter().all(|word| line.contains(word));

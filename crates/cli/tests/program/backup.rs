@@ -1,91 +1,24 @@
 //! Backups of real processes: under load, while a coordinator is killed, cut short themselves; what
 //! is put back knows all that had been told before it was asked for.
 
-#![expect(clippy::unwrap_used, reason = "a test stops where its ground fails")]
-
-use serde_json::Value;
+use crate::process::{Serving, ask, check, check_output, quiet, try_ask};
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, ChildStdin, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex};
 use std::thread;
 
-fn wholly() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_wholly"));
-    command.env_clear().env("WHOLLY_LOG", "warn");
+/// A coordinator with an archive of many small slices, so that every backup meets hand-overs.
+fn start(data: &Path) -> Serving {
+    let mut command = quiet();
     command
-}
-
-/// Runs a command line; it must end with this code and say this.
-fn check(words: &[&str], code: i32, expected: &str) {
-    let output = wholly().args(words).stdin(Stdio::null()).output().unwrap();
-    check_output(&output, &format!("wholly {words:?}"), code, expected);
-}
-
-fn check_output(output: &Output, what: &str, code: i32, expected: &str) {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let said = text(&output.stdout) + &text(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "{what}: {said}");
-    assert!(said.contains(expected), "{what}: {said}");
-}
-
-/// A coordinator that serves as long as its stdin is held.
-struct Serving {
-    child: Child,
-    _stdin: ChildStdin,
-    address: String,
-}
-
-impl Serving {
-    /// With an archive of many small slices, so that every backup meets hand-overs.
-    fn start(data: &Path) -> Serving {
-        let mut child = wholly()
-            .args(["serve", "--listen", "127.0.0.1:0", "--until-stdin-ends"])
-            .args(["--set", "archive.slice_rows_max=1000", "--set", "archive.bulk_rows_max=5"])
-            .args(["--set", "log.segment_bytes=65536"])
-            .args(["--set", "log.log_bytes_max=16777216", "--data"])
-            .arg(data)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let stdin = child.stdin.take().unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let ready = lines.map_while(Result::ok).find(|line| line.starts_with("ready "));
-        let address = ready.expect("it serves").trim_start_matches("ready http://").to_owned();
-        Serving { child, _stdin: stdin, address }
-    }
-
-    fn kill(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        self.kill();
-    }
-}
-
-/// Sends one request; none if no whole answer came.
-fn ask(address: &str, line: &str, capability: &str, body: &str) -> Option<(u16, Value)> {
-    let mut stream = TcpStream::connect(address).ok()?;
-    let request = format!(
-        "{line} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\nwholly-capability: \
-         {capability}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    stream.write_all(request.as_bytes()).ok()?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).ok()?;
-    let (head, body) = answer.split_once("\r\n\r\n")?;
-    let status = head.split(' ').nth(1)?.parse().ok()?;
-    Some((status, serde_json::from_str(body).ok()?))
+        .args(["serve", "--set", "archive.slice_rows_max=1000"])
+        .args(["--set", "archive.bulk_rows_max=5", "--set", "log.segment_bytes=65536"])
+        .args(["--set", "log.log_bytes_max=16777216", "--data"])
+        .arg(data);
+    Serving::coordinate(&mut command)
 }
 
 /// What clients were told: of each transaction its decision.
@@ -94,7 +27,7 @@ type Told = BTreeMap<String, &'static str>;
 /// Clients of one coordinator, which may die under them and come back elsewhere.
 #[derive(Default)]
 struct Clients {
-    address: Mutex<String>,
+    url: Mutex<String>,
     told: Mutex<Told>,
     more: Condvar,
     numbered: AtomicU64,
@@ -107,24 +40,25 @@ impl Clients {
         while !self.over.load(Ordering::Relaxed) {
             let number = self.numbered.fetch_add(1, Ordering::Relaxed);
             let decision = [Some("commit"), Some("abort"), None][(number % 3) as usize];
-            let address = self.address.lock().unwrap().clone();
+            let url = self.url.lock().unwrap().clone();
             let gid = format!("order-{number}");
-            if self.transact(&address, &gid, decision).is_none() {
+            if self.transact(&url, &gid, decision).is_none() {
                 // Nobody answers: another is about to be started.
                 thread::yield_now();
             }
         }
     }
 
-    fn transact(&self, address: &str, gid: &str, decision: Option<&'static str>) -> Option<()> {
+    fn transact(&self, url: &str, gid: &str, decision: Option<&'static str>) -> Option<()> {
         let begin = format!(r#"{{"gid":"{gid}","name":"n","timeout_ms":3600000}}"#);
-        let (status, begun) = ask(address, "POST /v1/transactions", "", &begin)?;
-        assert_eq!(status, 201, "{begun}");
-        let capability = begun["capability"].as_str()?;
+        let begun = try_ask(url, "POST /v1/transactions", &[], &begin)?;
+        assert_eq!(begun.status, 201, "{begun:?}");
         if let Some(decision) = decision {
             let line = format!("POST /v1/transactions/{gid}/{decision}");
-            let (status, document) = ask(address, &line, capability, "{}")?;
-            assert_eq!(status, 200, "{document}");
+            let begun = begun.json();
+            let shown = [("wholly-capability", begun["capability"].as_str().unwrap())];
+            let decided = try_ask(url, &line, &shown, "{}")?;
+            assert_eq!(decided.status, 200, "{decided:?}");
             // A begin without branches is durable with the decision at the latest.
             self.told.lock().unwrap().insert(gid.to_owned(), decision);
             self.more.notify_all();
@@ -142,20 +76,20 @@ fn check_backup(backup: &Path, restored: &Path, told: &Told) {
     let (from, to) = (backup.to_str().unwrap(), restored.to_str().unwrap());
     check(&["check", "data", from], 0, "the archive is whole");
     check(&["restore", from, "--data", to], 0, "is a copy of");
-    let serving = Serving::start(restored);
+    let serving = start(restored);
     for (gid, decision) in told {
         let path = format!("GET /v1/transactions/{gid}");
-        let (status, document) = ask(&serving.address, &path, "", "").expect("it answers");
-        assert_eq!(status, 200, "{gid}: {document}");
-        assert_eq!(document["decision"], *decision, "{document}");
+        let heard = ask(&serving.url, &path, &[], "");
+        assert_eq!(heard.status, 200, "{gid}: {heard:?}");
+        assert_eq!(heard.json()["decision"], *decision, "{heard:?}");
     }
 }
 
 /// Runs clients on a coordinator while something is done to it.
 fn under_load(data: &Path, act: impl FnOnce(&Clients, &mut Serving)) {
-    let mut serving = Serving::start(data);
+    let mut serving = start(data);
     let clients = Clients::default();
-    *clients.address.lock().unwrap() = serving.address.clone();
+    *clients.url.lock().unwrap() = serving.url.clone();
     thread::scope(|scope| {
         for _ in 0..3 {
             scope.spawn(|| clients.run());
@@ -176,7 +110,7 @@ fn wait_for(clients: &Clients, more: usize) {
 }
 
 fn start_backup(data: &Path, to: &Path) -> Child {
-    let mut command = wholly();
+    let mut command = quiet();
     command.args(["backup", "--data"]).arg(data).arg("--to").arg(to);
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
@@ -220,8 +154,8 @@ fn a_backup_is_whole_whenever_the_coordinator_dies() {
             }
             serving.kill();
             // The next one starts while the backup may still be copying.
-            *serving = Serving::start(&data);
-            *clients.address.lock().unwrap() = serving.address.clone();
+            *serving = start(&data);
+            *clients.url.lock().unwrap() = serving.url.clone();
             let made = making.wait_with_output().unwrap();
             check_output(&made, "backup", 0, "is a backup of");
             check_backup(&backup, &place.path().join(format!("restored-{round}")), &told);

@@ -1,0 +1,67 @@
+//! TLS as operators meet it: a coordinator with a certificate, commands that believe it or not, and
+//! a certificate that is changed while it runs.
+
+use crate::process::{Log, Serving, check_output, wholly};
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+use wholly_tls::authority::Authority;
+
+/// A coordinator with a certificate for its name.
+struct World {
+    serving: Serving,
+    log: Log,
+    /// Where it is, by its name.
+    url: String,
+    folder: TempDir,
+}
+
+impl World {
+    fn start(known: &Authority) -> World {
+        let folder = tempfile::tempdir().unwrap();
+        let log = Log::new(folder.path());
+        let (certificate, key) = known.issue(&["localhost"]).write(folder.path(), "own");
+        let file = folder.path().join("wholly.toml");
+        let text = format!("[tls]\ncertificate = {certificate:?}\nkey = {key:?}\n");
+        std::fs::write(&file, text).unwrap();
+        let mut command = wholly();
+        command.args(["serve", "--config"]).arg(file).stderr(log.stderr());
+        command.arg("--data").arg(folder.path().join("data"));
+        let serving = Serving::coordinate(&mut command);
+        assert!(serving.url.starts_with("https://127.0.0.1:"), "{}", serving.url);
+        World { url: serving.url.replace("127.0.0.1", "localhost"), serving, log, folder }
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Its state is asked for by who believes these authorities.
+    fn check(&self, ca: &PathBuf, code: i32, expected: &str) {
+        let mut command = wholly();
+        let output = command.args(["status", "--url", &self.url, "--ca"]).arg(ca).output().unwrap();
+        check_output(&output, "status", code, expected);
+    }
+
+    fn hang_up(&self, expected: &str) {
+        self.serving.hang_up(&self.log, expected);
+    }
+}
+
+#[test]
+fn a_certificate_is_believed_by_its_authority_and_changed_by_a_signal() {
+    let (first, second) = (Authority::new("first"), Authority::new("second"));
+    let world = World::start(&first);
+    let (by_first, by_second) = (first.write(world.path()), second.write(world.path()));
+    world.check(&by_first, 0, "finishing");
+    world.check(&by_second, 3, "name the authority that signed its certificate: --ca");
+    world.check(&world.path().join("nowhere"), 3, "nowhere failed; name a file that this user");
+
+    second.issue(&["localhost"]).write(world.path(), "own");
+    world.hang_up("the destinations were read again");
+    world.check(&by_second, 0, "finishing");
+    world.check(&by_first, 3, "invalid peer certificate");
+
+    std::fs::write(world.path().join("own.key"), "").unwrap();
+    world.hang_up("own.key holds no private key");
+    world.check(&by_second, 0, "finishing");
+}
