@@ -27,7 +27,7 @@ const HELP: &str = "\
 cargo xtask TASK
 
   test [--quick]    everything CI runs; --quick does fewer rounds of what goes in rounds
-  tidy [--explain] [--fast] [--write-map] [--write-codes]
+  tidy [--explain] [--fast] [--write-map] [--write-codes] [--write-keys]
                     every rule that a program can check; --fast leaves clippy out
   services          says which servers and tools are there
   services install  installs the missing ones (Debian, as root)

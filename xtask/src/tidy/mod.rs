@@ -50,7 +50,8 @@ pub(crate) fn run(root: &Path, options: &[&str]) -> Result<(), Failure> {
             "--fast" => depth = Depth::Fast,
             "--explain" => return explain(),
             "--write-map" => return map::write(root),
-            "--write-codes" => return write_codes(root),
+            "--write-codes" => return CODES.write(root),
+            "--write-keys" => return KEYS.write(root),
             other => return Err(Failure::new(format!("tidy has no option `{other}`"))),
         }
     }
@@ -65,6 +66,8 @@ pub(crate) fn run(root: &Path, options: &[&str]) -> Result<(), Failure> {
         let clippy = "clippy --quiet --workspace --all-targets --all-features -- -D warnings";
         parts.push(("clippy", process::run(root, "cargo", clippy.split(' '))));
         let clippy = "clippy --quiet --all-targets --manifest-path fuzz/Cargo.toml -- -D warnings";
+        parts.push(("page of codes", CODES.check(root)));
+        parts.push(("page of keys", KEYS.check(root)));
         parts.push(("clippy of fuzz", process::run(root, "cargo", clippy.split(' '))));
     }
     let failed: Vec<_> =
@@ -79,13 +82,45 @@ pub(crate) fn run(root: &Path, options: &[&str]) -> Result<(), Failure> {
     }
 }
 
-/// Draws the page of codes; a test of `wire` holds it to the table.
-fn write_codes(root: &Path) -> Result<(), Failure> {
-    let args = "run --quiet --locked -p wholly-wire --example codes";
-    let page = process::output(root, "cargo", args.split(' '))?;
-    let path = root.join("docs/codes.md");
-    std::fs::write(&path, page)
-        .map_err(|e| Failure::new(format!("writing {} failed: {e}", path.display())))
+/// A page drawn from a table in the code by an example of the crate that has it. A test of that
+/// crate holds the page to the table, too.
+struct Drawn {
+    page: &'static str,
+    args: &'static str,
+    option: &'static str,
+}
+
+const CODES: Drawn = Drawn {
+    page: "docs/codes.md",
+    args: "run --quiet --locked -p wholly-wire --example codes",
+    option: "--write-codes",
+};
+const KEYS: Drawn = Drawn {
+    page: "docs/operate/configuration.md",
+    args: "run --quiet --locked -p wholly-server --example keys",
+    option: "--write-keys",
+};
+
+impl Drawn {
+    fn write(&self, root: &Path) -> Result<(), Failure> {
+        let text = process::output(root, "cargo", self.args.split(' '))?;
+        let path = root.join(self.page);
+        std::fs::write(&path, text)
+            .map_err(|e| Failure::new(format!("writing {} failed: {e}", path.display())))
+    }
+
+    fn check(&self, root: &Path) -> Result<(), Failure> {
+        let path = root.join(self.page);
+        let kept = std::fs::read_to_string(&path)
+            .map_err(|e| Failure::new(format!("reading {} failed: {e}", path.display())))?;
+        match process::output(root, "cargo", self.args.split(' '))? == kept {
+            true => Ok(()),
+            false => {
+                let Drawn { page, option, .. } = self;
+                Err(Failure::new(format!("{page} differs: `cargo xtask tidy {option}`")))
+            }
+        }
+    }
 }
 
 fn check_rules(root: &Path) -> Result<(), Failure> {
@@ -135,6 +170,8 @@ fn explain() -> Result<(), Failure> {
             "core links into a program without std, so that no clock or socket can hide",
         ),
         ("format", "rustfmt has the last word on layout"),
+        ("page of codes", "docs/codes.md is drawn from the table of codes"),
+        ("page of keys", "the tables of docs/operate/configuration.md are drawn from the code"),
         ("clippy", "no warning, in tests and with all features"),
     ] {
         println!("{name:<14}{says}");

@@ -1,13 +1,34 @@
 //! Credentials in the configuration: a table each, with its secret or where that stands.
 
 use super::error::{ConfigError, Source};
+use super::page::Key;
 use super::settings::{Value, nearest};
 use crate::keyring::Grant;
 use std::path::PathBuf;
 use wholly_wire::credential::{Credential, Role, Secrets};
 use wholly_wire::words::Spelled;
 
-const KEYS: [&str; 3] = ["secret", "secret_file", "role"];
+/// Every key of a credential.
+pub(super) const KEYS: [Key; 3] = [
+    Key {
+        name: "secret",
+        default: "",
+        may_be: "32 to 256 visible characters without blank and comma, or a list of two",
+        says: "the first signs, each is accepted",
+    },
+    Key {
+        name: "secret_file",
+        default: "",
+        may_be: "a file",
+        says: "where the secret stands instead, a line each",
+    },
+    Key {
+        name: "role",
+        default: "service",
+        may_be: "service, operator, metrics",
+        says: "what it may ask",
+    },
+];
 
 /// Reads `[credentials.NAME]`. No message quotes a secret.
 pub(super) fn grant(
@@ -45,7 +66,7 @@ pub(super) fn grant(
                 Secrets::parse(&text)
             }
             _unknown_text => {
-                let nearest = nearest(word, KEYS.iter().copied());
+                let nearest = nearest(word, KEYS.iter().map(|key| key.name));
                 let (source, key) = (source.clone(), key(&at));
                 return Err(ConfigError::Unknown { source, key, nearest });
             }

@@ -7,6 +7,7 @@ use crate::descriptors::{self, TooFew};
 use crate::egress::{Answers, BodyForm, Replies, Rule};
 use crate::keyring::Grant;
 use std::fmt::Write;
+use wholly_wire::credential::Role;
 use wholly_wire::words::Spelled;
 
 /// Where the remarks begin, if the line leaves room.
@@ -31,8 +32,8 @@ impl Config {
             }
         }
         for (name, rule) in &self.destinations {
-            let key = format!("destinations.{}", quoted(name));
-            destination(&mut text, &key, rule, &self.origin(&format!("destinations.{name}")));
+            destination(&mut text, name, rule, &self.origin(&format!("destinations.{name}")));
+            self.inherited(&mut text, name, rule);
         }
         for (name, Grant { role, .. }) in &self.credentials {
             let key =
@@ -40,6 +41,55 @@ impl Config {
             line(&mut text, &key, &self.origin(&format!("credentials.{name}")));
         }
         text
+    }
+
+    /// What applies to a destination though its own keys do not say it. A remark each, for said in
+    /// a file it would be its own.
+    fn inherited(&self, text: &mut String, name: &str, rule: &Rule) {
+        let key = format!("destinations.{}", quoted(name));
+        if rule.slots.is_none() {
+            let slots = self.limits.destination_calls_max;
+            line(
+                text,
+                &format!("# {key}.slots = {slots}"),
+                "calls.destination_calls_max by default",
+            );
+        }
+        if rule.timeout_ms.is_none() {
+            let timeout_ms = self.limits.call_timeout_ms;
+            line(
+                text,
+                &format!("# {key}.timeout_ms = {timeout_ms}"),
+                "ms; calls.timeout_ms by default",
+            );
+        }
+        if rule.ca.is_none() && rule.url.starts_with("https://") {
+            match &self.tls.ca {
+                Some(ca) => {
+                    let ca = quoted(&ca.to_string_lossy());
+                    line(text, &format!("# {key}.ca = {ca}"), "tls.ca");
+                }
+                None => line(text, &format!("# {key}.ca is not set"), "the system's authorities"),
+            }
+        }
+        if rule.credential.is_some() || self.dev {
+            return;
+        }
+        let is_signer = self.credentials.get(name).is_some_and(|known| known.role == Role::Service);
+        match (is_signer, name.contains('*')) {
+            (true, _) => {
+                let said = format!("# {key}.credential = {}", quoted(name));
+                line(text, &said, "the credential of its name");
+            }
+            (false, true) => {
+                let remark = "the credential of each name, where there is one";
+                line(text, &format!("# {key}.credential is not set"), remark);
+            }
+            (false, false) => {
+                let remark = "no credential has its name: calls to it go unsigned";
+                line(text, &format!("# {key}.credential is not set"), remark);
+            }
+        }
     }
 
     /// Lowers what the system's limit of open files does not allow, as a start does.
@@ -53,7 +103,8 @@ impl Config {
     }
 }
 
-fn destination(text: &mut String, key: &str, rule: &Rule, origin: &str) {
+fn destination(text: &mut String, name: &str, rule: &Rule, origin: &str) {
+    let key = format!("destinations.{}", quoted(name));
     let Rule { url, answers, replies, body, slots, timeout_ms, credential, ca } = rule;
     let answers = match answers {
         Answers::Wholly => "wholly",
@@ -114,16 +165,21 @@ mod tests {
         log.segment_bytes = 1048576
         [destinations]
         safe = { url = "https://safe", ca = "/etc/shop.pem" }
+        points = "http://points"
         "svc-*" = { url = "http://*.internal", slots = 4, timeout_ms = 9, answers = "plain" }
         [credentials.orders]
         secret = "correct-horse-battery-staple-0123456789"
+        [credentials.stock]
+        secret = "correct-horse-battery-staple-9876543210"
     "#;
 
     #[test]
     fn every_key_is_shown_with_its_unit_and_who_said_so() {
         let flags = Flags { set: vec!["calls.backoff_ms=7".into()], ..Flags::default() };
-        let environment =
-            [("WHOLLY_LOG_LAZY_MS_MAX", "9"), ("WHOLLY_DESTINATIONS", "stock=http://stock:8")];
+        let environment = [
+            ("WHOLLY_LOG_LAZY_MS_MAX", "9"),
+            ("WHOLLY_DESTINATIONS", "stock=http://stock:8 mail=https://mail,credential=orders"),
+        ];
         let text = load(FILE, &environment, flags).effective();
         let check = |key: &str, remark: &str| {
             let line = text.lines().find(|line| line.starts_with(key));
@@ -139,6 +195,25 @@ mod tests {
         check("# trace_effects is not set", "# default");
         check("destinations.\"stock\".url = \"http://stock:8\"", "WHOLLY_DESTINATIONS");
         check("# credentials.\"orders\": role service, secret masked", "wholly.toml");
+        // What is not said of a destination applies to it all the same.
+        check("# destinations.\"stock\".slots = 256 ", "# calls.destination_calls_max by default");
+        check("# destinations.\"stock\".timeout_ms = 1000 ", "# ms; calls.timeout_ms by default");
+        check("# destinations.\"stock\".credential = \"stock\"", "# the credential of its name");
+        check("# destinations.\"svc-*\".credential is not set", "of each name, where there is one");
+        check("# destinations.\"points\".credential is not set", "calls to it go unsigned");
+        check("destinations.\"mail\".credential = \"orders\"", "WHOLLY_DESTINATIONS");
+        check("# destinations.\"mail\".ca is not set", "the system's authorities");
+        check("destinations.\"svc-*\".slots = 4 ", "wholly.toml");
+        for inherited in [
+            "\"mail\".credential",
+            "\"svc-*\".slots",
+            "\"svc-*\".timeout_ms",
+            "\"safe\".ca",
+            "\"points\".ca",
+        ] {
+            let inherited = format!("# destinations.{inherited}");
+            assert!(!text.contains(&inherited), "{inherited} is said, or does not apply");
+        }
         for setting in SETTINGS {
             let set = format!("{} = ", setting.key);
             let unset = format!("# {} is not set", setting.key);

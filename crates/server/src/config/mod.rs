@@ -4,11 +4,14 @@
 mod credentials;
 mod effective;
 mod error;
+mod page;
+mod rule;
 mod settings;
 
 pub use error::{ConfigError, Source};
+pub use page::with_tables;
 
-use crate::egress::{Answers, BodyForm, Replies, Rule, RuleError, Urls, check_rule};
+use crate::egress::{Rule, Urls};
 use crate::keyring::{Grant, Keyring};
 use crate::spans::TracingConfig;
 use crate::transport::http::RequestLimits;
@@ -231,7 +234,7 @@ impl Config {
             match (key.as_str(), value) {
                 ("destinations", toml::Value::Table(destinations)) => {
                     for (name, value) in destinations {
-                        let rule = rule_from_toml(&source, name, value)?;
+                        let rule = rule::from_toml(&source, name, value)?;
                         self.destinations.insert(name.clone(), rule);
                         self.say(&format!("destinations.{name}"), &source);
                     }
@@ -382,9 +385,9 @@ impl Config {
         let mut rule = Rule::new(parts.next().unwrap_or_default());
         for part in parts {
             let (key, text) = part.split_once('=').unwrap_or((part, ""));
-            set_rule(&mut rule, source, name, key, Value::Text(text.to_owned()))?;
+            rule::set(&mut rule, source, name, key, Value::Text(text.to_owned()))?;
         }
-        check_destination(source, name, &rule)?;
+        rule::check(source, name, &rule)?;
         self.destinations.insert(name.to_owned(), rule);
         self.say(&format!("destinations.{name}"), source);
         Ok(())
@@ -511,69 +514,6 @@ fn read_file(
         Err(cause) if named.is_none() && cause.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(cause) => Err(ConfigError::Read { path, cause }),
     }
-}
-
-fn rule_from_toml(source: &Source, name: &str, value: &toml::Value) -> Result<Rule, ConfigError> {
-    let mut rule = Rule::new("");
-    let toml::Value::Table(table) = value else {
-        set_rule(&mut rule, source, name, "url", Value::from_toml(value))?;
-        check_destination(source, name, &rule)?;
-        return Ok(rule);
-    };
-    for (key, value) in table {
-        set_rule(&mut rule, source, name, key, Value::from_toml(value))?;
-    }
-    check_destination(source, name, &rule)?;
-    Ok(rule)
-}
-
-fn check_destination(source: &Source, name: &str, rule: &Rule) -> Result<(), ConfigError> {
-    check_rule(name, rule).map_err(|why: RuleError| ConfigError::Value {
-        source: source.clone(),
-        key: format!("destinations.{name}"),
-        why: format!("cannot stand: {why}"),
-    })
-}
-
-fn set_rule(
-    rule: &mut Rule,
-    source: &Source,
-    name: &str,
-    key: &str,
-    value: Value,
-) -> Result<(), ConfigError> {
-    const KEYS: [&str; 8] =
-        ["url", "answers", "replies", "body", "slots", "timeout_ms", "credential", "ca"];
-    let full = format!("destinations.{name}.{key}");
-    let failed =
-        |why: String| ConfigError::Value { source: source.clone(), key: full.clone(), why };
-    match key {
-        "url" => rule.url = value.text().map_err(failed)?,
-        "answers" => {
-            let known = [("wholly", Answers::Wholly), ("plain", Answers::Plain)];
-            rule.answers = value.one_of(&known).map_err(failed)?;
-        }
-        "replies" => {
-            let known = [("kept", Replies::Kept), ("not_kept", Replies::NotKept)];
-            rule.replies = value.one_of(&known).map_err(failed)?;
-        }
-        "body" => {
-            let known = [("payload", BodyForm::Payload), ("envelope", BodyForm::Envelope)];
-            rule.body = value.one_of(&known).map_err(failed)?;
-        }
-        "slots" => {
-            let slots = value.number().map_err(failed)?;
-            rule.slots = Some(usize::try_from(slots).unwrap_or(usize::MAX));
-        }
-        "timeout_ms" => rule.timeout_ms = Some(value.number().map_err(failed)?),
-        "credential" => rule.credential = Some(value.text().map_err(failed)?),
-        "ca" => rule.ca = Some(PathBuf::from(value.text().map_err(failed)?)),
-        _unknown_text => {
-            let nearest = settings::nearest(key, KEYS.iter().copied());
-            return Err(ConfigError::Unknown { source: source.clone(), key: full, nearest });
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

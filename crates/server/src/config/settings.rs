@@ -117,6 +117,21 @@ impl Setting {
         words.find_map(|word| ["ms", "bytes", "percent"].into_iter().find(|unit| *unit == word))
     }
 
+    /// What it may be, for the page of all keys; empty where its meaning says it.
+    pub(super) fn may_be(&self) -> String {
+        match self.slot {
+            Slot::Number(min, u64::MAX, _) => format!("{min} or more"),
+            Slot::Number(min, max, _) | Slot::Count(min, max, _) => format!("{min} to {max}"),
+            Slot::Switch(_) => "true, false".to_owned(),
+            Slot::Listen
+            | Slot::Hosts
+            | Slot::Data
+            | Slot::File(_)
+            | Slot::Collector
+            | Slot::Service => String::new(),
+        }
+    }
+
     /// Its value as it stands in a file; none if it has none.
     pub(super) fn written(&self, config: &Config) -> Option<String> {
         let mut config = config.clone();
@@ -615,45 +630,5 @@ mod tests {
                 assert!(refused.is_err(), "{} {beyond}", setting.key);
             }
         }
-    }
-
-    /// The page that shows every key; written again when it should say something else.
-    const PAGE: &str = include_str!("../../../../docs/operate/configuration.md");
-
-    fn default(setting: &Setting) -> String {
-        let mut config = Config::default();
-        match setting.slot {
-            Slot::Listen => config.listen.to_string(),
-            Slot::Data => config.data.display().to_string(),
-            Slot::Hosts | Slot::File(_) | Slot::Collector => String::new(),
-            Slot::Service => config.tracing.service.clone(),
-            Slot::Switch(place) => place(&mut config).to_string(),
-            Slot::Count(_, _, place) => place(&mut config).to_string(),
-            Slot::Number(_, _, place) => place(&mut config).to_string(),
-        }
-    }
-
-    #[test]
-    fn the_page_of_all_keys_says_what_is_so() {
-        for setting in SETTINGS {
-            let bounds = match setting.slot {
-                Slot::Number(min, u64::MAX, _) => format!("{min} or more"),
-                Slot::Number(min, max, _) | Slot::Count(min, max, _) => format!("{min} to {max}"),
-                Slot::Switch(_) => "true, false".to_owned(),
-                Slot::Listen
-                | Slot::Hosts
-                | Slot::Data
-                | Slot::File(_)
-                | Slot::Collector
-                | Slot::Service => String::new(),
-            };
-            let Setting { key, meaning, .. } = setting;
-            let row = format!("| `{key}` | {} | {bounds} | {meaning} |", default(setting));
-            assert!(PAGE.lines().any(|line| line == row), "configuration.md lacks the row\n{row}");
-        }
-        let rows = PAGE.lines().filter(|line| line.starts_with("| `"));
-        let (destinations, credentials) = (8, 3);
-        let expected = SETTINGS.len() + destinations + credentials;
-        assert_eq!(rows.count(), expected, "a row too many");
     }
 }

@@ -1,6 +1,7 @@
 //! Configurations that are read, and those that are refused with the words a person needs.
 
 use super::*;
+use crate::egress::{Answers, BodyForm, Replies};
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 const NEXT: &str = "fedcba9876543210fedcba9876543210";
