@@ -265,6 +265,10 @@ impl Lanes {
         lane.stale = 0;
         match lane.breaker {
             Breaker::Closed { .. } => lane.wake(),
+            // Whatever would have been the probe is gone: it gives its turn to one that waits.
+            Breaker::Open(_) if lane.queue.is_empty() && lane.breaker.lets_through() => {
+                lane.waiting.pop_first().into_iter().collect()
+            }
             Breaker::Open(_) => Vec::new(),
         }
     }
@@ -597,6 +601,51 @@ mod tests {
             assert!(lanes.pop(100, 4).is_some());
             assert_eq!(lanes.was_stale(&stock), Some(call(turn)));
         }
+    }
+
+    /// A silent destination whose probe stands in its lane, due, with nothing due to be sent: what
+    /// is cleared of it, so many of its calls kept, gives the turn to these.
+    fn check_cleared(rest: Rest, kept: u16, expected: &[u16]) {
+        let stock = Destination::new("stock").unwrap();
+        let call = |branch| (Slot::default(), BranchIndex(branch));
+        let limits = Limits { breaker_silent_max: 1, ..Limits::default() };
+        let mut now = Now::default();
+        let mut lanes = Lanes::default();
+        lanes.claim(&stock);
+        lanes.sent(CallId(1), (Slot::default(), BranchIndex(0), stock.clone()));
+        lanes.came_back(CallId(1));
+        let moment = Moment { now, limits: &limits, seed: 0 };
+        assert_eq!(lanes.free((CallId(1), &stock), Sign::Silence, moment), []);
+        (0..3).for_each(|branch| lanes.wait(&stock, call(branch)));
+        (3..9).for_each(|branch| lanes.push(&stock, call(branch)));
+        match rest {
+            Rest::Over => {
+                now.monotonic = lanes.next_probe().unwrap();
+                assert_eq!(lanes.probe(now.monotonic), [], "it stands in the lane");
+            }
+            Rest::Lasts => {}
+        }
+        // No slot is free meanwhile.
+        assert!(lanes.pop(0, 0).is_none());
+        for _ in kept..6 {
+            assert!(!lanes.goes_stale(&stock), "so few may stay");
+        }
+        let turn = lanes.clear(&stock, |_, branch| branch.0 < 3 + kept);
+        let expected: Vec<_> = expected.iter().map(|branch| call(*branch)).collect();
+        assert_eq!(turn, expected, "{rest:?}, {kept} kept");
+    }
+
+    #[derive(Clone, Copy, Debug)]
+    enum Rest {
+        Over,
+        Lasts,
+    }
+
+    #[test]
+    fn a_probe_that_is_cleared_away_gives_its_turn_to_one_that_waits() {
+        check_cleared(Rest::Over, 0, &[0]);
+        check_cleared(Rest::Over, 1, &[]);
+        check_cleared(Rest::Lasts, 0, &[]);
     }
 
     #[test]
