@@ -145,30 +145,49 @@ pub struct Filter {
 impl Filter {
     /// Whether it means this one.
     pub fn admits(&self, gid: &Gid, summary: &Summary) -> bool {
-        let stuck = match self.stuck {
-            Stuck::Any => true,
-            Stuck::Only => summary.stuck > 0,
-            Stuck::Without => summary.stuck == 0,
-        };
-        stuck
-            && self.state.is_none_or(|state| state == summary.phase)
-            && self.outcome.is_none_or(|outcome| summary.outcome == Some(outcome))
-            && self.name.as_ref().is_none_or(|name| *name == summary.name)
-            && self.mode.is_none_or(|mode| summary.modes.contains(&mode))
-            && self.waits_for.as_ref().is_none_or(|d| summary.waits_for.contains(d))
-            && self.begun_from.is_none_or(|from| summary.begun >= from)
-            && self.begun_before.is_none_or(|before| summary.begun < before)
-            && gid.as_str().starts_with(&self.gid_prefix)
+        let Filter {
+            state,
+            stuck,
+            name,
+            waits_for,
+            mode,
+            begun_from,
+            begun_before,
+            outcome,
+            gid_prefix,
+        } = self;
+        stuck.admits(summary.stuck)
+            && state.is_none_or(|state| state == summary.phase)
+            && outcome.is_none_or(|outcome| summary.outcome == Some(outcome))
+            && name.as_ref().is_none_or(|name| *name == summary.name)
+            && mode.is_none_or(|mode| summary.modes.contains(&mode))
+            && waits_for.as_ref().is_none_or(|d| summary.waits_for.contains(d))
+            && begun_from.is_none_or(|from| summary.begun >= from)
+            && begun_before.is_none_or(|before| summary.begun < before)
+            && gid.as_str().starts_with(gid_prefix)
     }
 
-    /// False where it certainly does not mean this one.
+    /// False where it certainly does not mean this one, of which a glance shows neither who it
+    /// waits for nor when it was begun.
     #[cfg(feature = "sqlite")]
-    pub(crate) fn may_admit(&self, glance: &crate::encoding::Glance<'_>) -> bool {
+    pub(crate) fn may_admit(&self, gid: &str, glance: &crate::encoding::Glance<'_>) -> bool {
+        let Filter {
+            state,
+            stuck: _,
+            name,
+            waits_for: _,
+            mode,
+            begun_from: _,
+            begun_before: _,
+            outcome,
+            gid_prefix,
+        } = self;
         let named = |name: &Name| glance.name.is_none_or(|other| other == name.as_str().as_bytes());
-        self.state.is_none_or(|state| state == glance.phase)
-            && self.outcome.is_none_or(|outcome| glance.outcome == Some(outcome))
-            && self.name.as_ref().is_none_or(named)
-            && self.mode.is_none_or(|mode| glance.has(mode))
+        state.is_none_or(|state| state == glance.phase)
+            && outcome.is_none_or(|outcome| glance.outcome == Some(outcome))
+            && name.as_ref().is_none_or(named)
+            && mode.is_none_or(|mode| glance.has(mode))
+            && gid.starts_with(gid_prefix)
     }
 
     /// An ended transaction has no stuck and no unfinished branch, so such filters skip them all.
@@ -203,6 +222,17 @@ pub enum Stuck {
     Only,
     /// Only transactions without.
     Without,
+}
+
+impl Stuck {
+    /// Whether so many stuck branches are as it should be.
+    pub(crate) fn admits(self, stuck: u16) -> bool {
+        match self {
+            Stuck::Any => true,
+            Stuck::Only => stuck > 0,
+            Stuck::Without => stuck == 0,
+        }
+    }
 }
 
 /// Which part of a list.

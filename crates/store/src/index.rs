@@ -1,6 +1,6 @@
 //! The index: every known transaction by gid and by begin, in memory, durable ones only.
 
-use crate::contract::{Cursor, Filter, Listed, Listing, Page, Stuck};
+use crate::contract::{Cursor, Filter, Listed, Listing, Page};
 use crate::disk::Segment;
 use crate::gids::GidMap;
 use std::collections::{BTreeMap, BTreeSet};
@@ -384,16 +384,23 @@ where
 
 /// What [`Filter::admits`] says of a summary, without unpacking it; the range sees to the times.
 fn matches(filter: &Filter, gid: &Gid, entry: &Entry) -> bool {
-    let stuck = match filter.stuck {
-        Stuck::Any => true,
-        Stuck::Only => entry.stuck > 0,
-        Stuck::Without => entry.stuck == 0,
-    };
-    stuck
-        && filter.state.is_none_or(|state| state == entry.phase)
-        && filter.name.as_ref().is_none_or(|name| *name == entry.name)
-        && filter.waits_for.as_ref().is_none_or(|d| entry.waits_for.contains(d))
-        && filter.outcome.is_none_or(|outcome| entry.outcome == Some(outcome))
-        && filter.mode.is_none_or(|mode| entry.modes & bit(mode) != 0)
-        && gid.as_str().starts_with(&filter.gid_prefix)
+    // Each condition by name: one that is added to a filter is to be looked at here.
+    let Filter {
+        state,
+        stuck,
+        name,
+        waits_for,
+        mode,
+        begun_from: _,
+        begun_before: _,
+        outcome,
+        gid_prefix,
+    } = filter;
+    stuck.admits(entry.stuck)
+        && state.is_none_or(|state| state == entry.phase)
+        && name.as_ref().is_none_or(|name| *name == entry.name)
+        && waits_for.as_ref().is_none_or(|d| entry.waits_for.contains(d))
+        && outcome.is_none_or(|outcome| entry.outcome == Some(outcome))
+        && mode.is_none_or(|mode| entry.modes & bit(mode) != 0)
+        && gid.as_str().starts_with(gid_prefix)
 }

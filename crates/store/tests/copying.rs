@@ -3,18 +3,21 @@
 
 #![cfg(feature = "sqlite")]
 
+use rusqlite::Connection;
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 use tempfile::TempDir;
 use wholly_core::effect::{Content, Draft};
 use wholly_core::ids::{Gid, Position};
 use wholly_core::record::{ClockMark, PhaseName};
 use wholly_core::time::Timestamp;
 use wholly_store::archive::ArchiveLimits;
-use wholly_store::embedded::{ArchiveUse, Log, Options, check, copy};
+use wholly_store::embedded::{ArchiveUse, CopyError, Log, OpenError, Options, check, copy};
 use wholly_store::suite::drafts::{Chance, Writer};
 use wholly_store::suite::{Opened, listener};
 
@@ -24,7 +27,7 @@ const COPIES: usize = 12;
 const ROUNDS: usize = 300;
 /// Ended transactions that wait for the archive, at most: copies should meet hand-overs.
 const WAITING_MAX: u64 = 60;
-/// How long ends are kept, in milliseconds of the writer's clock.
+/// How long ends are kept where they are forgotten, in milliseconds of the writer's clock.
 const KEPT_MS: u64 = 400;
 
 /// A log that is written, and what is known to be durable in it.
@@ -33,6 +36,8 @@ struct Written {
     opened: Option<Opened>,
     writer: Writer,
     told: Arc<Mutex<Told>>,
+    /// How long ends are kept, in milliseconds of the writer's clock.
+    kept_ms: u64,
 }
 
 /// What was durable at one moment.
@@ -62,13 +67,26 @@ impl Written {
         self.opened.as_ref().expect("it is open")
     }
 
+    /// Goes on until the archive holds so many, and everything that waits for it.
+    fn archive(&mut self, chance: &mut Chance, archived: u64) {
+        // Each is a round of the log's thread; the archive's commits take some of them.
+        for _ in 0..100_000 {
+            let stats = self.opened().store.stats();
+            if stats.ended - stats.unarchived >= archived {
+                return;
+            }
+            self.go_on(chance);
+        }
+        panic!("it never came to be so: {:?}", self.opened().store.stats());
+    }
+
     /// A few drafts and a mark, durable when this returns.
     fn go_on(&mut self, chance: &mut Chance) {
         let waits = self.opened().store.stats().unarchived > WAITING_MAX;
         let count = if waits { 0 } else { 1 + chance.below(9) };
         let mut drafts: Vec<Draft> = (0..count).map(|_| self.writer.any()).collect();
         let clock = self.writer.clock;
-        let old = clock.minus_ms(KEPT_MS);
+        let old = clock.minus_ms(self.kept_ms);
         drafts.push(self.writer.mark(ClockMark { clock, limit: old, ended_before: old }));
         let mut known = Vec::new();
         for draft in drafts {
@@ -104,8 +122,12 @@ fn check_copies(seed: u64, options: Options, limits: ArchiveLimits) {
     let folder = TempDir::new().expect("a folder");
     let opened = open(folder.path(), &options, limits);
     let told = Arc::<Mutex<Told>>::default();
-    let mut written =
-        Written { opened: Some(opened), writer: Writer::new(seed), told: Arc::clone(&told) };
+    let mut written = Written {
+        opened: Some(opened),
+        writer: Writer::new(seed),
+        told: Arc::clone(&told),
+        kept_ms: KEPT_MS,
+    };
     let over = Arc::<AtomicBool>::default();
     let writing = thread::spawn({
         let over = Arc::clone(&over);
@@ -161,8 +183,12 @@ fn a_log_goes_on_stops_and_starts_while_it_is_copied() {
     let folder = TempDir::new().expect("a folder");
     let opened = open(folder.path(), &options, limits);
     let told = Arc::<Mutex<Told>>::default();
-    let mut written =
-        Written { opened: Some(opened), writer: Writer::new(9), told: Arc::clone(&told) };
+    let mut written = Written {
+        opened: Some(opened),
+        writer: Writer::new(9),
+        told: Arc::clone(&told),
+        kept_ms: KEPT_MS,
+    };
     let mut chance = Chance::new(9);
     for _ in 0..ROUNDS {
         written.go_on(&mut chance);
@@ -197,4 +223,125 @@ fn a_folder_without_records_is_copied_as_one() {
     let copied = copy(folder.path(), to.path(), &mut |_| ()).expect("it can be copied");
     assert_eq!((copied.position, copied.checked.records), (Position(0), 0));
     open(to.path(), &Options::default(), ArchiveLimits::default());
+}
+
+/// The archive of a folder with every file in it, which nobody uses.
+fn archive_of(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let entries = fs::read_dir(folder.join("archive")).expect("it is there");
+    let files = entries.map(|entry| {
+        let entry = entry.expect("a file");
+        let bytes = fs::read(entry.path()).expect("it can be read");
+        (entry.file_name().into_string().expect("ours are all text"), bytes)
+    });
+    files.collect()
+}
+
+/// What happens to an archive whose log relies on it; and that no backup is made of the two, as no
+/// start is made on them.
+fn check_lacking(happens: impl Fn(&Path, &BTreeMap<String, Vec<u8>>), when: &str) {
+    let limits = ArchiveLimits { slice_rows_max: 40, bulk_rows_max: 5, ..Default::default() };
+    let options = Options { segment_bytes: 8_192, ..Options::default() };
+    let folder = TempDir::new().expect("a folder");
+    let mut chance = Chance::new(5);
+    let mut written = Written {
+        opened: Some(open(folder.path(), &options, limits)),
+        writer: Writer::new(5),
+        told: Arc::default(),
+        kept_ms: u64::MAX,
+    };
+    written.archive(&mut chance, 60);
+    written.opened = None;
+    let older = archive_of(folder.path());
+    written.opened = Some(open(folder.path(), &options, limits));
+    written.archive(&mut chance, 150);
+    written.opened = None;
+    happens(folder.path(), &older);
+    let to = TempDir::new().expect("a folder");
+    let copied = copy(folder.path(), to.path(), &mut |_| ());
+    let error = copied.expect_err(when);
+    let lacks = matches!(error, CopyError::Log(OpenError::ArchiveMissing { .. }));
+    assert!(lacks, "{when}: {error:?}");
+    assert_eq!(fs::read_dir(to.path().join("log")).expect("a folder").count(), 0, "{when}");
+    check(folder.path()).expect_err("nor would it start");
+}
+
+#[test]
+fn an_archive_that_lacks_what_the_log_relies_on_is_not_copied() {
+    let gone = |folder: &Path| fs::remove_dir_all(folder.join("archive")).expect("it is there");
+    check_lacking(|folder, _| gone(folder), "removed");
+    let emptied = |folder: &Path| {
+        gone(folder);
+        fs::create_dir(folder.join("archive")).expect("it is gone");
+    };
+    check_lacking(|folder, _| emptied(folder), "emptied");
+    let put_back = |folder: &Path, older: &BTreeMap<String, Vec<u8>>| {
+        emptied(folder);
+        for (name, bytes) in older {
+            fs::write(folder.join("archive").join(name), bytes).expect("it is written");
+        }
+    };
+    check_lacking(put_back, "put back from an older copy");
+}
+
+#[test]
+fn an_archive_that_goes_while_its_log_is_written_is_not_copied() {
+    let limits = ArchiveLimits { slice_rows_max: 40, bulk_rows_max: 5, ..Default::default() };
+    let folder = TempDir::new().expect("a folder");
+    let opened = open(folder.path(), &Options::default(), limits);
+    let mut written = Written {
+        opened: Some(opened),
+        writer: Writer::new(5),
+        told: Arc::default(),
+        kept_ms: u64::MAX,
+    };
+    let mut chance = Chance::new(5);
+    written.archive(&mut chance, 60);
+    for entry in fs::read_dir(folder.path().join("archive")).expect("it is there") {
+        fs::remove_file(entry.expect("a file").path()).expect("it is there");
+    }
+    written.go_on(&mut chance);
+    let to = TempDir::new().expect("a folder");
+    let error = copy(folder.path(), to.path(), &mut |_| ()).expect_err("the archive is gone");
+    let lacks = matches!(error, CopyError::Log(OpenError::ArchiveMissing { from: 0, .. }));
+    assert!(lacks, "{error:?}");
+}
+
+#[test]
+fn what_grows_is_let_go_of_while_closed_slices_are_copied() {
+    let limits = ArchiveLimits { slice_rows_max: 40, bulk_rows_max: 5, ..Default::default() };
+    let folder = TempDir::new().expect("a folder");
+    let opened = open(folder.path(), &Options::default(), limits);
+    let mut written = Written {
+        opened: Some(opened),
+        writer: Writer::new(5),
+        told: Arc::default(),
+        kept_ms: u64::MAX,
+    };
+    let mut chance = Chance::new(5);
+    written.archive(&mut chance, 130);
+    written.opened().store.stop();
+    let slices = archive_of(folder.path()).into_keys().filter(|name| name.ends_with(".slice"));
+    let growing = slices.max().expect("it has slices");
+    let growing = Connection::open(folder.path().join("archive").join(growing)).expect("one");
+    growing.busy_timeout(Duration::ZERO).expect("it is set");
+    let write = || {
+        let same = "INSERT OR REPLACE INTO facts SELECT * FROM facts";
+        growing.execute(same, []).expect("it is written");
+    };
+    // Says whether a reader keeps the write-ahead log.
+    let cut_back = || {
+        let cut = "PRAGMA wal_checkpoint(TRUNCATE)";
+        let kept = growing.query_row(cut, [], |row| row.get::<_, i64>(0)).expect("it is asked");
+        write();
+        kept
+    };
+    write();
+    let to = TempDir::new().expect("a folder");
+    let mut kept = Vec::new();
+    // What is copied first is the oldest slice.
+    let copied = copy(folder.path(), to.path(), &mut |_| kept.push(cut_back()));
+    let copied = copied.expect("it can be copied");
+    assert!(copied.checked.slices.len() > 2, "{copied:?}");
+    assert_eq!(kept[0], 0, "nobody reads what grows");
+    assert!(kept.contains(&1), "it is read while it is copied itself: {kept:?}");
 }

@@ -3,13 +3,17 @@
 //!
 //! The order of looking is what makes the copy whole, without any word of the coordinator's:
 //!
-//! 1. Slices that are closed never change: they are copied first, one by one.
-//! 2. All segments of the log are opened. An open file can be read to its end even after it was
-//!    removed.
+//! 1. Slices that are closed never change: they are copied first, one by one. The one that grows is
+//!    let go of meanwhile.
+//! 2. All segments of the log are opened, and the last whole batch is remembered. An open file can
+//!    be read to its end even after it was removed.
 //! 3. The slice that grows is pinned, which says that the archive holds all ends up to n.
 //! 4. The log is cut behind the last batch that relies on no more than these n ends. A batch that
 //!    relies on more was written later than that, and so after everything that had been
 //!    acknowledged before; and what an earlier batch needs was there in step 2.
+//!
+//! A cut before the batch of step 2 would leave out what was acknowledged. Only an archive that
+//! lacks what its log relies on leads there, so such a folder is refused, as a start refuses it.
 //!
 //! The cut is made durable by a sync of ours, so that the log that is copied cannot lose what its
 //! copy knows.
@@ -32,6 +36,9 @@ use wholly_core::ids::Position;
 
 /// Rounds of looking at what changed while the round before was copying.
 const ROUNDS_MAX: u32 = 64;
+/// Rounds in which the archive lacks what the log relies on, before that is believed: a slice may
+/// have come while another one went.
+const LACKING_MAX: u32 = 3;
 /// Bytes copied at a time.
 const BLOCK_BYTES: u64 = 1 << 20;
 /// A copy is nobody else's to read, as what it is of.
@@ -93,7 +100,12 @@ pub fn copy(from: &Path, to: &Path, watch: &mut dyn FnMut(u64)) -> Result<Copied
     }
     let facts = slices.copied.into_values().collect();
     let checked = Files::look_at(to).and_then(|files| check_log(&files, facts));
-    let checked = checked.map_err(CopyError::NotWhole)?;
+    // What the archive lacks there it lacked where it was copied from.
+    let checked =
+        checked.map_err(|error| match matches!(error, OpenError::ArchiveMissing { .. }) {
+            true => CopyError::Log(error),
+            false => CopyError::NotWhole(error),
+        })?;
     let position = cut.map_or(Position(0), |cut| cut.head.last);
     assert_eq!(checked.records, position.0, "the copy ends where it was cut");
     Ok(Copied { position, checked })
@@ -118,37 +130,62 @@ impl SliceCopies {
 
     /// Copies what is closed, until nothing but what grows is left; pins that, and the log.
     fn pin(&mut self, watch: &mut dyn FnMut(u64)) -> Result<PinnedAll, CopyError> {
+        let mut lacking = 0;
         for _ in 0..ROUNDS_MAX {
-            for pinned in self.left()? {
-                match pinned.growth {
-                    Growth::Closed => self.copy(&pinned, watch)?,
-                    Growth::Grows => {}
-                }
-            }
+            self.copy_closed(watch)?;
             let mut segments = Segments::open(&self.log)?;
-            let growing = self.left()?;
+            let seen = segments.last_batch()?;
+            let growing = self.pin_left()?;
             if growing.iter().any(|pinned| pinned.growth == Growth::Closed) {
                 continue;
             }
             segments.open_further()?;
             let archived = growing.iter().map(|pinned| pinned.facts.through);
             let archived = archived.chain(self.copied.values().map(|facts| facts.through)).max();
-            match segments.cut(archived.unwrap_or(0))? {
+            let archived = archived.unwrap_or(0);
+            match segments.cut(archived, seen.as_ref())? {
                 Found::Nothing => return Ok((segments, growing, None)),
                 Found::Cut(cut) => return Ok((segments, growing, Some(cut))),
                 Found::Gone => {}
+                Found::Lacking { through } => {
+                    lacking += 1;
+                    if lacking == LACKING_MAX {
+                        let from = archived;
+                        return Err(CopyError::Log(OpenError::ArchiveMissing { from, through }));
+                    }
+                }
             }
         }
         Err(CopyError::Overtaken)
     }
 
-    /// What is not copied yet, each as it stands at this moment.
-    fn left(&self) -> Result<Vec<Pinned>, CopyError> {
-        let slices = match slices_in(&self.from) {
+    /// Copies the slices that are closed. None is pinned while another is copied: what grows keeps
+    /// its write-ahead log for as long as that.
+    fn copy_closed(&mut self, watch: &mut dyn FnMut(u64)) -> Result<(), CopyError> {
+        for slice in self.left()? {
+            let pinned = Pinned::open(&self.from, slice).map_err(CopyError::Archive)?;
+            let Some(pinned) = pinned else { continue };
+            match pinned.growth {
+                Growth::Closed => self.copy(&pinned, watch)?,
+                Growth::Grows => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The slices that are not copied yet.
+    fn left(&self) -> Result<Vec<Slice>, CopyError> {
+        let mut slices = match slices_in(&self.from) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             slices => slices.map_err(failed("list", &self.from))?,
         };
-        let left = slices.into_iter().filter(|slice| !self.copied.contains_key(slice));
+        slices.retain(|slice| !self.copied.contains_key(slice));
+        Ok(slices)
+    }
+
+    /// The same, each as it stands at this moment.
+    fn pin_left(&self) -> Result<Vec<Pinned>, CopyError> {
+        let left = self.left()?.into_iter();
         let pinned =
             left.map(|slice| Pinned::open(&self.from, slice)).filter_map(Result::transpose);
         pinned.collect::<Result<_, _>>().map_err(CopyError::Archive)
@@ -176,6 +213,12 @@ struct Cut {
     head: Head,
 }
 
+impl Cut {
+    fn behind(segment: Segment, batch: Batch) -> Cut {
+        Cut { segment, end: batch.end as u64, head: batch.head }
+    }
+}
+
 /// What was found of a log's end.
 enum Found {
     /// It has no record.
@@ -183,6 +226,11 @@ enum Found {
     Cut(Cut),
     /// A segment that is needed went before it was opened.
     Gone,
+    /// All that was written since a batch was seen relies on ends that the archive has not; on so
+    /// many.
+    Lacking {
+        through: u64,
+    },
 }
 
 impl Segments {
@@ -210,25 +258,45 @@ impl Segments {
         Ok(())
     }
 
-    /// The last batch that relies on no more than so many archived ends, durable.
-    fn cut(&self, archived: u64) -> Result<Found, CopyError> {
+    /// The last whole batch that can be seen.
+    fn last_batch(&self) -> Result<Option<Cut>, CopyError> {
+        for (segment, file) in self.open.iter().rev() {
+            if let Some(batch) = self.steady(*segment, file)?.batches.pop() {
+                return Ok(Some(Cut::behind(*segment, batch)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The last batch that relies on no more than so many archived ends, durable; it is none
+    /// before the one that was seen.
+    fn cut(&self, archived: u64, seen: Option<&Cut>) -> Result<Found, CopyError> {
         let fits = |batch: &Batch| {
             let Head { ends_archived, ends_forgotten, .. } = batch.head;
             ends_archived <= archived || ends_archived == ends_forgotten
         };
-        for (segment, file) in self.open.iter().rev() {
+        let least = seen.map(|seen| (seen.segment, seen.end)).unwrap_or_default();
+        let mut relied = seen.map(|seen| seen.head.ends_archived);
+        for (segment, file) in self.open.range(least.0..).rev() {
             let whole = self.steady(*segment, file)?;
-            let Some(batch) = whole.batches.into_iter().rfind(fits) else { continue };
+            let late = |batch: &Batch| (*segment, batch.end as u64) >= least;
+            let last = whole.batches.last().map(|batch| batch.head.ends_archived);
+            relied = relied.or(last);
+            let Some(batch) = whole.batches.into_iter().rfind(|b| late(b) && fits(b)) else {
+                continue;
+            };
             if !self.open.contains_key(&batch.head.oldest) {
                 return Ok(Found::Gone);
             }
             // Where a sync failed before this file was opened, the process that uses the log has
             // ended over it.
             file.sync_data().map_err(failed("sync", &self.folder.join(segment.to_string())))?;
-            let (segment, end) = (*segment, batch.end as u64);
-            return Ok(Found::Cut(Cut { segment, end, head: batch.head }));
+            return Ok(Found::Cut(Cut::behind(*segment, batch)));
         }
-        Ok(Found::Nothing)
+        Ok(match relied {
+            None => Found::Nothing,
+            Some(through) => Found::Lacking { through },
+        })
     }
 
     /// A segment that may be written meanwhile. What is read while it is being written can look

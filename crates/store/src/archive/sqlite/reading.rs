@@ -339,7 +339,7 @@ impl SqliteReader {
         let bytes = row.get_ref(3).and_then(|bytes| bytes.as_blob().map_err(Into::into));
         let (gid, bytes) = (gid.map_err(failed)?, bytes.map_err(failed)?);
         let glance = Glance::of(bytes).map_err(|error| self.damaged_row(slice, gid, error))?;
-        if !gid.starts_with(&paging.filter.gid_prefix) || !paging.filter.may_admit(&glance) {
+        if !paging.filter.may_admit(gid, &glance) {
             return Ok(None);
         }
         let (end, listed) = self.row(slice, row)?;
@@ -433,14 +433,6 @@ impl Paging<'_> {
     }
 
     fn finish(self) -> Listing {
-        let Paging { mut items, horizon, limit, .. } = self;
-        if let Some(horizon) = &horizon {
-            let known = items.partition_point(|item| item.cursor() >= *horizon);
-            items.truncate(known);
-        }
-        let cut = items.len() > limit;
-        items.truncate(limit);
-        let last = items.last().map(Listed::cursor);
-        Listing { items, next: if cut { last } else { horizon } }
+        Listing::cut(self.items, self.horizon, self.limit)
     }
 }
