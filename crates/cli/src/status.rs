@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 use wholly_wire::v1::answer::{About, List};
 use wholly_wire::v1::path;
-use wholly_wire::v1::standing::Status;
+use wholly_wire::v1::standing::{Backup, Certificate, Status};
 use wholly_wire::v1::time::Time;
 
 /// How many of a kind are looked at; what is beyond is said as "or more".
@@ -120,7 +120,43 @@ fn vitals(status: &Status<'_>) -> Option<String> {
     lines.push(format!(
         "archive: {archive} of at most {archive_max}; {ended} ended, {waiting} not archived yet"
     ));
+    lines.push(backups(status.backup.as_ref()));
+    lines.extend(status.certificates.iter().map(certificate));
     Some(lines.join("\n"))
+}
+
+/// When a backup was made last, and what became of a later one.
+fn backups(backup: Option<&Backup>) -> String {
+    const NONE: &str = "backup: none that this folder knows of; wholly backup makes one";
+    let Some(backup) = backup else { return NONE.to_owned() };
+    let unfinished =
+        format!("one that was begun {} ago has not come to its end, or failed", ago(backup.tried));
+    let Some(asked) = backup.asked else { return format!("backup: none is whole; {unfinished}") };
+    let size = backup.bytes.map(|size| format!(", {}", bytes(size))).unwrap_or_default();
+    let to = backup.to.as_ref().map(|to| format!(" in {to}")).unwrap_or_default();
+    let mut line = format!("backup: the last that is whole is of {} ago{size}{to}", ago(asked));
+    if backup.tried > asked {
+        line.push_str(&format!("; {unfinished}"));
+    }
+    line
+}
+
+/// Whose certificate it is, and how long it holds.
+fn certificate(certificate: &Certificate<'_>) -> String {
+    let whose = match &*certificate.of {
+        "listener" => "that clients are shown",
+        "clients" => "by which clients are known",
+        "destinations" => "by which destinations are known",
+        other => other,
+    };
+    let (now, expires) = (tx::clock(), certificate.expires);
+    match expires.0.since_ms(now) {
+        0 => format!("certificate {whose}: EXPIRED {} ago, on {expires}", ago(expires)),
+        left => {
+            let left = table::span(Duration::from_millis(left));
+            format!("certificate {whose}: holds for {left}, until {expires}")
+        }
+    }
 }
 
 /// A size as people say it.
@@ -248,8 +284,47 @@ no open transaction names a destination";
         let (up, rest) = said.split_once('\n').unwrap();
         assert!(up.ends_with("its timers last came 1 ms late, at most 12 ms"), "{up}");
         let expected = "disk: 1.0 MiB of 2.0 MiB free\nlog: 0 B of at most 1 B\n\
-                        archive: 2 B of at most 3 B; 4 ended, 5 not archived yet";
+                        archive: 2 B of at most 3 B; 4 ended, 5 not archived yet\n\
+                        backup: none that this folder knows of; wholly backup makes one";
         assert_eq!(rest, expected);
+    }
+
+    #[test]
+    fn backups_and_certificates_are_said_by_their_age() {
+        let check = |backup: Value, expected: &str| {
+            let read: Backup = serde_json::from_value(backup).unwrap();
+            let said = backups(Some(&read));
+            // Ages are of today; what they are said of is not.
+            let words: Vec<&str> = said.split(' ').collect();
+            let is_age = |at: &usize| words.get(at + 2).is_some_and(|word| word.starts_with("ago"));
+            let kept = (0..words.len()).filter(|at| !is_age(at) && !(*at > 0 && is_age(&(at - 1))));
+            let said = kept.map(|at| words[at]).collect::<Vec<_>>().join(" ");
+            assert_eq!(said, expected);
+        };
+        let (then, later) = ("2026-01-01T00:00:00.000Z", "2026-01-02T00:00:00.000Z");
+        check(
+            json!({ "tried": then, "asked": then, "bytes": 2_048, "to": "/b" }),
+            "backup: the last that is whole is of ago, 2.0 KiB in /b",
+        );
+        check(
+            json!({ "tried": later, "asked": then, "bytes": 1, "to": "/b" }),
+            "backup: the last that is whole is of ago, 1 B in /b; one that was begun ago has not \
+             come to its end, or failed",
+        );
+        check(
+            json!({ "tried": then }),
+            "backup: none is whole; one that was begun ago has not come to its end, or failed",
+        );
+        let said = |of: &str, expires: &str| {
+            let read = json!({ "of": of, "expires": expires });
+            certificate(&serde_json::from_value(read).unwrap())
+        };
+        let past = said("listener", "2020-01-01T00:00:00.000Z");
+        assert!(past.starts_with("certificate that clients are shown: EXPIRED "), "{past}");
+        let ahead = said("destinations", "9999-01-01T00:00:00.000Z");
+        let start = "certificate by which destinations are known: holds for ";
+        assert!(ahead.starts_with(start), "{ahead}");
+        assert!(ahead.ends_with(", until 9999-01-01T00:00:00.000Z"), "{ahead}");
     }
 
     #[test]

@@ -86,10 +86,11 @@ fn fit_to(config: &mut Config, limit: usize) -> Result<(), TooFew> {
     Ok(())
 }
 
-/// Every segment of the log is kept open.
+/// Every segment of the log is kept open, and so is the connection to a collector of spans.
 fn reserve(config: &Config) -> usize {
     let segments = config.log.log_bytes_max.div_ceil(config.log.segment_bytes);
-    usize::try_from(segments).unwrap_or(usize::MAX).saturating_add(RESERVE)
+    let collector = usize::from(config.tracing.otlp.is_some());
+    usize::try_from(segments).unwrap_or(usize::MAX).saturating_add(RESERVE + collector)
 }
 
 #[cfg(test)]
@@ -123,6 +124,14 @@ mod tests {
         check(288, Ok((32, 16)));
         check(287, Err(TooFew { limit: 287, needed: 288 }));
         check(0, Err(TooFew { limit: 0, needed: 288 }));
+    }
+
+    #[test]
+    fn a_collector_takes_a_descriptor_more() {
+        let mut config = Config::default();
+        let without = reserve(&config);
+        config.tracing.otlp = Some("http://127.0.0.1:4318".into());
+        assert_eq!(reserve(&config), without + 1);
     }
 
     #[test]

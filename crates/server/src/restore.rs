@@ -1,9 +1,10 @@
 //! Restoring: a copy of a data folder is put back, marked as one, so that the coordinator that
 //! starts on it does not take what it has lost for what never was.
 
-use crate::backup::{self, Found, INVENTORY_FILE};
+use crate::backup::{self, Found, INVENTORY_FILE, NOTE_FILE, Whole};
 use crate::folder::FolderError;
 use crate::folder::{KEY_FILE, ORIGIN_FILE, RESTORED_FILE, mark_restored};
+use std::ffi::OsStr;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -107,6 +108,11 @@ pub fn restore(copy: &Path, data: &Path, now: Timestamp) -> Result<PutBack, Rest
             fs::remove_dir_all(&beside).map_err(failed("remove", &beside))?;
             return Err(RestoreError::Damaged { copy: copy.to_owned(), what });
         }
+        // The newest backup of this folder that is known of: an alert counts from here.
+        if let Ok(asked) = inventory.asked.parse() {
+            let (bytes, to) = (inventory.bytes(), copy.to_owned());
+            backup::note_whole(&beside, Whole { asked, bytes, to })?;
+        }
     }
     mark_restored(&beside, now)?;
     fs::rename(&beside, data).map_err(failed("rename", &beside))?;
@@ -139,11 +145,12 @@ fn copy_folder(from: &Path, to: &Path, put_back: &mut PutBack) -> Result<(), Res
     fs::create_dir_all(to).map_err(failed("create", to))?;
     for entry in fs::read_dir(from).map_err(failed("list", from))? {
         let entry = entry.map_err(failed("list", from))?;
-        let (source, target) = (entry.path(), to.join(entry.file_name()));
+        let name = entry.file_name();
+        let (source, target) = (entry.path(), to.join(&name));
         let kind = entry.file_type().map_err(failed("look at", &source))?;
         if kind.is_dir() {
             copy_folder(&source, &target, put_back)?;
-        } else if entry.file_name() != RESTORED_FILE && entry.file_name() != INVENTORY_FILE {
+        } else if ![RESTORED_FILE, INVENTORY_FILE, NOTE_FILE].map(OsStr::new).contains(&&*name) {
             put_back.bytes += fs::copy(&source, &target).map_err(failed("copy", &source))?;
             put_back.files += 1;
             sync(&target)?;

@@ -132,6 +132,8 @@ pub struct Coordinator {
     started: Timestamp,
     /// What log and archive may take.
     disk_max: (u64, u64),
+    /// Where clients come in.
+    entrance: Arc<Entrance>,
     /// Places for those who are asked for their rows.
     asking: Arc<Semaphore>,
     limits: Limits,
@@ -212,6 +214,7 @@ impl Coordinator {
             origin: identity.origin,
             started: now(),
             disk_max: (config.log.log_bytes_max, config.archive.archive_bytes_max),
+            entrance: Arc::clone(&entrance),
             asking: Arc::new(Semaphore::new(rows::ASKED_MAX)),
             limits,
             metrics,

@@ -1,7 +1,7 @@
 //! The side that listens: its certificate, read again while it runs, and whom it lets in.
 
 use crate::stream::Stream;
-use crate::{ALPN, TlsError, files, provider};
+use crate::{ALPN, Expiries, TlsError, files, provider};
 use rustls::ServerConfig;
 use rustls::server::WebPkiClientVerifier;
 use std::io;
@@ -26,7 +26,15 @@ pub struct Listening {
 /// Takes connections in. What it was told last counts for the next one; those that stand go on.
 #[derive(Debug)]
 pub struct Acceptor {
-    config: RwLock<Arc<ServerConfig>>,
+    read: RwLock<Arc<Read>>,
+}
+
+/// What the files held when they were read.
+#[derive(Debug)]
+struct Read {
+    config: Arc<ServerConfig>,
+    own: Expiries,
+    clients: Expiries,
 }
 
 /// Why a connection was not let in.
@@ -77,14 +85,28 @@ impl Unaccepted {
 impl Acceptor {
     /// Reads the files.
     pub fn open(listening: &Listening) -> Result<Acceptor, TlsError> {
-        Ok(Acceptor { config: RwLock::new(Arc::new(config(listening)?)) })
+        Ok(Acceptor { read: RwLock::new(Arc::new(read(listening)?)) })
     }
 
     /// Reads the files again. Where one is wrong, all stays as it was.
     pub fn reload(&self, listening: &Listening) -> Result<(), TlsError> {
-        let read = Arc::new(config(listening)?);
-        *self.config.write().expect("nothing panics under this lock") = read;
+        let read = Arc::new(read(listening)?);
+        *self.read.write().expect("nothing panics under this lock") = read;
         Ok(())
+    }
+
+    /// Up to when the certificate that clients are shown holds, with those that vouch for it.
+    pub fn own(&self) -> Expiries {
+        self.current().own.clone()
+    }
+
+    /// Up to when the authorities hold by which clients are known.
+    pub fn clients(&self) -> Expiries {
+        self.current().clients.clone()
+    }
+
+    fn current(&self) -> Arc<Read> {
+        Arc::clone(&self.read.read().expect("nothing panics under this lock"))
     }
 
     /// Shakes hands over a connection, within a time.
@@ -93,7 +115,7 @@ impl Acceptor {
         stream: S,
         within: Duration,
     ) -> Result<Stream<S>, Unaccepted> {
-        let config = Arc::clone(&self.config.read().expect("nothing panics under this lock"));
+        let config = Arc::clone(&self.current().config);
         match tokio::time::timeout(within, TlsAcceptor::from(config).accept(stream)).await {
             Ok(Ok(secured)) => Ok(Stream::Secured(Box::new(TlsStream::Server(secured)))),
             Ok(Err(error)) => Err(Unaccepted::new(error)),
@@ -102,24 +124,28 @@ impl Acceptor {
     }
 }
 
-fn config(listening: &Listening) -> Result<ServerConfig, TlsError> {
+fn read(listening: &Listening) -> Result<Read, TlsError> {
     let Listening { certificate, key, client_ca } = listening;
     let builder = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(TlsError::Setup)?;
+    let mut clients = Expiries::default();
     let builder = match client_ca {
         None => builder.with_no_client_auth(),
         Some(path) => {
-            let roots = Arc::new(files::authorities(path)?);
-            let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider()).build();
+            let (roots, expiries) = files::authorities(path)?;
+            clients = expiries;
+            let verifier =
+                WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider()).build();
             let failed = |source| TlsError::Verifier { path: path.clone(), source };
             builder.with_client_cert_verifier(verifier.map_err(failed)?)
         }
     };
     let (chain, own_key) = files::identity(certificate, key)?;
+    let own = Expiries::of(&chain);
     let mut config = builder
         .with_single_cert(chain, own_key)
         .map_err(|source| files::unusable(certificate, key, source))?;
     config.alpn_protocols = vec![ALPN.to_vec()];
-    Ok(config)
+    Ok(Read { config: Arc::new(config), own, clients })
 }

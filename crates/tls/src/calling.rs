@@ -1,7 +1,7 @@
 //! The side that calls: whom it believes to be the one it calls, and how it says who it is itself.
 
 use crate::stream::Stream;
-use crate::{ALPN, TlsError, files, provider};
+use crate::{ALPN, Expiries, TlsError, files, provider};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 use std::fmt;
@@ -26,6 +26,7 @@ pub struct Calling {
 #[derive(Clone)]
 pub struct Caller {
     connector: TlsConnector,
+    authorities: Expiries,
 }
 
 impl fmt::Debug for Caller {
@@ -46,6 +47,11 @@ impl Trust {
     /// By these files, unread.
     pub fn new(calling: Calling) -> Trust {
         Trust { calling, caller: OnceLock::new() }
+    }
+
+    /// Who secures connections by them, if they were read already.
+    pub fn read(&self) -> Option<&Caller> {
+        self.caller.get()
     }
 
     /// Who secures connections by them.
@@ -85,9 +91,9 @@ pub struct Unsecured {
 impl Caller {
     /// Reads the files.
     pub fn open(calling: &Calling) -> Result<Caller, TlsError> {
-        let roots = match &calling.ca {
+        let (roots, authorities) = match &calling.ca {
             Some(path) => files::authorities(path)?,
-            None => system_roots()?,
+            None => (system_roots()?, Expiries::default()),
         };
         let builder = ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
@@ -103,7 +109,12 @@ impl Caller {
             }
         };
         config.alpn_protocols = vec![ALPN.to_vec()];
-        Ok(Caller { connector: TlsConnector::from(Arc::new(config)) })
+        Ok(Caller { connector: TlsConnector::from(Arc::new(config)), authorities })
+    }
+
+    /// Up to when the authorities of its file hold; of those of the system nothing is said.
+    pub fn authorities(&self) -> &Expiries {
+        &self.authorities
     }
 
     /// Shakes hands with whoever is at the other end, who must prove to be this one.

@@ -1,6 +1,6 @@
 //! Files of certificates and keys, in PEM.
 
-use crate::TlsError;
+use crate::{Expiries, TlsError};
 use rustls::RootCertStore;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -23,17 +23,19 @@ pub(crate) fn unusable(certificate: &Path, key: &Path, source: rustls::Error) ->
     TlsError::Unusable { certificate, key, source }
 }
 
-/// The authorities whose certificates a file holds.
-pub(crate) fn authorities(path: &Path) -> Result<RootCertStore, TlsError> {
+/// The authorities whose certificates a file holds, and up to when each holds.
+pub(crate) fn authorities(path: &Path) -> Result<(RootCertStore, Expiries), TlsError> {
     let mut roots = RootCertStore::empty();
-    for certificate in certificates(path)? {
+    let found = certificates(path)?;
+    let expiries = Expiries::of(&found);
+    for certificate in found {
         let failed = |source| TlsError::Authority { path: path.to_owned(), source };
         roots.add(certificate).map_err(failed)?;
     }
-    Ok(roots)
+    Ok((roots, expiries))
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let text = read(path)?;
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
     let found = found.map_err(|why| unreadable(path, &why))?;

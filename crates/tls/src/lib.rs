@@ -2,7 +2,8 @@
 //! that is either plain or not.
 //!
 //! Reading order: `stream` is what both sides speak over, `accepting` is the side that listens,
-//! `calling` the side that calls, `files` what both read. TLS 1.3 and 1.2 by rustls with ring,
+//! `calling` the side that calls, `files` what both read, `expiry` up to when
+//! that holds. TLS 1.3 and 1.2 by rustls with ring,
 //! HTTP/1.1 alone.
 
 mod accepting;
@@ -10,12 +11,14 @@ mod accepting;
 pub mod authority;
 mod calling;
 mod error;
+mod expiry;
 mod files;
 mod stream;
 
 pub use accepting::{Acceptor, Listening, Unaccepted};
 pub use calling::{Caller, Calling, PeerName, Trust, Unsecured};
 pub use error::TlsError;
+pub use expiry::Expiries;
 pub use stream::Stream;
 
 use rustls::crypto::CryptoProvider;

@@ -153,8 +153,14 @@ async fn a_certificate_that_is_read_again_is_the_next_connections() {
     let (near, far) = tokio::join!(acceptor.accept(near, PATIENCE), caller.secure(&peer, far));
     let (mut near, mut far) = (near.unwrap(), far.unwrap());
 
+    let past = world.listening(&world.known.issue_for(&["first"], Validity::Past));
+    let expiry = acceptor.own().first().unwrap();
+    acceptor.reload(&past).unwrap();
+    assert!(acceptor.own().first().unwrap() < expiry, "it is that of the files read last");
     let second = world.listening(&world.known.issue(&["second"]));
+    assert!(acceptor.own().first().unwrap() < expiry, "files that lie there unread do not count");
     acceptor.reload(&second).unwrap();
+    assert_eq!(acceptor.own().first(), Some(expiry));
     assert_eq!(went(&acceptor, &caller, "second").await.called, "pong");
     assert!(went(&acceptor, &caller, "first").await.called.contains("not valid for name"));
     // What stood before goes on.

@@ -2,8 +2,11 @@
 //! that uses it goes on and knows nothing of it; an inventory, written last, says that it is whole.
 
 mod inventory;
+mod note;
 
 pub use inventory::{Entry, Found, INVENTORY_FILE, Inventory, UNFINISHED_FILE, find};
+pub(crate) use note::note_whole;
+pub use note::{NOTE_FILE, Note, Whole, noted};
 
 use crate::disk::free_bytes;
 use crate::folder::{KEY_FILE, ORIGIN_FILE, RESTORED_FILE};
@@ -107,10 +110,26 @@ pub fn backup(
 ) -> Result<Inventory, BackupError> {
     check_data(data)?;
     let place = Place::take(data, to)?;
+    let tried = note::note_tried(data, Time(now));
     let made = make(data, &place, now, watch);
-    if made.is_err() {
-        // What is left says of itself that it is unfinished.
-        let _ = place.clear().and_then(|()| fs::remove_file(place.unfinished()));
+    let noted = match &made {
+        Ok(inventory) => tried.and_then(|()| {
+            let (asked, bytes) = (Time(now), inventory.bytes());
+            let to = fs::canonicalize(to).unwrap_or_else(|_unseen| to.to_owned());
+            note_whole(data, Whole { asked, bytes, to })
+        }),
+        Err(_unmade) => {
+            // What is left says of itself that it is unfinished.
+            let _ = place.clear().and_then(|()| fs::remove_file(place.unfinished()));
+            tried
+        }
+    };
+    if let Err(error) = noted {
+        let reason: &dyn std::error::Error = &error;
+        tracing::warn!(
+            reason,
+            "the data folder has no note of this backup: figures and alerts will not know of it"
+        );
     }
     made
 }
@@ -236,7 +255,8 @@ fn copy_files(data: &Path, to: &Path) -> Result<(), BackupError> {
     for name in names(data).map_err(failed("list", data))? {
         let path = data.join(&name);
         let is_file = path.is_file();
-        if !is_file || name == LOCK_FILE || name == RESTORED_FILE || name.ends_with(PART) {
+        let is_of_this_folder = [LOCK_FILE, RESTORED_FILE, NOTE_FILE].contains(&name.as_str());
+        if !is_file || is_of_this_folder || name.ends_with(PART) {
             continue;
         }
         let mut bytes = fs::read(&path).map_err(failed("read", &path))?;

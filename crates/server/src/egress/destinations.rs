@@ -14,7 +14,7 @@ use std::sync::{Arc, RwLock};
 use tokio::sync::Semaphore;
 use wholly_core::driver::{NamePattern, SlotRules};
 use wholly_core::ids::Destination;
-use wholly_tls::{TlsError, Trust};
+use wholly_tls::{Caller, Expiries, TlsError, Trust};
 
 /// Places that were found by pattern or URL and are kept ready; more are made again when needed.
 const PLACES_KEPT_MAX: usize = 4_096;
@@ -307,6 +307,22 @@ impl Destinations {
             pattern.trust.caller()?;
         }
         Ok(())
+    }
+
+    /// Up to when the authorities hold by which those are known that are called within TLS, as far
+    /// as they stand in files.
+    pub fn authorities(&self) -> Expiries {
+        fn secured(place: &Arc<Place>) -> Option<&Caller> {
+            match &place.security {
+                Security::Plain => None,
+                Security::Tls { trust, .. } => trust.read(),
+            }
+        }
+        let exact = self.exact.values().filter_map(secured);
+        let patterns = self.patterns.iter().filter_map(|pattern| pattern.trust.read());
+        exact
+            .chain(patterns)
+            .fold(Expiries::default(), |all, caller| all.with(caller.authorities()))
     }
 
     /// The same, names being looked up by another resolver than the system's.

@@ -30,7 +30,7 @@ use wholly_core::branch::{Answer, Kept, Op, Refusal};
 use wholly_core::driver::{LaneGauges, SlotRules};
 use wholly_core::effect::{Call, Mark, Proof};
 use wholly_core::ids::{Body, BranchId, CallId, Code, Destination, Gid, Operation, Text};
-use wholly_tls::TlsError;
+use wholly_tls::{Expiries, TlsError};
 use wholly_wire::trace::TraceContext;
 use wholly_wire::v1::call::NO_ROW_KEPT;
 use wholly_wire::words::Spelled;
@@ -217,6 +217,11 @@ impl Egress {
     /// The slots that the configuration gives, by name and by pattern.
     pub fn slots(&self) -> SlotRules {
         self.destinations().slots()
+    }
+
+    /// Up to when the authorities hold by which destinations are known.
+    pub fn authorities(&self) -> Expiries {
+        self.destinations().authorities()
     }
 
     /// Takes other destinations from here on; calls under way end where they began.

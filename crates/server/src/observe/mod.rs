@@ -4,9 +4,11 @@ mod backlog;
 mod calls;
 mod log;
 mod process;
+mod upkeep;
 
 pub use backlog::{AGES_S, Backlog};
 pub use calls::{CallFigures, word};
+pub use upkeep::{CertificateOf, Upkeep};
 
 use crate::config::Config;
 use backlog::Transactions;
@@ -25,6 +27,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use upkeep::UpkeepFigures;
 use wholly_core::branch::{Answer, Op};
 use wholly_core::driver::LaneGauges;
 use wholly_core::effect::Draft;
@@ -41,6 +44,7 @@ pub struct Metrics {
     calls: Calls,
     transactions: Transactions,
     log: LogFigures,
+    upkeep: UpkeepFigures,
     process: Process,
     flush_seconds: Histogram,
     late_seconds: Histogram,
@@ -145,6 +149,8 @@ pub struct Snapshot {
     pub lanes: BTreeMap<String, LaneGauges>,
     /// What the log says of itself.
     pub stats: Stats,
+    /// What an operator must see to in time.
+    pub upkeep: Upkeep,
     /// Whether transactions are accepted.
     pub accepting: Accepting,
 }
@@ -166,6 +172,7 @@ impl Metrics {
             calls: Calls::default(),
             transactions: Transactions::default(),
             log: LogFigures::default(),
+            upkeep: UpkeepFigures::default(),
             process: Process::default(),
             flush_seconds: Histogram::new(exponential_buckets(0.000_1, 2.0, 16)),
             late_seconds: Histogram::new(exponential_buckets(0.001, 4.0, 8)),
@@ -210,6 +217,7 @@ impl Metrics {
         registry.register("timer_late_seconds", help, self.late_seconds.clone());
         registry.register("spans", "Spans made, by what became of them", self.spans.clone());
         self.log.register(registry);
+        self.upkeep.register(registry);
     }
 
     /// Shows a limit under the key that it has in the configuration.
@@ -227,6 +235,7 @@ impl Metrics {
             ("calls.calls_max", count(limits.calls_max)),
             ("waiting.waiters_max", count(limits.waiters_max)),
             ("log.log_bytes_max", config.log.log_bytes_max),
+            ("log.disk_free_bytes_min", config.log.disk_free_bytes_min),
             ("requests.connections_max", count(config.requests.connections_max)),
             ("requests.peer_connections_max", count(config.requests.peer_connections_max)),
             ("requests.bodies_bytes_max", count(config.requests.bodies_bytes_max)),
@@ -290,6 +299,7 @@ impl Metrics {
         self.transactions.take(&snapshot.backlog);
         self.calls.take(&snapshot.lanes);
         self.log.take(&snapshot.stats);
+        self.upkeep.take(&snapshot.upkeep);
         self.process.take();
         self.ready.set(match snapshot.accepting {
             Accepting::Yes => 1,

@@ -8,7 +8,8 @@ use wholly_wire::words::Spelled;
 
 fn snapshot(gauges: Gauges, stats: Stats) -> Snapshot {
     let backlog = Backlog::new(gauges, std::iter::empty());
-    Snapshot { backlog, lanes: BTreeMap::new(), stats, accepting: Accepting::Yes }
+    let (lanes, upkeep) = (BTreeMap::new(), Upkeep::default());
+    Snapshot { backlog, lanes, stats, upkeep, accepting: Accepting::Yes }
 }
 
 #[test]
@@ -30,6 +31,12 @@ fn every_figure_is_shown_under_its_name() {
     let mut shown = snapshot(gauges, stats);
     let lane = LaneGauges { in_flight: 2, free: 1, queued: 5, waiting: 6, ..LaneGauges::default() };
     shown.lanes.insert("stock".into(), lane);
+    shown.upkeep = Upkeep {
+        disk_bytes: Some((10, 100)),
+        backup_tried_s: Some(3),
+        backup_s: None,
+        certificates: vec![(CertificateOf::Listener, 5), (CertificateOf::Clients, 7)],
+    };
     let text = metrics.text(&shown);
     for line in [
         "wholly_build_info{version=\"0.1.0\"} 1",
@@ -58,12 +65,18 @@ fn every_figure_is_shown_under_its_name() {
         "wholly_log_batch_transactions_sum 6.0",
         "wholly_archive_lag 0",
         "wholly_outcomes_lost_total 2",
+        "wholly_disk_free_bytes 10",
+        "wholly_disk_bytes 100",
+        "wholly_backup_tried_time_seconds 3",
+        "wholly_certificate_expiry_time_seconds{of=\"listener\"} 5",
+        "wholly_certificate_expiry_time_seconds{of=\"clients\"} 7",
     ] {
         assert!(text.lines().any(|shown| shown == line), "{line} is not in\n{text}");
     }
     let resident =
         text.lines().find_map(|line| line.strip_prefix("process_resident_memory_bytes "));
     assert!(resident.unwrap().parse::<u64>().unwrap() > 1_000_000, "a test takes a megabyte");
+    assert!(!text.contains("wholly_backup_time_seconds"), "what is not known is not shown");
     let again = metrics.text(&snapshot(gauges, Stats { flushes: 8, ..stats }));
     assert!(again.contains("wholly_log_flushes_total 8"));
     assert!(!again.contains("wholly_slots_free{"), "a destination that is gone is not shown");

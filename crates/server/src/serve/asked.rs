@@ -3,7 +3,8 @@
 use super::Coordinator;
 use super::rows::{self, Asking, Said};
 use crate::audit::Act;
-use crate::observe::{Accepting, Snapshot, TurnedAway};
+use crate::backup;
+use crate::observe::{Accepting, CertificateOf, Snapshot, TurnedAway, Upkeep};
 use crate::orders::{Order, OrderError, Orders};
 use crate::shell::Stopped;
 use crate::spans::Spans;
@@ -22,7 +23,8 @@ use wholly_store::contract::{Filter, Listing, Page, ReadError, Store};
 use wholly_wire::capability::CapabilityKey;
 use wholly_wire::edge::EdgeRejection;
 use wholly_wire::trace::TraceContext;
-use wholly_wire::v1::standing::Disk;
+use wholly_wire::v1::standing::{Backup, Certificate, Disk};
+use wholly_wire::v1::time::Time;
 
 impl Coordinator {
     /// Runs a read of the store beside the runtime: it may wait for the disk.
@@ -42,6 +44,44 @@ impl Coordinator {
                 Err(EdgeRejection::Internal.into())
             }
         }
+    }
+}
+
+impl Coordinator {
+    /// When certificates cease to hold, in seconds since 1970.
+    fn certificates(&self) -> Vec<(CertificateOf, u64)> {
+        let now_s = self.shell.now().wall.0 / MS_PER_S;
+        let all = [
+            (CertificateOf::Listener, self.entrance.own().first()),
+            (CertificateOf::Clients, self.entrance.clients().next(now_s)),
+            (CertificateOf::Destinations, self.shell.egress().authorities().next(now_s)),
+        ];
+        all.into_iter().filter_map(|(of, expiry)| Some((of, expiry?))).collect()
+    }
+
+    /// What an operator must see to in time.
+    fn upkeep(&self) -> Upkeep {
+        let note = self.folder.as_deref().and_then(backup::noted);
+        let seconds = |time: Time| time.0.0 / MS_PER_S;
+        Upkeep {
+            disk_bytes: self.folder.as_deref().and_then(disk_room),
+            backup_tried_s: note.as_ref().map(|note| seconds(note.tried)),
+            backup_s: note.and_then(|note| note.whole).map(|whole| seconds(whole.asked)),
+            certificates: self.certificates(),
+        }
+    }
+}
+
+const MS_PER_S: u64 = 1_000;
+
+/// What a data folder knows of its backups, as it is told.
+fn told(note: backup::Note) -> Backup {
+    let backup::Note { tried, whole, .. } = note;
+    Backup {
+        tried,
+        asked: whole.as_ref().map(|whole| whole.asked),
+        bytes: whole.as_ref().map(|whole| whole.bytes),
+        to: whole.map(|whole| whole.to.display().to_string()),
     }
 }
 
@@ -149,6 +189,15 @@ impl Coordinates for Coordinator {
                 ended: stats.ended,
                 unarchived: stats.unarchived,
             },
+            backup: self.folder.as_deref().and_then(backup::noted).map(told),
+            certificates: self
+                .certificates()
+                .into_iter()
+                .map(|(of, expiry_s)| Certificate {
+                    of: of.word().into(),
+                    expires: Time(Timestamp(expiry_s.saturating_mul(MS_PER_S))),
+                })
+                .collect(),
         }
     }
 
@@ -182,6 +231,7 @@ impl Coordinates for Coordinator {
             backlog,
             lanes: self.shell.egress().lanes(lanes, self.limits.destination_calls_max),
             stats: self.store.stats(),
+            upkeep: self.upkeep(),
             accepting: match self.shell.is_ready() {
                 true => Accepting::Yes,
                 false => Accepting::No,

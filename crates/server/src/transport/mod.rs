@@ -19,7 +19,7 @@ use wholly_store::contract::{Filter, Listing, Page};
 use wholly_wire::capability::CapabilityKey;
 use wholly_wire::edge::EdgeRejection;
 use wholly_wire::trace::TraceContext;
-use wholly_wire::v1::standing::Disk;
+use wholly_wire::v1::standing::{Backup, Certificate, Disk};
 
 /// What a transport may ask of the coordinator: everything, and nothing else.
 pub trait Coordinator: Send + Sync + 'static {
@@ -105,6 +105,10 @@ pub struct Vitals {
     pub late_ms_max: u64,
     /// How full the disk is.
     pub disk: Disk,
+    /// What is known of backups.
+    pub backup: Option<Backup>,
+    /// Certificates, each with its time.
+    pub certificates: Vec<Certificate<'static>>,
 }
 
 /// Why a request was not done.

@@ -5,6 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
+use wholly_core::time::Timestamp;
+use wholly_server::egress::Rule;
+use wholly_tls::authority::Authority;
 
 const RULES: &str = "deploy/prometheus/wholly-rules.yml";
 const PLAYED: &str = "deploy/prometheus/wholly-rules.test.yml";
@@ -25,7 +28,16 @@ const LOOKS_MAX: usize = 100_000;
 /// Every series of a coordinator that has called somebody, to whom a destination is
 /// dead: its name, and the keys of its labels.
 async fn shown() -> (String, BTreeMap<String, BTreeSet<String>>) {
-    let world = World::start_with(|config| config.limits.breaker_silent_max = 1).await;
+    let folder = tempfile::tempdir().unwrap();
+    let ca = Authority::new("known").write(folder.path());
+    let world = World::start_with(|config| {
+        config.limits.breaker_silent_max = 1;
+        let secured = Rule { ca: Some(ca), ..Rule::new("https://127.0.0.1:1") };
+        config.destinations.insert("secured".into(), secured);
+    })
+    .await;
+    let backup = folder.path().join("backup");
+    wholly_server::backup(world.data(), &backup, Timestamp(0), &mut |_| {}).unwrap();
     for (gid, operation) in [("o-1", "do"), ("o-2", "refuse")] {
         let line = format!("PUT /v1/transactions/{gid}?wait=ended");
         let heard = world.ask(&line, &[], &world.plan(&[operation])).await;

@@ -2,6 +2,9 @@
 
 use crate::world::World;
 use serde_json::json;
+use wholly_core::time::Timestamp;
+use wholly_server::egress::Rule;
+use wholly_tls::authority::Authority;
 
 #[tokio::test]
 async fn a_stuck_branch_is_seen_and_resolved() {
@@ -291,4 +294,51 @@ async fn the_status_says_how_full_the_disk_is() {
     assert!(number("size_bytes") >= number("free_bytes"));
     assert!(number("log_bytes_max") >= number("log_bytes") && number("log_bytes") > 0, "{disk}");
     assert!(status["started"].is_string() && status["late_ms_max"].is_u64(), "{status}");
+}
+
+#[tokio::test]
+async fn the_status_says_when_a_backup_was_made_and_up_to_when_certificates_hold() {
+    let folder = tempfile::tempdir().unwrap();
+    let ca = Authority::new("known").write(folder.path());
+    let world = World::start_with(|config| {
+        let secured = Rule { ca: Some(ca), ..Rule::new("https://127.0.0.1:1") };
+        config.destinations.insert("secured".into(), secured);
+    })
+    .await;
+    let status = world.get("/v1/status").await.json();
+    assert_eq!(status["backup"], json!(null), "{status}");
+    let certificates = json!([{"of": "destinations", "expires": "2049-12-31T23:59:59.000Z"}]);
+    assert_eq!(status["certificates"], certificates);
+    let figures = world.get("/metrics").await.body;
+    assert!(!figures.contains("wholly_backup"), "none was made");
+
+    let to = folder.path().join("first");
+    let made = wholly_server::backup(world.data(), &to, Timestamp(1_000), &mut |_| {}).unwrap();
+    let status = world.get("/v1/status").await.json();
+    let first = json!({
+        "tried": "1970-01-01T00:00:01.000Z", "asked": "1970-01-01T00:00:01.000Z",
+        "bytes": made.bytes(), "to": to.canonicalize().unwrap(),
+    });
+    assert_eq!(status["backup"], first);
+    assert!(!to.join("backups.json").exists(), "a note is of the folder, not of its copies");
+
+    // One that fails after it was begun: there is something that cannot be copied.
+    let odd = world.data().join("odd");
+    std::os::unix::fs::symlink("/proc/self/mem", &odd).unwrap();
+    let to = folder.path().join("second");
+    wholly_server::backup(world.data(), &to, Timestamp(5_000), &mut |_| {}).unwrap_err();
+    std::fs::remove_file(odd).unwrap();
+    let status = world.get("/v1/status").await.json();
+    assert_eq!(status["backup"]["tried"], "1970-01-01T00:00:05.000Z");
+    assert_eq!(status["backup"]["asked"], first["asked"]);
+    let figures = world.get("/metrics").await.body;
+    for line in ["wholly_backup_time_seconds 1", "wholly_backup_tried_time_seconds 5"] {
+        assert!(figures.lines().any(|shown| shown == line), "{line} is not in\n{figures}");
+    }
+
+    // What was put back counts as the last one of its folder.
+    let restored = folder.path().join("restored");
+    wholly_server::restore(&folder.path().join("first"), &restored, Timestamp(9_000)).unwrap();
+    let whole = wholly_server::backup::noted(&restored).unwrap().whole.unwrap();
+    assert_eq!((whole.asked.0, whole.to), (Timestamp(1_000), folder.path().join("first")));
 }

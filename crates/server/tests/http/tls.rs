@@ -74,11 +74,16 @@ fn failed(world: &World, why: &str) -> String {
 
 #[tokio::test]
 async fn clients_are_answered_within_tls_and_only_there() {
+    use wholly_server::transport::Coordinator as _;
     let files = Files::new();
     let tls = files.listener(&files.known.issue(&["localhost", "127.0.0.1"]));
     let world = World::start_with(|config| config.tls = tls).await;
     assert_eq!(world.running.url(), format!("https://{}", world.addr()));
     let caller = files.caller(None);
+    let text = world.running.coordinator().metrics_text();
+    // Up to when the authority of these tests makes them hold.
+    let expiry = "wholly_certificate_expiry_time_seconds{of=\"listener\"} 2524607999";
+    assert!(text.lines().any(|line| line == expiry), "{text}");
     for name in ["localhost", "127.0.0.1"] {
         let mut stream = connect(&world, &caller, name).await.unwrap();
         for _ in 0..2 {

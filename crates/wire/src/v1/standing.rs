@@ -26,6 +26,12 @@ pub struct Status<'a> {
     /// How full the disk is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disk: Option<Disk>,
+    /// What the data folder knows of its backups; absent where it knows of none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<Backup>,
+    /// When certificates cease to hold.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<Certificate<'a>>,
     /// Since when an operator lets nothing begin.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drained_since: Option<Time>,
@@ -66,6 +72,32 @@ pub struct Disk {
     pub ended: u64,
     /// Those of them that are not archived yet.
     pub unarchived: u64,
+}
+
+/// What is known of backups.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Backup {
+    /// When one was asked for last. Later than `asked`, it has not come to its end: it is being
+    /// made, it failed, or it was cut short.
+    pub tried: Time,
+    /// When the last that is whole was asked for; absent where none is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Time>,
+    /// Its size.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    /// The folder it was made in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+}
+
+/// A certificate, or authorities by which others are known.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Certificate<'a> {
+    /// `listener`: what clients are shown; `clients`, `destinations`: by which they are known.
+    pub of: Cow<'a, str>,
+    /// When it ceases to hold.
+    pub expires: Time,
 }
 
 /// Transactions of an age.
@@ -141,6 +173,8 @@ pub fn status<'a>(version: &'static str, standing: &'a Standing) -> Status<'a> {
         late_ms: None,
         late_ms_max: None,
         disk: None,
+        backup: None,
+        certificates: Vec::new(),
         drained_since: None,
         drained_by: None,
         drained_reason: None,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use wholly_tls::{Acceptor, Listening, Stream, TlsError, Unaccepted};
+use wholly_tls::{Acceptor, Expiries, Listening, Stream, TlsError, Unaccepted};
 
 /// What a listener does with whoever comes.
 #[derive(Debug)]
@@ -43,6 +43,16 @@ impl Entrance {
     /// Whether nobody on the way can read what is said.
     pub fn is_secured(&self) -> bool {
         self.acceptor.is_some()
+    }
+
+    /// Up to when the certificate holds that clients are shown.
+    pub(crate) fn own(&self) -> Expiries {
+        self.acceptor.as_ref().map(Acceptor::own).unwrap_or_default()
+    }
+
+    /// Up to when the authorities hold by which clients are known.
+    pub(crate) fn clients(&self) -> Expiries {
+        self.acceptor.as_ref().map(Acceptor::clients).unwrap_or_default()
     }
 
     /// Lets a connection in. Its handshake goes on while it is read, so that whoever accepts the

@@ -23,6 +23,8 @@ impl<C: Coordinator> Api<C> {
         status.late_ms = Some(vitals.late_ms);
         status.late_ms_max = Some(vitals.late_ms_max);
         status.disk = Some(vitals.disk);
+        status.backup = vitals.backup;
+        status.certificates = vitals.certificates;
         let orders = self.coordinator.orders();
         if let Some(drained) = &orders.drained {
             status.drained_since = Some(Time(drained.since));
