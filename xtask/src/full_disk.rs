@@ -8,10 +8,9 @@ use crate::process::{self, Counts};
 use crate::{Failure, programs};
 use serde_json::{Value, json};
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -174,14 +173,8 @@ impl Place<'_> {
         command.args(["--listen", "127.0.0.1:0", "--data"]).arg(self.disk.0.join("data"));
         command.arg("--destination").arg(format!("good={}", self.good));
         command.arg("--set").arg(format!("log.disk_free_bytes_min={free_bytes_min}"));
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(said);
-        let mut child = command.spawn().map_err(|e| tried("starting the coordinator", &e))?;
-        let mut lines = BufReader::new(child.stdout.take().expect("its output is piped")).lines();
-        let address = lines
-            .by_ref()
-            .map_while(Result::ok)
-            .find_map(|line| line.strip_prefix("ready http://").and_then(|at| at.parse().ok()));
-        std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
+        let started = process::serve(command.stderr(said));
+        let (child, address) = started.map_err(|e| tried("starting the coordinator", &e))?;
         Ok(Running { child: Some(child), address, log })
     }
 }

@@ -7,16 +7,13 @@ use crate::services::{self, Services, free_port};
 use crate::{Failure, programs};
 use serde_json::{Value, json};
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::time::Duration;
 
 /// The folder of the examples.
 const FOLDER: &str = "docs/participants";
-/// The line with which a process says that it serves.
-const READY: &str = "ready ";
 /// Longest wait for an answer, longer than the coordinator lets a request wait.
 const PATIENCE: Duration = Duration::from_secs(40);
 /// More than any of them has.
@@ -255,23 +252,16 @@ impl Served {
     fn spawn(name: &'static str, port: u16, words: &[String]) -> Result<Served, Failure> {
         println!("$ {}", words.join(" "));
         let mut command = process::mortal("KILL");
-        command.arg("--").args(words).stdout(Stdio::piped());
+        command.arg("--").args(words);
         command.env("WHOLLY_ID", name).env("WHOLLY_SECRET", secret(name));
-        let spawned = command.spawn();
-        let mut process =
-            spawned.map_err(|e| Failure::new(format!("starting {name} failed: {e}")))?;
-        let said = process.stdout.take().expect("its output is piped");
+        let started = process::serve(&mut command);
+        let (process, ready) =
+            started.map_err(|e| Failure::new(format!("starting {name} failed: {e}")))?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let served = Served { name, address, process };
-        let mut lines = BufReader::new(said).lines();
-        let mut before = lines.by_ref().map_while(Result::ok);
-        match before.any(|line| line.starts_with(READY)) {
-            true => {
-                // Read on, so that it never waits for a full pipe.
-                std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
-                Ok(served)
-            }
-            false => Err(Failure::new(format!("{name} ended before it served"))),
+        match ready {
+            Some(_) => Ok(served),
+            None => Err(Failure::new(format!("{name} ended before it served"))),
         }
     }
 

@@ -2,7 +2,8 @@
 
 use crate::Failure;
 use std::fmt;
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -59,6 +60,20 @@ pub(crate) fn mortal(signal: &str) -> Command {
     let mut command = Command::new("setpriv");
     command.arg(format!("--pdeathsig={signal}")).stdin(Stdio::null());
     command
+}
+
+/// Starts a program with its input and output piped, and waits until it says where it serves:
+/// `ready http://ADDRESS`. None if it ended without saying so, or is about to.
+pub(crate) fn serve(command: &mut Command) -> io::Result<(Child, Option<SocketAddr>)> {
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+    let mut lines = BufReader::new(child.stdout.take().expect("its output is piped")).lines();
+    let address = lines
+        .by_ref()
+        .map_while(Result::ok)
+        .find_map(|line| line.strip_prefix("ready http://").and_then(|at| at.parse().ok()));
+    // Read on, so that it never waits for a full pipe.
+    std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
+    Ok((child, address))
 }
 
 /// Sends a signal to a child that has not been waited for, so that its id is still its own.

@@ -8,7 +8,6 @@
 pub mod access;
 pub mod audit;
 pub mod backup;
-mod calling;
 mod clocks;
 pub mod config;
 pub mod descriptors;
@@ -18,7 +17,6 @@ pub mod folder;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
-pub(crate) mod greeting;
 pub mod keyring;
 pub mod observe;
 pub mod orders;

@@ -1,26 +1,28 @@
 //! A coordinator put together: folder, log, driver, way out, way in; started and stopped in order.
 
 mod asked;
+mod calling;
+mod greeting;
 mod rows;
 
 pub use rows::{Said, branches};
 
 use crate::access::Access;
 use crate::audit::Audit;
-use crate::calling::{destinations, egress};
-use crate::clocks::{now, random, stopwatch};
+use crate::clocks::{now, stopwatch};
 use crate::config::Config;
 use crate::descriptors::{self, TooFew};
 use crate::disk;
 use crate::egress::{Destinations, Rule, RuleError};
 use crate::folder::{self, FolderError, Identity, LogUse};
-use crate::greeting::{self, Clients};
 use crate::keyring::Keyring;
 use crate::observe::Metrics;
 use crate::orders::{OrderBook, Orders};
 use crate::shell::{EffectTrace, Mailbox, Parts, Shell, Standing};
 use crate::spans::{Exporter, Flushing};
 use crate::transport::http::{self, Api, Entrance, EntranceError};
+use calling::{destinations, egress};
+use greeting::Clients;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
@@ -124,10 +126,8 @@ pub struct Coordinator {
     store: Arc<dyn Store>,
     key: CapabilityKey,
     /// None in memory.
-    audit: Option<Arc<Audit>>,
+    on_disk: Option<OnDisk>,
     orders: Arc<OrderBook>,
-    /// None in memory.
-    folder: Option<PathBuf>,
     origin: Origin,
     started: Timestamp,
     /// What log and archive may take.
@@ -140,6 +140,12 @@ pub struct Coordinator {
     metrics: Arc<Metrics>,
 }
 
+/// What a coordinator has besides, that keeps its records on a disk.
+struct OnDisk {
+    folder: PathBuf,
+    audit: Arc<Audit>,
+}
+
 /// A coordinator that accepts requests.
 pub struct Running {
     /// Where it listens.
@@ -148,8 +154,6 @@ pub struct Running {
     access: Access,
     entrance: Arc<Entrance>,
     config: Config,
-    /// Where its records are, for people.
-    place: String,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<()>,
     /// None where nothing is traced.
@@ -179,7 +183,7 @@ impl Coordinator {
         // A port that is taken is found out before any file is touched. Who connects early waits.
         let (listener, addr) = bind(config.listen).await?;
         let mailbox = Arc::<Mailbox>::default();
-        let Opened { store, loaded, identity, audit, orders, place, kept } =
+        let Opened { store, loaded, identity, on_disk, orders } =
             opened(open, &config, mailbox.handler()).await?;
         // It empties its file, which may be that of the process that has the folder.
         let trace = config.trace_effects.as_deref().map(trace).transpose()?;
@@ -189,8 +193,8 @@ impl Coordinator {
         let mut driver = Driver::new(config.limits.clone(), identity.origin.clone(), seed, loaded);
         let paused_max = config.limits.destinations_max;
         obey_again(&mut driver, &orders, paused_max)?;
-        let folder = audit.is_some().then(|| config.data.clone());
-        let orders = Arc::new(OrderBook::new(folder.as_deref(), orders, paused_max));
+        let folder = on_disk.as_ref().map(|on_disk| on_disk.folder.as_path());
+        let orders = Arc::new(OrderBook::new(folder, orders, paused_max));
         let shell = Shell::start(Parts {
             driver,
             store: Arc::clone(&store),
@@ -199,8 +203,8 @@ impl Coordinator {
             metrics: Arc::clone(&metrics),
             trace,
         });
-        if kept == Kept::OnDisk {
-            let place = (config.data.clone(), config.log.disk_free_bytes_min);
+        if let Some(OnDisk { folder, .. }) = &on_disk {
+            let place = (folder.clone(), config.log.disk_free_bytes_min);
             tokio::spawn(disk::watch(place, mailbox, Arc::downgrade(&shell)));
         }
         let limits = config.limits.clone();
@@ -208,9 +212,8 @@ impl Coordinator {
             shell,
             store,
             key: identity.key,
-            audit,
+            on_disk,
             orders,
-            folder,
             origin: identity.origin,
             started: now(),
             disk_max: (config.log.log_bytes_max, config.archive.archive_bytes_max),
@@ -223,7 +226,7 @@ impl Coordinator {
         if restored {
             coordinator.says_it_was_restored(&config)?;
         }
-        Ok(coordinator.serve(config, place, (listener, addr), entrance, exporting))
+        Ok(coordinator.serve(config, (listener, addr), entrance, exporting))
     }
 
     /// Waits until the driver accepts transactions.
@@ -255,7 +258,6 @@ impl Coordinator {
     fn serve(
         self,
         config: Config,
-        place: String,
         (listener, addr): (TcpListener, SocketAddr),
         entrance: Arc<Entrance>,
         exporting: Option<Flushing>,
@@ -269,7 +271,7 @@ impl Coordinator {
             // A handle that was dropped stops the listener as one that says so.
             let _ = stopped.await;
         }));
-        Running { addr, coordinator, access, entrance, config, place, stop, serving, exporting }
+        Running { addr, coordinator, access, entrance, config, stop, serving, exporting }
     }
 }
 
@@ -314,17 +316,8 @@ struct Opened {
     store: Arc<dyn Store>,
     loaded: Loaded,
     identity: Identity,
-    audit: Option<Arc<Audit>>,
+    on_disk: Option<OnDisk>,
     orders: Orders,
-    place: String,
-    kept: Kept,
-}
-
-/// Where records are kept.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kept {
-    OnDisk,
-    InMemory,
 }
 
 /// A slice of the archive spans so small a part of the retention time: nothing is kept for much
@@ -365,17 +358,17 @@ fn open_log(config: &Config, handler: OnCompletion) -> Result<Opened, ServeError
         Position(_) => LogUse::Used,
     };
     let identity = folder::identity(&config.data, log_use)?;
-    let audit = Some(Arc::new(Audit::open(&config.data)?));
+    let audit = Arc::new(Audit::open(&config.data)?);
     let orders = Orders::read(&config.data)?;
-    let place = format!("data in {}", config.data.display());
-    Ok(Opened { store: Arc::new(log), loaded, identity, audit, orders, place, kept: Kept::OnDisk })
+    let on_disk = Some(OnDisk { folder: config.data.clone(), audit });
+    Ok(Opened { store: Arc::new(log), loaded, identity, on_disk, orders })
 }
 
 /// Nothing to read back, and nothing to keep a name and a key for.
 fn open_memory(config: &Config, handler: OnCompletion) -> Result<Opened, ServeError> {
     let options = memory::Options { ended_max: config.log.ended_max };
     let mut key = [0; KEY_BYTES];
-    getrandom::fill(&mut key).map_err(|error| ServeError::Random { why: error.to_string() })?;
+    getrandom::fill(&mut key).map_err(no_chance)?;
     let origin = Origin::new(&format!("{:016x}", random()?));
     let identity =
         Identity { key: CapabilityKey::new(key), origin: origin.expect("hex digits are a name") };
@@ -383,11 +376,17 @@ fn open_memory(config: &Config, handler: OnCompletion) -> Result<Opened, ServeEr
         store: Arc::new(Memory::new(&options, handler)),
         loaded: Loaded::default(),
         identity,
-        audit: None,
+        on_disk: None,
         orders: Orders::default(),
-        place: "data in memory".to_owned(),
-        kept: Kept::InMemory,
     })
+}
+
+fn random() -> Result<u64, ServeError> {
+    getrandom::u64().map_err(no_chance)
+}
+
+fn no_chance(error: getrandom::Error) -> ServeError {
+    ServeError::Random { why: error.to_string() }
 }
 
 impl Running {
@@ -397,7 +396,11 @@ impl Running {
             true => Clients::Anonymous,
             false => Clients::Known,
         };
-        greeting::text(&self.config, &self.url(), &self.place, clients)
+        let place = match &self.coordinator.on_disk {
+            Some(OnDisk { folder, .. }) => format!("data in {}", folder.display()),
+            None => "data in memory".to_owned(),
+        };
+        greeting::text(&self.config, &self.url(), &place, clients)
     }
 
     /// Where clients find it.

@@ -4,10 +4,9 @@
 use super::participants::Participants;
 use crate::{Failure, process};
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::Child;
 
 /// The limits that it is started with.
 pub(super) struct Limits {
@@ -86,14 +85,7 @@ impl Victim {
             command.arg("--set").arg(format!("{key}={value}"));
         }
         let log = File::create(folder.join("log")).map_err(tried)?;
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log);
-        let mut child = command.spawn().map_err(tried)?;
-        let mut lines = BufReader::new(child.stdout.take().expect("its output is piped")).lines();
-        let ready = lines
-            .by_ref()
-            .map_while(Result::ok)
-            .find_map(|line| line.strip_prefix("ready http://").and_then(|at| at.parse().ok()));
-        std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
+        let (child, ready) = process::serve(command.stderr(log)).map_err(tried)?;
         let kept = folder.display();
         let address =
             ready.ok_or_else(|| Failure::new(format!("it does not serve; {kept}/log says why")))?;

@@ -12,10 +12,9 @@ use crate::services::free_port;
 use crate::{Failure, process, programs};
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
-use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{Child, ExitStatus};
 
 /// Longest wait of the coordinator between two sendings of a call.
 pub(crate) const BACKOFF_MS_MAX: u64 = 1_000;
@@ -23,8 +22,6 @@ pub(crate) const BACKOFF_MS_MAX: u64 = 1_000;
 pub(crate) const CALL_TIMEOUT_MS: u64 = 300;
 /// How long a transaction may stay open without a decision.
 pub(crate) const OPEN_MS_MAX: u64 = 2_000;
-/// The line with which a process says that it serves.
-const READY: &str = "ready ";
 
 /// A process of the shop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -112,17 +109,10 @@ impl Shop {
         let mut command = process::mortal("KILL");
         command.arg("--").args(above).arg(&self.program).args(self.arguments(member));
         // It also ends with its input: `setpriv` reaches only the program above it.
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log.map_err(tried)?);
-        let mut child = command.spawn().map_err(tried)?;
-        let mut lines = BufReader::new(child.stdout.take().expect("its output is piped")).lines();
-        let ready = lines.by_ref().map_while(Result::ok).find(|line| line.starts_with(READY));
+        let (child, ready) = process::serve(command.stderr(log.map_err(tried)?)).map_err(tried)?;
         self.running.insert(member, child);
         match ready {
-            Some(_) => {
-                // Read on, so that it never waits for a full pipe.
-                std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
-                Ok(Launch::Serves)
-            }
+            Some(_) => Ok(Launch::Serves),
             None => self.wait(member).map(Launch::Ended),
         }
     }

@@ -1,6 +1,7 @@
 //! A call as a request: path, headers, body.
 
 use super::destinations::{BodyForm, Place};
+use crate::clocks::since_1970;
 use crate::keyring::Signer;
 use crate::spans;
 use bytes::Bytes;
@@ -12,7 +13,6 @@ use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::time::{SystemTime, UNIX_EPOCH};
 use wholly_core::effect::Call;
 use wholly_core::ids::Body;
 use wholly_wire::headers::{self, BodyKind};
@@ -148,8 +148,7 @@ fn sign(
     let (audience, digest) = (value(&values, audience), value(&values, digest));
     request.headers_mut().insert(AUDIENCE, audience);
     request.headers_mut().insert(CONTENT_DIGEST, digest);
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let validity = Validity::of_call(since_1970.as_secs(), timeout_ms);
+    let validity = Validity::of_call(since_1970().as_secs(), timeout_ms);
     let signed = signer.key.sign(&signer.keyid, validity, |name| {
         let text = match name {
             signature::METHOD => Some(request.method().as_str()),

@@ -1,9 +1,9 @@
 //! Figures of the process, as the system gives them under `/proc`; on a system without it, none.
 
+use crate::clocks::since_1970;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use std::fs;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 const STATUS_FILE: &str = "/proc/self/status";
 const DESCRIPTORS: &str = "/proc/self/fd";
@@ -19,7 +19,6 @@ pub(super) struct Process {
 
 impl Default for Process {
     fn default() -> Self {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let process = Process {
             resident_bytes: Gauge::default(),
             threads: Gauge::default(),
@@ -27,7 +26,9 @@ impl Default for Process {
             max_fds: Gauge::default(),
             started: Gauge::default(),
         };
-        process.started.set(super::number(usize::try_from(since.as_secs()).unwrap_or(usize::MAX)));
+        process
+            .started
+            .set(super::number(usize::try_from(since_1970().as_secs()).unwrap_or(usize::MAX)));
         process
     }
 }

@@ -1,7 +1,7 @@
 //! What transports may ask of a coordinator, and who carries it out.
 
-use super::Coordinator;
 use super::rows::{self, Asking, Said};
+use super::{Coordinator, OnDisk};
 use crate::audit::Act;
 use crate::backup;
 use crate::observe::{Accepting, CertificateOf, Snapshot, TurnedAway, Upkeep};
@@ -105,7 +105,8 @@ impl Coordinates for Coordinator {
     }
 
     async fn audit(&self, act: Act) -> Result<(), Refused> {
-        let Some(audit) = self.audit.clone() else { return Ok(()) };
+        let Some(OnDisk { audit, .. }) = &self.on_disk else { return Ok(()) };
+        let audit = Arc::clone(audit);
         let (now, by) = (self.now(), act.by.clone());
         match tokio::task::spawn_blocking(move || audit.record(now, &act)).await {
             Ok(Ok(chain)) => {
@@ -172,7 +173,7 @@ impl Coordinates for Coordinator {
 
     fn vitals(&self) -> Vitals {
         let stats = self.store.stats();
-        let room = self.folder.as_deref().and_then(disk_room);
+        let room = self.on_disk.as_ref().and_then(|on_disk| disk_room(&on_disk.folder));
         let (log_bytes_max, archive_bytes_max) = self.disk_max;
         let (late_ms, late_ms_max) = self.metrics.late_ms();
         Vitals {

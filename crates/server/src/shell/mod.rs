@@ -16,6 +16,7 @@ mod traces;
 pub use mailbox::Mailbox;
 pub use trace::EffectTrace;
 
+use crate::clocks;
 use crate::egress::{Egress, Sent};
 use crate::observe::{Backlog, Metrics};
 use alarm::Alarm;
@@ -24,7 +25,7 @@ use guards::{Reading, Sending};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
-use std::time::{Instant as Monotonic, SystemTime, UNIX_EPOCH};
+use std::time::Instant as Monotonic;
 use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
 use traces::Traces;
@@ -35,7 +36,7 @@ use wholly_core::effect::{Call, Effect, Proof};
 use wholly_core::ids::{Destination, Gid, Position, RequestId};
 use wholly_core::input::{Input, Request};
 use wholly_core::rejection::Rejection;
-use wholly_core::time::{Instant, Now, Timestamp};
+use wholly_core::time::{Instant, Now};
 use wholly_store::contract::{Failure, Lookup, Store};
 use wholly_wire::trace::TraceContext;
 use wholly_wire::v1::call::row_seen;
@@ -253,10 +254,8 @@ impl Shell {
 
     /// Both clocks.
     pub fn now(&self) -> Now {
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let run = self.started.elapsed();
-        let ms = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        Now { wall: Timestamp(ms(wall)), monotonic: Instant(ms(run)) }
+        let run = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Now { wall: clocks::now(), monotonic: Instant(run) }
     }
 
     /// The place of a transaction in its trace.

@@ -14,6 +14,7 @@ use wholly_core::limits::Limits;
 use wholly_core::plan::Step;
 use wholly_core::record::Record;
 use wholly_core::record::{Cause, Decision, PhaseName};
+use wholly_core::time::Timestamp;
 use wholly_store::contract::{Completion, Filter, Listing, Lookup, Page, ReadError, Stats};
 use wholly_store::embedded::{Log, Options};
 

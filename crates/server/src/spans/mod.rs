@@ -8,11 +8,12 @@ mod otlp;
 
 pub use export::{Exporter, Flushing};
 
+use crate::clocks::since_1970;
 use crate::observe::{Metrics, SpanFate};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 use tokio::sync::mpsc;
 use wholly_core::branch::{Mode, Op};
 use wholly_core::ids::{BranchId, Destination, Gid, Name, Operation};
@@ -136,8 +137,10 @@ pub struct Began {
 
 impl Began {
     fn here() -> Self {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Began { wall: u64::try_from(since.as_nanos()).unwrap_or(u64::MAX), at: Instant::now() }
+        Began {
+            wall: u64::try_from(since_1970().as_nanos()).unwrap_or(u64::MAX),
+            at: Instant::now(),
+        }
     }
 
     /// From then until here. A wall clock that was set meanwhile changes nothing of its length.
