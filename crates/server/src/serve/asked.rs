@@ -27,6 +27,11 @@ use wholly_wire::v1::standing::{Backup, Certificate, Disk};
 use wholly_wire::v1::time::Time;
 
 impl Coordinator {
+    /// None in memory.
+    fn folder(&self) -> Option<&Path> {
+        self.on_disk.as_ref().map(|on_disk| on_disk.folder.as_path())
+    }
+
     /// Runs a read of the store beside the runtime: it may wait for the disk.
     async fn read<T: Send + 'static>(
         &self,
@@ -61,10 +66,10 @@ impl Coordinator {
 
     /// What an operator must see to in time.
     fn upkeep(&self) -> Upkeep {
-        let note = self.folder.as_deref().and_then(backup::noted);
+        let note = self.folder().and_then(backup::noted);
         let seconds = |time: Time| time.0.0 / MS_PER_S;
         Upkeep {
-            disk_bytes: self.folder.as_deref().and_then(disk_room),
+            disk_bytes: self.folder().and_then(disk_room),
             backup_tried_s: note.as_ref().map(|note| seconds(note.tried)),
             backup_s: note.and_then(|note| note.whole).map(|whole| seconds(whole.asked)),
             certificates: self.certificates(),
@@ -173,7 +178,7 @@ impl Coordinates for Coordinator {
 
     fn vitals(&self) -> Vitals {
         let stats = self.store.stats();
-        let room = self.on_disk.as_ref().and_then(|on_disk| disk_room(&on_disk.folder));
+        let room = self.folder().and_then(disk_room);
         let (log_bytes_max, archive_bytes_max) = self.disk_max;
         let (late_ms, late_ms_max) = self.metrics.late_ms();
         Vitals {
@@ -190,7 +195,7 @@ impl Coordinates for Coordinator {
                 ended: stats.ended,
                 unarchived: stats.unarchived,
             },
-            backup: self.folder.as_deref().and_then(backup::noted).map(told),
+            backup: self.folder().and_then(backup::noted).map(told),
             certificates: self
                 .certificates()
                 .into_iter()
