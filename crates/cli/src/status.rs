@@ -1,65 +1,44 @@
 //! `wholly status`: disk, backlog, what is stuck, destinations, version.
 
-use crate::arguments::{Filter, Reading, State};
+use crate::arguments::Reading;
 use crate::complaint::Complaint;
 use crate::coordinator::{Coordinator, parse};
 use crate::destination;
 use crate::table;
 use crate::tx;
-use serde_json::{Value, json};
 use std::time::Duration;
-use wholly_wire::v1::answer::{About, List};
 use wholly_wire::v1::path;
-use wholly_wire::v1::standing::{Backup, Certificate, Status};
+use wholly_wire::v1::standing::{Backup, Certificate, Counts, Status, Tally};
 use wholly_wire::v1::time::Time;
-
-/// How many of a kind are looked at; what is beyond is said as "or more".
-const COUNTED_MAX: u32 = 100;
-
-/// The kinds that are counted.
-const KINDS: [(&str, &str); 4] = [
-    ("open", "the initiator will decide"),
-    ("forward", "the steps will decide"),
-    ("finishing", "the decision is being carried out"),
-    ("stuck", "waits for an operator: wholly tx list --stuck"),
-];
-
-/// How many of a kind there are, as far as was counted.
-struct Count {
-    kind: &'static str,
-    meaning: &'static str,
-    count: usize,
-    more: bool,
-    oldest_ms: Option<u64>,
-}
 
 /// Prints it.
 pub(crate) async fn run(reading: Reading) -> Result<(), Complaint> {
-    let coordinator = Coordinator::of(&reading)?;
-    let about: About<'static> = parse(coordinator.read("/v1").await?)?;
-    let mut counts = Vec::new();
-    for (kind, meaning) in KINDS {
-        let query = tx::query(&filter(kind), COUNTED_MAX, None);
-        let page: List<'static> = parse(coordinator.read(&query).await?)?;
-        let oldest = page.items.iter().map(|item| item.begun.0).min();
-        counts.push(Count {
-            kind,
-            meaning,
-            count: page.items.len(),
-            more: page.next.is_some(),
-            oldest_ms: oldest.map(|begun| tx::clock().since_ms(begun)),
-        });
-    }
-    let standing = coordinator.read(path::STATUS).await?;
+    let standing = Coordinator::of(&reading)?.read(path::STATUS).await?;
     if reading.json {
-        let mut document = document(&about, &counts);
-        document["status"] = standing;
-        say!("{document}");
+        say!("{standing}");
         return Ok(());
     }
-    say!("{}", render(&reading.url, &about, &counts));
-    say!("\n{}", render_standing(&parse(standing)?));
+    let status: Status<'static> = parse(standing)?;
+    say!("{}", render(&reading.url, &status));
+    say!("\n{}", render_standing(&status));
     Ok(())
+}
+
+/// How many there are of each kind, and how old the oldest is.
+fn render(url: &str, status: &Status<'_>) -> String {
+    let Counts { open, forward, finishing, stuck } = status.counts;
+    let mut rows = table::table(&["STATE", "COUNT", "OLDEST", ""]);
+    for (kind, Tally { count, oldest_ms }, meaning) in [
+        ("open", open, "the initiator will decide"),
+        ("forward", forward, "the steps will decide"),
+        ("finishing", finishing, "the decision is being carried out"),
+        ("stuck", stuck, "of these, wait for an operator: wholly tx list --stuck"),
+    ] {
+        let oldest = oldest_ms.map(|ms| table::span(Duration::from_millis(ms)));
+        let oldest = oldest.unwrap_or_else(|| "–".to_owned());
+        rows.add_row([kind, &count.to_string(), &oldest, meaning]);
+    }
+    format!("coordinator {} at {url}\n\n{}", status.version, table::print(&mut rows))
 }
 
 /// Backlog by age, what is stuck and why, and every destination.
@@ -176,72 +155,41 @@ fn bytes(count: u64) -> String {
     }
 }
 
-fn filter(kind: &str) -> Filter {
-    let state = match kind {
-        "open" => Some(State::Open),
-        "forward" => Some(State::Forward),
-        "finishing" => Some(State::Finishing),
-        _ => None,
-    };
-    Filter { stuck: state.is_none(), state, ..Filter::default() }
-}
-
-fn document(about: &About<'_>, counts: &[Count]) -> Value {
-    let mut backlog = serde_json::Map::new();
-    for count in counts {
-        let entry = json!({
-            "count": count.count, "more": count.more, "oldest_ms": count.oldest_ms,
-        });
-        backlog.insert(count.kind.to_owned(), entry);
-    }
-    json!({ "version": about.version, "backlog": backlog })
-}
-
-fn render(url: &str, about: &About<'_>, counts: &[Count]) -> String {
-    let mut rows = table::table(&["STATE", "COUNT", "OLDEST", ""]);
-    for count in counts {
-        let more = if count.more { " or more" } else { "" };
-        let oldest = count.oldest_ms.map(|ms| table::span(Duration::from_millis(ms)));
-        let oldest = oldest.unwrap_or_else(|| "–".to_owned());
-        let number = format!("{}{more}", count.count);
-        rows.add_row([count.kind, &number, &oldest, count.meaning]);
-    }
-    format!("coordinator {} at {url}\n\n{}", about.version, table::print(&mut rows))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::{Value, json};
+
+    fn counts() -> Value {
+        let none = json!({ "count": 0 });
+        json!({ "open": none, "forward": none, "finishing": none, "stuck": none })
+    }
 
     #[test]
     fn a_status_is_a_backlog_by_state() {
-        let about: About<'static> =
-            serde_json::from_value(json!({ "version": "0.1.0", "modes": [], "limits": {} }))
-                .unwrap();
-        let count = |kind, count, more, oldest_ms| Count {
-            kind,
-            meaning: "what it means",
-            count,
-            more,
-            oldest_ms,
-        };
-        let counts = [count("open", 3, false, Some(4_000)), count("finishing", 100, true, None)];
+        let status = json!({
+            "version": "0.1.0", "intake": "open", "remaining": 60_104, "backlog": [], "stuck": [],
+            "destinations": [], "counts": {
+                "open": { "count": 3, "oldest_ms": 4_000 }, "forward": { "count": 0 },
+                "finishing": { "count": 60_101, "oldest_ms": 7_200_000 },
+                "stuck": { "count": 1, "oldest_ms": 999 },
+            },
+        });
         let expected = "\
 coordinator 0.1.0 at http://h:1
 
-STATE      COUNT        OLDEST
-open       3            4 s     what it means
-finishing  100 or more  –       what it means";
-        assert_eq!(render("http://h:1", &about, &counts), expected);
-        let document = document(&about, &counts);
-        assert_eq!(document["backlog"]["finishing"]["more"], json!(true));
-        assert_eq!(document["backlog"]["open"]["oldest_ms"], json!(4_000));
+STATE      COUNT  OLDEST
+open       3      4 s     the initiator will decide
+forward    0      –       the steps will decide
+finishing  60101  2 h     the decision is being carried out
+stuck      1      999 ms  of these, wait for an operator: wholly tx list --stuck";
+        assert_eq!(render("http://h:1", &serde_json::from_value(status).unwrap()), expected);
     }
 
     #[test]
     fn ages_reasons_and_destinations_follow() {
         let status = json!({
-            "version": "0.1.0", "intake": "drained", "remaining": 3,
+            "version": "0.1.0", "intake": "drained", "remaining": 3, "counts": counts(),
             "backlog": [
                 { "age_ms_max": 10_000, "open": 1, "forward": 0, "finishing": 0 },
                 { "open": 0, "forward": 0, "finishing": 2 },
@@ -274,8 +222,8 @@ no open transaction names a destination";
         check(20 << 30, "20.0 GiB");
         check(3 << 50, "3072.0 TiB");
         let status = json!({
-            "version": "0.1.0", "intake": "open", "remaining": 0, "backlog": [], "stuck": [],
-            "destinations": [], "started": "2026-01-01T00:00:00.000Z", "late_ms": 1,
+            "version": "0.1.0", "intake": "open", "remaining": 0, "counts": counts(),
+            "backlog": [], "stuck": [], "destinations": [], "started": "2026-01-01T00:00:00.000Z", "late_ms": 1,
             "late_ms_max": 12, "disk": { "free_bytes": 1_048_576, "size_bytes": 2_097_152,
             "log_bytes": 0, "log_bytes_max": 1, "archive_bytes": 2, "archive_bytes_max": 3,
             "ended": 4, "unarchived": 5 },
@@ -325,14 +273,5 @@ no open transaction names a destination";
         let start = "certificate by which destinations are known: holds for ";
         assert!(ahead.starts_with(start), "{ahead}");
         assert!(ahead.ends_with(", until 9999-01-01T00:00:00.000Z"), "{ahead}");
-    }
-
-    #[test]
-    fn every_kind_has_its_filter() {
-        let query = |kind: &str| tx::query(&filter(kind), 1, None);
-        assert!(query("open").ends_with("&state=open"));
-        assert!(query("forward").ends_with("&state=forward"));
-        assert!(query("finishing").ends_with("&state=finishing"));
-        assert!(query("stuck").ends_with("&stuck=true"));
     }
 }

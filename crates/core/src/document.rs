@@ -1,6 +1,6 @@
 //! The document of a transaction: what every answer shows of it.
 
-use crate::branch::{Branch, Op, Refusal};
+use crate::branch::{Branch, Op, Refusal, StuckReason};
 use crate::effect::Mark;
 use crate::ids::{Body, BranchId, Destination, Gid, Name, Principal, Text};
 use crate::record::{Cause, Decision, Outcome, PhaseName};
@@ -124,6 +124,8 @@ pub struct Calls {
     pub gid: Gid,
     /// A row per branch that is being called or will be.
     pub branches: Vec<Attempts>,
+    /// The first branch that waits for an operator, and why.
+    pub stuck: Option<(BranchId, StuckReason)>,
 }
 
 /// How the coordinator stands: for operators.
@@ -131,7 +133,9 @@ pub struct Calls {
 pub struct Standing {
     /// Whether new transactions are taken.
     pub intake: IntakeStanding,
-    /// Transactions that have not ended, by their age.
+    /// Transactions that have not ended, by how they stand.
+    pub counts: Counts,
+    /// The same by their age.
     pub backlog: Vec<AgeBand>,
     /// Stuck branches, by why: the code of a refusal, or that an operator parked them.
     pub stuck: Vec<(Text, usize)>,
@@ -148,6 +152,38 @@ pub enum IntakeStanding {
     Drained,
     /// It is being stopped.
     Stopping,
+}
+
+/// How many transactions stand how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Counts {
+    /// In phase open.
+    pub open: Tally,
+    /// In phase forward.
+    pub forward: Tally,
+    /// In phase finishing.
+    pub finishing: Tally,
+    /// Of all these, those with a branch that waits for an operator.
+    pub stuck: Tally,
+}
+
+/// How many, and since when.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Tally {
+    /// How many.
+    pub count: usize,
+    /// How long ago the oldest began, a second too little at most; none if there is none.
+    pub oldest_ms: Option<u64>,
+}
+
+impl Tally {
+    /// Counts some more, begun so long ago.
+    pub fn add(&mut self, count: usize, age_ms: u64) {
+        if count > 0 {
+            self.count += count;
+            self.oldest_ms = self.oldest_ms.max(Some(age_ms));
+        }
+    }
 }
 
 /// How many transactions are of an age.

@@ -8,7 +8,7 @@ use crate::http_client::escape;
 use crate::table;
 use std::time::Duration;
 use wholly_core::time::Timestamp;
-use wholly_wire::v1::answer::{self, Call, Summary};
+use wholly_wire::v1::answer::{self, Call, StuckBranch, Summary};
 use wholly_wire::v1::path;
 
 /// Short pages that are followed before a list is printed: a filter that matches little makes
@@ -58,7 +58,7 @@ fn narrowed(mut query: String, narrowing: &Narrowing) -> String {
 }
 
 /// The path of a page.
-pub(crate) fn query(filter: &Filter, limit: u32, cursor: Option<&str>) -> String {
+pub(super) fn query(filter: &Filter, limit: u32, cursor: Option<&str>) -> String {
     let mut query = format!("{}?limit={limit}", path::TRANSACTIONS);
     let mut say = |key: &str, value: Option<String>| {
         if let Some(value) = value {
@@ -128,8 +128,13 @@ fn next(item: &Summary<'_>) -> String {
 
 fn waits_for(item: &Summary<'_>) -> String {
     let mut parts = Vec::new();
-    if item.stuck > 0 {
-        parts.push(format!("an operator: {} stuck", item.stuck));
+    match (&item.first_stuck, item.stuck) {
+        (_, 0) => {}
+        (None, count) => parts.push(format!("an operator: {count} stuck")),
+        (Some(first), 1) => parts.push(format!("stuck: {}", why(first))),
+        (Some(first), count) => {
+            parts.push(format!("stuck: {} (and {} more)", why(first), count - 1));
+        }
     }
     if let Some(call) = item.calls.iter().max_by_key(|call| call.attempts) {
         parts.push(said(call));
@@ -137,6 +142,23 @@ fn waits_for(item: &Summary<'_>) -> String {
         parts.extend(item.waits_for.iter().map(|destination| destination.to_string()));
     }
     if parts.is_empty() { "–".to_owned() } else { table::cut(&parts.join("; "), 80) }
+}
+
+/// Why a branch waits for an operator.
+fn why(first: &StuckBranch<'_>) -> String {
+    let StuckBranch { branch, stuck } = first;
+    if let (Some(op), Some(refusal)) = (&stuck.op, &stuck.refusal) {
+        let code = &refusal.code;
+        return match refusal.detail.is_empty() {
+            true => format!("{branch} {op} refused: {code}"),
+            false => format!("{branch} {op} refused: {code}, {}", refusal.detail),
+        };
+    }
+    match (&stuck.reason, &stuck.row) {
+        (Some(reason), _) => format!("{branch} {}: {reason}", stuck.why),
+        (None, Some(row)) => format!("{branch} {}, its row says {row}", stuck.why),
+        (None, None) => format!("{branch} {}", stuck.why),
+    }
 }
 
 /// A call in words.
@@ -193,6 +215,26 @@ mod tests {
             json!(null),
             &format!("{header}WAITS FOR\n{row}–         –     an operator: 1 stuck"),
         );
+        let stuck = |count: u64, stuck: Value, expected: &str| {
+            let first = json!({ "branch": "stock", "stuck": stuck });
+            let item = item(json!({ "stuck": count, "first_stuck": first }));
+            let expected = format!("{header}WAITS FOR\n{row}–         –     stuck: {expected}");
+            check(json!([item]), json!(null), &expected);
+        };
+        let refused = |detail: &str| {
+            let refusal = json!({ "code": "row_gone", "detail": detail, "kept": false });
+            json!({ "why": "refused", "op": "cancel", "refusal": refusal })
+        };
+        stuck(1, refused(""), "stock cancel refused: row_gone");
+        stuck(1, refused("nobody has it"), "stock cancel refused: row_gone, nobody has it");
+        let parked = json!({ "why": "parked", "reason": "look" });
+        stuck(3, parked, "stock parked: look (and 2 more)");
+        stuck(
+            1,
+            json!({ "why": "restored", "row": "stale" }),
+            "stock restored, its row says stale",
+        );
+        stuck(1, json!({ "why": "restored" }), "stock restored");
     }
 
     #[test]

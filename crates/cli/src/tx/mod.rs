@@ -7,7 +7,6 @@ mod operate;
 mod retry;
 mod show;
 
-pub(crate) use list::query;
 pub(crate) use retry::matching;
 
 use crate::arguments::Tx;

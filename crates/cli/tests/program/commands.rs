@@ -36,7 +36,7 @@ fn a_coordinator_serves_its_operator_and_goes_with_its_parent() {
     let status = run(&["status", "--json", "--url", url]);
     let status: Value = serde_json::from_slice(&status.stdout).unwrap();
     assert_eq!(status["version"], env!("CARGO_PKG_VERSION"));
-    assert_eq!(status["backlog"]["open"]["count"], 0);
+    assert_eq!(status["counts"]["open"]["count"], 0);
     check(&["status", "--url", url], 0, "finishing  0");
     check(&["tx", "list", "--url", url], 0, "no transaction matches");
     check(&["tx", "list", "--json", "--url", url], 0, r#""items":[]"#);
@@ -108,13 +108,14 @@ fn looked(words: &[&str]) -> Value {
 
 #[test]
 fn a_stopped_coordinators_folder_answers_as_it_did() {
-    const LOOKS: [&[&str]; 11] = [
+    const LOOKS: [&[&str]; 12] = [
         &["tx", "list", "--json"],
         &["tx", "list", "--json", "--limit", "2"],
         &["tx", "list", "--json", "--state", "ended"],
         &["tx", "list", "--json", "--state", "open"],
         &["tx", "list", "--json", "--outcome", "as_decided", "--gid-prefix", "o-"],
         &["tx", "list", "--json", "--mode", "saga"],
+        &["tx", "list", "--json", "--stuck"],
         &["tx", "list", "--json", "--waits-for", "stock", "--older-than", "0s"],
         &["tx", "list", "--json", "--name", "none-has-it"],
         &["tx", "show", "o-1", "--json"],
@@ -136,6 +137,8 @@ fn a_stopped_coordinators_folder_answers_as_it_did() {
         let line = format!("POST /v1/transactions/{gid}/{decision}");
         assert_eq!(decide(&url, &line, &capability).status, 200);
     }
+    check(&["tx", "park", "p-1", "--reason", "look", "--url", &url], 0, "1 stuck, parked");
+    until(&["tx", "list", "--stuck", "--url", &url], "stuck: b parked: look");
     let data = folder.path().to_str().unwrap();
     check(&["tx", "list", "--data", data], 1, "the same command without --data");
     let told = LOOKS.map(|words| looked(&[words, &["--url", &url]].concat()));
@@ -146,7 +149,7 @@ fn a_stopped_coordinators_folder_answers_as_it_did() {
     for (words, told) in LOOKS.iter().zip(told) {
         assert_eq!(looked(&[words, &["--data", data][..]].concat()), told, "{words:?}");
     }
-    check(&["tx", "list", "--data", data, "--stuck"], 0, "no transaction matches");
+    check(&["tx", "list", "--data", data, "--stuck"], 0, "stuck: b parked: look");
     check(&["tx", "show", "nobody", "--data", data], 4, "no transaction nobody is known");
     check(&["tx", "list", "--data", data, "--outcome", "good"], 4, "outcome");
     check(&["tx", "list", "--data", "/nowhere"], 1, "the data folder cannot be read");

@@ -5,7 +5,7 @@
 use super::entry::{Entry, Line, Slot, Stage};
 use super::{Driver, Intake};
 use crate::branch::{Branch, Standing as BranchStanding, StuckReason};
-use crate::document::{AgeBand, Attempts, Calls, IntakeStanding, Pause, Standing};
+use crate::document::{AgeBand, Attempts, Calls, Counts, IntakeStanding, Pause, Standing};
 use crate::ids::{Destination, Text};
 use crate::mutants::{self, Mutant};
 use alloc::collections::BTreeMap;
@@ -50,19 +50,27 @@ impl Driver {
         let mut backlog = AGES_MS
             .map(|age_ms_max| AgeBand { age_ms_max, open: 0, forward: 0, finishing: 0 })
             .to_vec();
+        let mut counts = Counts::default();
         for aged in self.ages(self.now) {
             let within = |band: &&mut AgeBand| band.age_ms_max.is_none_or(|max| aged.age_ms <= max);
             let band = backlog.iter_mut().find(within).expect("the last age has no end");
             band.open += aged.open;
             band.forward += aged.forward;
             band.finishing += aged.finishing;
+            counts.open.add(aged.open, aged.age_ms);
+            counts.forward.add(aged.forward, aged.age_ms);
+            counts.finishing.add(aged.finishing, aged.age_ms);
         }
         let mut stuck: BTreeMap<String, usize> = BTreeMap::new();
         if self.census.stuck() > 0 {
             let open = self.begun.iter().map(|(_, slot)| &self.slots.entry(*slot).transaction);
-            let branches = open.filter(|open| !open.is_ended()).flat_map(|open| &open.branches);
-            for why in branches.filter_map(why_stuck) {
-                *stuck.entry(why).or_default() += 1;
+            for open in open.filter(|open| !open.is_ended()) {
+                let is_stuck = open.branches.iter().any(Branch::is_stuck);
+                let age_ms = self.now.wall.since_ms(open.begun);
+                counts.stuck.add(usize::from(is_stuck), age_ms);
+                for why in open.branches.iter().filter_map(why_stuck) {
+                    *stuck.entry(why).or_default() += 1;
+                }
             }
         }
         Standing {
@@ -71,6 +79,7 @@ impl Driver {
                 Intake::Drained => IntakeStanding::Drained,
                 Intake::Stopping => IntakeStanding::Stopping,
             },
+            counts,
             backlog,
             stuck: stuck.iter().map(|(why, count)| (Text::cut(why), *count)).collect(),
             destinations: self.lanes.standing(&self.limits, self.now),
@@ -110,6 +119,7 @@ impl Driver {
         Calls {
             gid: entry.transaction.gid.clone(),
             branches: entry.lines.iter().enumerate().filter_map(row).collect(),
+            stuck: entry.transaction.first_stuck().map(|(id, why)| (id.clone(), why.clone())),
         }
     }
 

@@ -4,10 +4,11 @@ extern crate std;
 
 use super::{Driver, NamePattern, SlotRules};
 use crate::branch::{Answer, BranchSpec, Caller, Direction, Kept, Mode};
-use crate::document::{BreakerStanding, DestinationStanding};
+use crate::document::{BreakerStanding, Counts, DestinationStanding, Tally};
 use crate::effect::{Content, Draft, Effect};
 use crate::ids::{Body, CallId, Digest, Gid, Position, RequestId, Text};
-use crate::input::{Begin, GidSource, Input, Loaded, Register, Request, Room, Submit, Wait};
+use crate::input::{Action, Begin, GidSource, Input, Loaded, Operate, Register, Request, Room};
+use crate::input::{Submit, Wait};
 use crate::limits::Limits;
 use crate::plan::Step;
 use crate::record::Record;
@@ -192,6 +193,36 @@ impl Stage {
         let mut rows = self.driver.standing().destinations.into_iter();
         rows.find(|row| row.destination.as_str() == destination).unwrap()
     }
+}
+
+/// However many there are, each is counted, and the oldest is the one that began first.
+#[test]
+fn what_has_not_ended_is_counted_with_the_age_of_the_oldest() {
+    const PER_PHASE: usize = 150;
+    let mut stage = Stage::new(Limits::default());
+    assert_eq!(stage.driver.standing().counts, Counts::default());
+    for _ in 0..PER_PHASE {
+        assert_eq!(stage.submit(&["stock"], 1), "done");
+        let gid = alloc::format!("open-{}", stage.asked);
+        assert_eq!(stage.begin(&gid), "done");
+        stage.pass(10);
+    }
+    let age_ms = PER_PHASE as u64 * 10;
+    let check = |stage: &Stage, stuck: usize| {
+        let Counts { open, forward, finishing, stuck: seen } = stage.driver.standing().counts;
+        for (tally, count) in [(open, PER_PHASE), (forward, PER_PHASE), (seen, stuck)] {
+            assert_eq!(tally.count, count);
+            let about =
+                tally.oldest_ms.is_none_or(|oldest| (age_ms - 1_000..=age_ms).contains(&oldest));
+            assert!(about && tally.oldest_ms.is_some() == (count > 0), "{tally:?}");
+        }
+        assert_eq!(finishing, Tally::default());
+    };
+    check(&stage, 0);
+    let (gid, action) = ("g0".parse().unwrap(), Action::Park);
+    let (reason, by) = (Text::cut("look"), "ops".parse().unwrap());
+    assert_eq!(stage.ask(Request::Operate(Operate { gid, action, reason, by })), "done");
+    check(&stage, 1);
 }
 
 #[test]

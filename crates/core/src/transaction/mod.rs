@@ -222,6 +222,14 @@ impl Transaction {
         self.phase = Phase::Ended { verdict, outcome };
     }
 
+    /// The first branch that waits for an operator, and why.
+    pub fn first_stuck(&self) -> Option<(&BranchId, &StuckReason)> {
+        self.branches.iter().find_map(|branch| match &branch.standing {
+            Standing::Free => None,
+            Standing::Stuck(why) => Some((&branch.spec.id, why)),
+        })
+    }
+
     /// The decision, once there is one.
     pub fn verdict(&self) -> Option<&Verdict> {
         match &self.phase {

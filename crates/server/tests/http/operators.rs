@@ -18,6 +18,13 @@ async fn a_stuck_branch_is_seen_and_resolved() {
     assert_eq!(stuck["refusal"]["code"], "no_way");
     let listed = wait_until_listed(&world, "/v1/transactions?stuck=true").await;
     assert_eq!((&listed["gid"], &listed["stuck"]), (&json!("s-1"), &json!(1)));
+    let first = json!({ "branch": "s0", "stuck": parked["branches"][0]["stuck"] });
+    assert_eq!(listed["first_stuck"], first, "{listed}");
+    let counts = &world.get("/v1/status").await.json()["counts"];
+    for (kind, count) in [("open", 0), ("forward", 0), ("finishing", 1), ("stuck", 1)] {
+        assert_eq!(counts[kind]["count"], count, "{kind}: {counts}");
+        assert_eq!(counts[kind]["oldest_ms"].is_u64(), count > 0, "{kind}: {counts}");
+    }
 
     let body = r#"{"reason":"looked","branch":"s0","resolution":"applied"}"#;
     let resolved = world.ask("POST /v1/transactions/s-1/resolve", &[], body).await;

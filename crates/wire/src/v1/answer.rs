@@ -271,6 +271,9 @@ pub struct Summary<'a> {
     pub parked: bool,
     /// How many branches are stuck.
     pub stuck: u64,
+    /// The first of them, while it is open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_stuck: Option<StuckBranch<'a>>,
     /// Destinations of unfinished branches.
     pub waits_for: Vec<Cow<'a, str>>,
     /// When it was begun.
@@ -282,6 +285,15 @@ pub struct Summary<'a> {
     /// How its calls stand, while it is open.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub calls: Vec<Call<'a>>,
+}
+
+/// A branch that waits for an operator, and why.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StuckBranch<'a> {
+    /// Which branch.
+    pub branch: Cow<'a, str>,
+    /// Why.
+    pub stuck: Stuck<'a>,
 }
 
 /// How one branch's call stands.

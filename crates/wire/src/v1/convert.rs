@@ -1,8 +1,8 @@
 //! From the words of core to answer bodies.
 
 use super::answer::{
-    Branch, BranchState, Call, Refusal, Registered, RowWord, Stuck, StuckWord, Summary,
-    Transaction, TryWord,
+    Branch, BranchState, Call, Refusal, Registered, RowWord, Stuck, StuckBranch, StuckWord,
+    Summary, Transaction, TryWord,
 };
 use super::json::raw;
 use super::time::Time;
@@ -10,7 +10,7 @@ use crate::headers::print_mark;
 use wholly_core::branch::{
     self, Direction, First, Kept, Mode, RowSeen, Second, Share, Standing, StuckReason,
 };
-use wholly_core::document::{Attempts, Document, TryAnswer};
+use wholly_core::document::{Attempts, Calls, Document, TryAnswer};
 use wholly_core::effect::Mark;
 use wholly_core::ids::{BranchId, Gid};
 use wholly_core::record::{self, Decision};
@@ -63,8 +63,10 @@ pub fn registered<'a>(id: &'a BranchId, answer: &'a TryAnswer, mark: &Mark) -> R
 pub fn summary<'a>(
     gid: &'a Gid,
     summary: &'a record::Summary,
-    calls: &'a [Attempts],
+    calls: Option<&'a Calls>,
 ) -> Summary<'a> {
+    let first_stuck = calls.and_then(|calls| calls.stuck.as_ref());
+    let calls = calls.map_or(&[][..], |calls| &calls.branches);
     Summary {
         gid: gid.as_str().into(),
         name: summary.name.as_str().into(),
@@ -75,6 +77,10 @@ pub fn summary<'a>(
         cause: summary.cause.map(Into::into),
         parked: summary.parked,
         stuck: u64::from(summary.stuck),
+        // What is stuck is told once that is durable, as the count is.
+        first_stuck: first_stuck
+            .filter(|_| summary.stuck > 0)
+            .map(|(branch, why)| StuckBranch { branch: branch.as_str().into(), stuck: stuck(why) }),
         waits_for: summary.waits_for.iter().map(|to| to.as_str().into()).collect(),
         begun: Time(summary.begun),
         changed: Time(summary.changed),

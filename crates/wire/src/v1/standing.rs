@@ -4,7 +4,7 @@ use crate::v1::time::Time;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use wholly_core::document::{
-    AgeBand, BreakerStanding, DestinationStanding, IntakeStanding, Standing,
+    self, AgeBand, BreakerStanding, DestinationStanding, IntakeStanding, Standing,
 };
 
 /// To `GET /v1/status`, pause, resume, drain and admit.
@@ -43,6 +43,8 @@ pub struct Status<'a> {
     pub drained_reason: Option<Cow<'a, str>>,
     /// Transactions that have not ended.
     pub remaining: u64,
+    /// The same by how they stand.
+    pub counts: Counts,
     /// The same by age.
     pub backlog: Vec<Band>,
     /// Stuck branches by why.
@@ -98,6 +100,29 @@ pub struct Certificate<'a> {
     pub of: Cow<'a, str>,
     /// When it ceases to hold.
     pub expires: Time,
+}
+
+/// Transactions that have not ended, by how they stand.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct Counts {
+    /// The initiator will decide.
+    pub open: Tally,
+    /// The steps will decide.
+    pub forward: Tally,
+    /// Every branch is being told.
+    pub finishing: Tally,
+    /// Of all these, those with a branch that waits for an operator.
+    pub stuck: Tally,
+}
+
+/// How many, and how old the oldest is.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct Tally {
+    /// How many.
+    pub count: u64,
+    /// How long ago the oldest began, a second too little at most; absent if there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oldest_ms: Option<u64>,
 }
 
 /// Transactions of an age.
@@ -179,6 +204,7 @@ pub fn status<'a>(version: &'static str, standing: &'a Standing) -> Status<'a> {
         drained_by: None,
         drained_reason: None,
         remaining: standing.backlog.iter().map(count).sum(),
+        counts: counts(&standing.counts),
         backlog: standing.backlog.iter().map(band).collect(),
         stuck: standing
             .stuck
@@ -186,6 +212,18 @@ pub fn status<'a>(version: &'static str, standing: &'a Standing) -> Status<'a> {
             .map(|(why, count)| StuckCount { why: why.as_str().into(), count: *count as u64 })
             .collect(),
         destinations: standing.destinations.iter().map(destination).collect(),
+    }
+}
+
+fn counts(counts: &document::Counts) -> Counts {
+    let tally =
+        |tally: document::Tally| Tally { count: tally.count as u64, oldest_ms: tally.oldest_ms };
+    let document::Counts { open, forward, finishing, stuck } = *counts;
+    Counts {
+        open: tally(open),
+        forward: tally(forward),
+        finishing: tally(finishing),
+        stuck: tally(stuck),
     }
 }
 

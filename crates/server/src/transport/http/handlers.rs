@@ -199,7 +199,7 @@ impl<C: Coordinator> Api<C> {
             return Err(Rejection::GidUnknown { gid }.into());
         }
         let mut calls = self.calls(vec![gid.clone()]).await?;
-        let attempts = calls.remove(&gid).unwrap_or_default();
+        let attempts = calls.remove(&gid).map(|calls| calls.branches).unwrap_or_default();
         Ok(answer::json(StatusCode::OK, &v1::history(&gid, &records, &attempts)))
     }
 

@@ -7,7 +7,7 @@ use super::query::Query;
 use http::StatusCode;
 use std::collections::BTreeMap;
 use wholly_core::branch::Mode;
-use wholly_core::document::{Attempts, Response};
+use wholly_core::document::{Calls, Response};
 use wholly_core::ids::Gid;
 use wholly_core::input::Request;
 use wholly_core::record::{Outcome, PhaseName};
@@ -53,16 +53,13 @@ impl<C: Coordinator> Api<C> {
     }
 
     /// How the calls of these transactions stand; those that are not open are left out.
-    pub(super) async fn calls(
-        &self,
-        gids: Vec<Gid>,
-    ) -> Result<BTreeMap<Gid, Vec<Attempts>>, Refused> {
+    pub(super) async fn calls(&self, gids: Vec<Gid>) -> Result<BTreeMap<Gid, Calls>, Refused> {
         if gids.is_empty() {
             return Ok(BTreeMap::new());
         }
         match self.coordinator.request(Request::Calls { gids }, None).await? {
             Response::Calls(calls) => {
-                Ok(calls.into_iter().map(|calls| (calls.gid, calls.branches)).collect())
+                Ok(calls.into_iter().map(|calls| (calls.gid.clone(), calls)).collect())
             }
             Response::Begun { .. }
             | Response::Submitted { .. }
@@ -72,10 +69,9 @@ impl<C: Coordinator> Api<C> {
     }
 }
 
-pub(super) fn page<'a>(listing: &'a Listing, calls: &'a BTreeMap<Gid, Vec<Attempts>>) -> List<'a> {
+pub(super) fn page<'a>(listing: &'a Listing, calls: &'a BTreeMap<Gid, Calls>) -> List<'a> {
     let row = |listed: &'a wholly_store::contract::Listed| {
-        let calls = calls.get(&listed.gid).map_or(&[][..], Vec::as_slice);
-        summary(&listed.gid, &listed.summary, calls)
+        summary(&listed.gid, &listed.summary, calls.get(&listed.gid))
     };
     List {
         items: listing.items.iter().map(row).collect(),

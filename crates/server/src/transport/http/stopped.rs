@@ -7,12 +7,13 @@ use http::Method;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
+use wholly_core::document::Calls;
 use wholly_core::ids::Gid;
 use wholly_core::record::Record;
 use wholly_core::rejection::Rejection;
 use wholly_core::time::Timestamp;
 use wholly_core::transaction::Transaction;
-use wholly_store::contract::ReadError;
+use wholly_store::contract::{Listed, Listing, ReadError};
 use wholly_store::embedded::{Looked, OpenError};
 use wholly_wire::edge::EdgeRejection;
 use wholly_wire::problem::Problem;
@@ -70,7 +71,8 @@ impl Stopped {
             Action::List => {
                 let (filter, page) = list::read(query.unwrap_or_default(), now)?;
                 let listing = self.looked.list(&filter, &page).map_err(unread)?;
-                serde_json::to_value(list::page(&listing, &BTreeMap::new()))
+                let stuck = self.stuck(&listing)?;
+                serde_json::to_value(list::page(&listing, &stuck))
             }
             Action::Get => {
                 let gid = super::read_gid(segment)?;
@@ -105,6 +107,17 @@ impl Stopped {
             | Action::Problem => return Err(EdgeRejection::Unavailable.into()),
         };
         Ok(body.expect("answers of v1 are JSON"))
+    }
+
+    /// What of a page waits for an operator: nobody calls anything, but why it waits is known.
+    fn stuck(&self, listing: &Listing) -> Result<BTreeMap<Gid, Calls>, Refused> {
+        let stuck = listing.items.iter().filter(|listed| listed.summary.stuck > 0);
+        let calls = stuck.map(|Listed { gid, .. }| {
+            let known = Transaction::fold(&self.records(gid)?).expect("there is a first record");
+            let stuck = known.first_stuck().map(|(id, why)| (id.clone(), why.clone()));
+            Ok((gid.clone(), Calls { gid: gid.clone(), branches: Vec::new(), stuck }))
+        });
+        calls.collect()
     }
 
     /// The records of a transaction, at least one.
