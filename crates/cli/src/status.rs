@@ -223,8 +223,9 @@ no open transaction names a destination";
         check(3 << 50, "3072.0 TiB");
         let status = json!({
             "version": "0.1.0", "intake": "open", "remaining": 0, "counts": counts(),
-            "backlog": [], "stuck": [], "destinations": [], "started": "2026-01-01T00:00:00.000Z", "late_ms": 1,
-            "late_ms_max": 12, "disk": { "free_bytes": 1_048_576, "size_bytes": 2_097_152,
+            "backlog": [], "stuck": [], "destinations": [],
+            "started": "2026-01-01T00:00:00.000Z", "late_ms": 1, "late_ms_max": 12,
+            "disk": { "free_bytes": 1_048_576, "size_bytes": 2_097_152,
             "log_bytes": 0, "log_bytes_max": 1, "archive_bytes": 2, "archive_bytes_max": 3,
             "ended": 4, "unarchived": 5 },
         });

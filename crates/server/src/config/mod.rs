@@ -13,7 +13,7 @@ pub use page::with_tables;
 
 use crate::egress::{Rule, Urls};
 use crate::keyring::{Grant, Keyring};
-use crate::spans::TracingConfig;
+use crate::spans::{Place, TracingConfig};
 use crate::transport::http::RequestLimits;
 use settings::{SETTINGS, Value};
 use std::collections::BTreeMap;
@@ -264,7 +264,7 @@ impl Config {
         &mut self,
         environment: &BTreeMap<String, String>,
     ) -> Result<(), ConfigError> {
-        self.apply_opentelemetry(environment)?;
+        self.apply_opentelemetry(environment);
         for setting in SETTINGS {
             let name = setting.variable();
             if let Some(text) = environment.get(&name) {
@@ -281,17 +281,15 @@ impl Config {
     }
 
     /// The variables by which OpenTelemetry tells every program of a machine where spans go. What
-    /// is said to this program alone wins, wherever it stands.
-    fn apply_opentelemetry(
-        &mut self,
-        environment: &BTreeMap<String, String>,
-    ) -> Result<(), ConfigError> {
+    /// is said to this program alone wins, wherever it stands; what cannot be read of the rest
+    /// stops no coordinator.
+    fn apply_opentelemetry(&mut self, environment: &BTreeMap<String, String>) {
         let set = |name: &str| environment.get(name).filter(|value| !value.is_empty());
         let says = |name: &str, word: &str| {
             set(name).is_some_and(|value| value.eq_ignore_ascii_case(word))
         };
         if says("OTEL_SDK_DISABLED", "true") || says("OTEL_TRACES_EXPORTER", "none") {
-            return Ok(());
+            return;
         }
         let own = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
         let variables = [
@@ -307,15 +305,29 @@ impl Config {
             {
                 continue;
             }
-            // That one names the place itself, the others what it lies below.
-            let text = match name == own {
-                true => text.strip_suffix("/v1/traces").unwrap_or(text),
-                false => text,
-            };
             let source = Source::Environment(name.to_owned());
-            self.set(&source, key, Value::Text(text.to_owned()))?;
+            match self.set(&source, key, Value::Text(text.clone())) {
+                // That one names the place itself, the other what it lies below.
+                Ok(()) if name == own => self.tracing.place = Place::Itself,
+                Ok(()) => {}
+                Err(error) => self.leave_out(key, &error),
+            }
         }
-        Ok(())
+    }
+
+    /// What another variable says of the same is not what this one meant to say: then nothing is.
+    fn leave_out(&mut self, key: &str, error: &ConfigError) {
+        if key == "tracing.otlp" {
+            self.tracing.otlp = None;
+            self.said.remove(key);
+        }
+        let reason: &dyn std::error::Error = error;
+        tracing::warn!(
+            reason,
+            key,
+            "a variable of OpenTelemetry cannot be used and is left out; correct it, or say the \
+             key where this program alone is told"
+        );
     }
 
     fn apply_flags(&mut self, flags: &Flags) -> Result<(), ConfigError> {

@@ -2,7 +2,8 @@
 
 use super::Config;
 use super::effective::quoted;
-use crate::egress::Address;
+use crate::egress::{Address, Reach};
+use crate::spans::Place;
 use std::path::PathBuf;
 
 /// A value as it was written, before its key gives it a meaning.
@@ -163,7 +164,10 @@ impl Setting {
             Slot::Hosts => config.hosts = value.list()?,
             Slot::Data => config.data = PathBuf::from(value.text()?),
             Slot::File(place) => *place(config) = Some(PathBuf::from(value.text()?)),
-            Slot::Collector => config.tracing.otlp = collector(value.text()?)?,
+            Slot::Collector => {
+                config.tracing.otlp = collector(value.text()?)?;
+                config.tracing.place = Place::Below;
+            }
             Slot::Service => config.tracing.service = value.text()?,
             Slot::Switch(place) => *place(config) = value.switch()?,
             Slot::Count(min, max, place) => {
@@ -180,8 +184,10 @@ impl Setting {
 fn collector(text: String) -> Result<Option<String>, String> {
     match text.as_str() {
         "" => Ok(None),
-        url => match Address::parse(url) {
-            Ok(_) => Ok(Some(text)),
+        url => match Address::parse(url).and_then(|address| address.check(Reach::Configured)) {
+            Ok(()) => Ok(Some(text)),
+            // A user's name may have a password beside it, which is for no log.
+            Err(why) if text.contains('@') => Err(format!("{why}")),
             Err(why) => Err(format!("is {text:?}, which {why}")),
         },
     }

@@ -69,6 +69,35 @@ fn a_machine_s_word_on_spans_yields_to_ours() {
 }
 
 #[test]
+fn a_machine_s_word_on_spans_is_followed_to_the_letter_and_stops_no_start() {
+    const BELOW: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+    const ITSELF: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
+    const OWN: &str = "WHOLLY_TRACING_OTLP";
+    let check = |said: &[(&str, &str)], expected: Option<(&str, Place)>| {
+        let config = load("", said, Flags::default()).unwrap();
+        let tracing = &config.tracing;
+        let seen = tracing.otlp.as_deref().map(|url| (url, tracing.place));
+        assert_eq!(seen, expected, "{said:?}");
+        assert_eq!(config.said.contains_key("tracing.otlp"), expected.is_some(), "{said:?}");
+    };
+    let (here, there) = ("http://127.0.0.1:4318", "http://127.0.0.1:4319/spans/");
+    check(&[(BELOW, here)], Some((here, Place::Below)));
+    check(&[(ITSELF, there)], Some((there, Place::Itself)));
+    check(&[(BELOW, here), (ITSELF, there)], Some((there, Place::Itself)));
+    check(&[(BELOW, "127.0.0.1:4317"), (ITSELF, there)], Some((there, Place::Itself)));
+    check(&[(ITSELF, there), (OWN, here)], Some((here, Place::Below)));
+    for odd in ["127.0.0.1:4317", "grpc://collector", "http://u:p@h", "http://169.254.169.254"] {
+        check(&[(BELOW, odd)], None);
+        // Nor does it go where the other one says: that was not meant.
+        check(&[(BELOW, here), (ITSELF, odd)], None);
+        refused("", &[(OWN, odd)], Flags::default(), &["tracing.otlp"]);
+    }
+    let secret = load("", &[(OWN, "http://u:hidden@h")], Flags::default()).unwrap_err();
+    assert!(!secret.to_string().contains("hidden"), "{secret}");
+    check(&[(BELOW, here), ("OTEL_SDK_DISABLED", "true")], None);
+}
+
+#[test]
 fn destinations_come_in_every_form() {
     let file = r#"
         hosts = ["coordinator.shop"]

@@ -5,6 +5,7 @@ use super::address::{Address, AddressError, Reach, ResolveError};
 use super::connection::{Connection, ExchangeError, Seen};
 use super::names::Names;
 use super::trust::{Security, Trusts};
+use crate::spans::Place;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST, HeaderValue, RETRY_AFTER};
 use http::{Method, Request, StatusCode, Uri};
@@ -80,10 +81,15 @@ fn is_later(status: StatusCode) -> bool {
 
 impl Collector {
     /// The collector at this URL; nothing is connected yet.
-    pub(crate) fn new(url: &str, timeout: Duration) -> Result<Self, AddressError> {
+    pub(crate) fn new(url: &str, place: Place, timeout: Duration) -> Result<Self, AddressError> {
         let address = Address::parse(url)?;
         address.check(Reach::Configured)?;
-        let uri = format!("{}{PATH}", address.prefix).parse().map_err(|_| AddressError::Path)?;
+        let path = match place {
+            Place::Below => format!("{}{PATH}", address.prefix),
+            // What follows host and port, to the letter: a last slash is of it.
+            Place::Itself => format!("/{}", url.splitn(4, '/').nth(3).unwrap_or_default()),
+        };
+        let uri = path.parse().map_err(|_| AddressError::Path)?;
         let host = HeaderValue::try_from(&address.authority).map_err(|_| AddressError::Host)?;
         // By the authorities that the system believes.
         let security = Security::of(&address, &Trusts::default().of(None));

@@ -51,7 +51,7 @@ impl Exporter {
             return Ok((Spans::off(Arc::clone(metrics)), None));
         };
         let timeout = Duration::from_millis(config.timeout_ms);
-        let collector = Collector::new(url, timeout)?;
+        let collector = Collector::new(url, config.place, timeout)?;
         let (spans, queue) = Spans::queued(config, Arc::clone(metrics));
         let (config, metrics) = (config.clone(), Arc::clone(metrics));
         Ok((spans, Some(Exporter { queue, collector, config, metrics })))

@@ -27,6 +27,8 @@ use wholly_wire::trace::{SAMPLED, TraceContext, TraceParent, TraceState};
 pub struct TracingConfig {
     /// The collector's URL, below which OTLP over HTTP is spoken; none where nothing is traced.
     pub otlp: Option<String>,
+    /// What the path of that URL is.
+    pub place: Place,
     /// Under which name the collector knows this coordinator.
     pub service: String,
     /// Of the transactions that nobody's trace brought, the share that is recorded.
@@ -45,10 +47,21 @@ pub struct TracingConfig {
     pub flush_ms_max: u64,
 }
 
+/// Where under a collector's URL spans are taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Place {
+    /// At `/v1/traces` below it, as the protocol has it where nothing is said.
+    #[default]
+    Below,
+    /// At its own path, whatever that is.
+    Itself,
+}
+
 impl Default for TracingConfig {
     fn default() -> Self {
         TracingConfig {
             otlp: None,
+            place: Place::Below,
             service: "wholly".to_owned(),
             sampled_percent: 100,
             queue_max: 8_192,

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use tokio::net::TcpListener;
 use wholly_server::Config;
+use wholly_server::spans::Place;
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const ASKER: &str = "b7ad6b7169203331";
@@ -337,6 +338,31 @@ async fn what_a_collector_cannot_take_yet_is_sent_again_and_what_it_never_takes_
     check(&[LATER, LATER, LATER], 0, 0, 3).await;
     check(&[NEVER], 0, 3, 0).await;
     check(&[LATER, NEVER], 0, 3, 0).await;
+}
+
+/// What a place of its own is asked is its own path, to the letter.
+#[tokio::test]
+async fn a_place_of_its_own_is_taken_to_the_letter() {
+    let check = async |path: &'static str, expected: &'static str| {
+        let (asked, mut lines) = tokio::sync::mpsc::unbounded_channel();
+        let url = serve(move |head, _body| {
+            // Nobody listens once the first line is known.
+            let _ = asked.send(head.lines().next().unwrap().to_owned());
+            Some("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}".to_owned())
+        })
+        .await;
+        let world = World::start_with(|config| {
+            config.tracing.otlp = Some(format!("{url}{path}"));
+            config.tracing.place = Place::Itself;
+            config.tracing.linger_ms = 0;
+        })
+        .await;
+        submit(&world, "o-1", &["once"], &[]).await;
+        assert_eq!(lines.recv().await.unwrap(), format!("POST {expected} HTTP/1.1"));
+    };
+    check("", "/").await;
+    check("/v1/traces", "/v1/traces").await;
+    check("/of/the/house/", "/of/the/house/").await;
 }
 
 #[tokio::test]
