@@ -1,7 +1,8 @@
 //! Guests: who is connected, from which address, and whose idle connection ends for whom.
 
 use super::bodies::Share;
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -10,6 +11,13 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 /// How long one who was asked to leave may take before another is asked: it may be served again.
 const LEAVE_MAX: Duration = Duration::from_millis(10);
+/// How long one who has just come in may stay without a request, whoever else comes: were it less
+/// than a request takes to arrive, the last place would serve nobody.
+const STAY_MIN: Duration = Duration::from_millis(500);
+/// How many who may leave are found by one look at everybody.
+const FOUND_MAX: usize = 64;
+/// How long what a look has found is gone by, in milliseconds.
+const LOOK_MS_MAX: u64 = 10;
 /// Of an IPv6 address, what a network gives to one site.
 const SITE_BITS: u32 = 64;
 
@@ -44,6 +52,26 @@ pub(super) struct Guests {
 struct Inside {
     next: u64,
     peers: BTreeMap<Peer, Party>,
+    found: Found,
+}
+
+/// What the last look at everybody has found.
+#[derive(Default)]
+struct Found {
+    /// Who may leave, the first one last.
+    idle: Vec<Idle>,
+    /// When it was, in milliseconds; nought before the first.
+    looked: u64,
+    /// Whether there were more than it gives.
+    more: bool,
+}
+
+/// A connection that waits for a request.
+#[derive(Clone, Copy)]
+struct Idle {
+    peer: Peer,
+    number: u64,
+    since: u64,
 }
 
 /// The connections of one peer.
@@ -56,7 +84,8 @@ struct Party {
 /// What is known of a connection while it is one.
 #[derive(Default)]
 struct Seat {
-    /// Since when it waits for a request, in milliseconds; nought while it does not.
+    /// Since when it waits for a request, in milliseconds; nought while it does not. Of one who
+    /// has just come in, from when on that counts.
     waits_since: AtomicU64,
     /// Whether an answer waits to be taken.
     is_writing: Arc<AtomicBool>,
@@ -64,9 +93,10 @@ struct Seat {
 }
 
 impl Seat {
-    fn waits_since(&self) -> Option<u64> {
+    fn waits_since(&self, now: u64) -> Option<u64> {
         let since = self.waits_since.load(Ordering::Acquire);
-        (since > 0 && !self.is_writing.load(Ordering::Acquire)).then_some(since)
+        let waits = (1..=now).contains(&since) && !self.is_writing.load(Ordering::Acquire);
+        waits.then_some(since)
     }
 }
 
@@ -111,22 +141,71 @@ impl Guests {
     /// Asks the connection that waits longest for a request, of the peer that has most: of the
     /// newcomer's own, or of one that has no fewer than he has with this one. Whoever finds none
     /// while smaller peers have some has taken his share.
-    fn make_room_for(&self, newcomer: Peer) -> Result<(), PeerFull> {
-        let inside = self.inside();
+    fn make_room_for(&self, newcomer: Peer, now: u64) -> Result<(), PeerFull> {
+        let mut inside = self.inside();
         let own = inside.peers.get(&newcomer).map_or(0, |party| party.seats.len());
-        let longest = inside.peers.iter().filter_map(|(peer, party)| {
-            let waiting = party.seats.values().filter_map(|seat| Some((seat.waits_since()?, seat)));
-            let (since, seat) = waiting.min_by_key(|(since, _)| *since)?;
-            let gives_way = *peer == newcomer || party.seats.len() >= own;
-            Some(((gives_way, party.seats.len(), u64::MAX - since), seat))
-        });
-        match longest.max_by_key(|(rank, _)| *rank) {
-            Some(((true, ..), seat)) => seat.leave.notify_one(),
-            Some(((false, ..), _)) => return Err(PeerFull),
-            // Nobody waits for a request: one of them will end.
-            None => {}
+        while let Some(idle) = inside.next_idle(now) {
+            let party = inside.peers.get(&idle.peer);
+            let seat = party.and_then(|party| party.seats.get(&idle.number));
+            let (Some(party), Some(seat)) = (party, seat) else { continue };
+            if seat.waits_since(now) != Some(idle.since) {
+                continue;
+            }
+            if idle.peer != newcomer && party.seats.len() < own {
+                if inside.found.looked < now {
+                    // One of his own may have become idle since.
+                    inside.found = inside.look(now);
+                    continue;
+                }
+                // Another newcomer may have fewer.
+                inside.found.idle.push(idle);
+                return Err(PeerFull);
+            }
+            seat.leave.notify_one();
+            return Ok(());
         }
+        // Nobody waits for a request: one of them will end.
         Ok(())
+    }
+}
+
+impl Inside {
+    /// Who is to be asked next. Everybody is looked at once for many newcomers: in a full house
+    /// they come one after another.
+    fn next_idle(&mut self, now: u64) -> Option<Idle> {
+        let is_old = now.saturating_sub(self.found.looked) >= LOOK_MS_MAX || self.found.looked == 0;
+        if is_old || (self.found.idle.is_empty() && self.found.more) {
+            self.found = self.look(now);
+        }
+        self.found.idle.pop()
+    }
+
+    /// Takes, again and again, the one that waits longest of the peer that has most then.
+    fn look(&self, now: u64) -> Found {
+        let mut parties = BinaryHeap::new();
+        for (peer, party) in &self.peers {
+            let waiting = party.seats.iter();
+            let waiting = waiting.filter_map(|(at, seat)| Some((seat.waits_since(now)?, *at)));
+            let mut waiting: Vec<(u64, u64)> = waiting.collect();
+            // The first to leave last.
+            waiting.sort_unstable_by_key(|idle| Reverse(*idle));
+            if let Some(first) = waiting.last() {
+                parties.push((party.seats.len(), Reverse(*first), Reverse(*peer), waiting));
+            }
+        }
+        let mut idle = Vec::new();
+        while idle.len() < FOUND_MAX
+            && let Some((seats, Reverse((since, number)), Reverse(peer), mut waiting)) =
+                parties.pop()
+        {
+            idle.push(Idle { peer, number, since });
+            waiting.pop();
+            if let Some(next) = waiting.last() {
+                parties.push((seats - 1, Reverse(*next), Reverse(peer), waiting));
+            }
+        }
+        idle.reverse();
+        Found { idle, looked: now, more: !parties.is_empty() }
     }
 }
 
@@ -150,11 +229,11 @@ impl Guest {
                 self.room = Some(permit);
                 break;
             }
-            self.guests.make_room_for(self.peer)?;
+            self.guests.make_room_for(self.peer, self.guests.now())?;
             let left = tokio::time::timeout(LEAVE_MAX, Arc::clone(room).acquire_owned()).await;
             self.room = left.ok().map(|permit| permit.expect("the semaphore is never closed"));
         }
-        self.waits();
+        self.comes_in(self.guests.now());
         Ok(())
     }
 
@@ -168,6 +247,12 @@ impl Guest {
         self.seat.waits_since.store(self.guests.now(), Ordering::Release);
     }
 
+    /// It has come in, and has time for its first request.
+    fn comes_in(&self, now: u64) {
+        let stays = u64::try_from(STAY_MIN.as_millis()).unwrap_or(u64::MAX);
+        self.seat.waits_since.store(now.saturating_add(stays), Ordering::Release);
+    }
+
     /// Where its stream says whether an answer waits to be taken.
     pub(super) fn is_writing(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.seat.is_writing)
@@ -177,7 +262,8 @@ impl Guest {
     pub(super) async fn asked_to_leave(&self) {
         loop {
             self.seat.leave.notified().await;
-            if self.seat.waits_since().is_some() {
+            // Who was asked had stayed for long enough.
+            if self.seat.waits_since(u64::MAX).is_some() {
                 break;
             }
         }
@@ -225,6 +311,9 @@ mod tests {
         pin!(guest.asked_to_leave()).poll(&mut context) == Poll::Ready(())
     }
 
+    /// When everything here happens: after what tests say, and never before a look is due.
+    const NOW: u64 = 10;
+
     /// Connections as (peer, since when it waits; nought: it is served); then who comes, and which
     /// of them is asked to leave.
     fn check(inside: &[(u8, u64)], newcomer: u8, asked: Result<Option<usize>, PeerFull>) {
@@ -236,7 +325,7 @@ mod tests {
         });
         let seated: Vec<Guest> = seated.collect();
         let newcomer = guests.welcome(peer(newcomer)).unwrap();
-        let room = guests.make_room_for(newcomer.peer);
+        let room = guests.make_room_for(newcomer.peer, NOW);
         let left = seated.iter().position(is_asked);
         assert_eq!(room.map(|()| left), asked, "{inside:?}");
         assert!(!is_asked(&newcomer), "{inside:?}");
@@ -262,17 +351,74 @@ mod tests {
         let guests = Guests::new(1, 10);
         let guest = guests.welcome(peer(1)).unwrap();
         guest.waits();
+        let now = guests.now();
+        let ask = |looks| guests.make_room_for(peer(2), now + looks * LOOK_MS_MAX).unwrap();
         guest.is_writing().store(true, Ordering::Release);
-        guests.make_room_for(peer(2)).unwrap();
+        ask(0);
         assert!(!is_asked(&guest), "its answer waits to be taken");
         guest.is_writing().store(false, Ordering::Release);
-        guests.make_room_for(peer(2)).unwrap();
+        ask(1);
         let served = guest.served();
         assert!(!is_asked(&guest), "it was asked, and has a request since");
         drop(served);
         assert!(!is_asked(&guest), "nobody has asked since");
-        guests.make_room_for(peer(2)).unwrap();
+        // Later than the request that has just ended, however long this took.
+        guests.make_room_for(peer(2), guests.now() + 2 * LOOK_MS_MAX).unwrap();
         assert!(is_asked(&guest));
+    }
+
+    #[test]
+    fn who_has_just_come_in_has_time_for_a_request() {
+        let guests = Guests::new(1, 10);
+        let guest = guests.welcome(peer(1)).unwrap();
+        let (came, stays) = (NOW, u64::try_from(STAY_MIN.as_millis()).unwrap());
+        guest.comes_in(came);
+        for (now, asked) in [(came, false), (came + stays - 1, false), (came + stays, true)] {
+            guests.inside().found = Found::default();
+            guests.make_room_for(peer(2), now).unwrap();
+            assert_eq!(is_asked(&guest), asked, "{now}");
+        }
+    }
+
+    #[test]
+    fn one_look_finds_many_and_each_is_asked_once() {
+        const IDLE: usize = FOUND_MAX + 2;
+        let guests = Guests::new(1_000, 1_000);
+        let sit = |from: u8, since: u64| {
+            let guest = guests.welcome(peer(from)).unwrap();
+            guest.seat.waits_since.store(since, Ordering::Release);
+            guest
+        };
+        let mut seated: Vec<Guest> = (1..=IDLE as u64).map(|since| sit(1, since)).collect();
+        let now = IDLE as u64 + 1;
+        for left in (0..IDLE).rev() {
+            guests.make_room_for(peer(2), now).unwrap();
+            assert_eq!(seated.iter().position(is_asked), Some(0), "{left}");
+            drop(seated.remove(0));
+        }
+        // All have left; who becomes idle is found by the next look and not before.
+        guests.make_room_for(peer(2), now).unwrap();
+        let late = [sit(1, now - 1), sit(1, now), sit(1, now)];
+        guests.make_room_for(peer(2), now + LOOK_MS_MAX - 1).unwrap();
+        assert!(!late.iter().any(is_asked));
+        // What a look has found and was served since is left alone.
+        guests.make_room_for(peer(2), now + LOOK_MS_MAX).unwrap();
+        assert_eq!(late.iter().position(is_asked), Some(0));
+        late[1].seat.waits_since.store(now + 1, Ordering::Release);
+        guests.make_room_for(peer(2), now + LOOK_MS_MAX).unwrap();
+        assert_eq!(late.iter().position(is_asked), Some(2));
+    }
+
+    #[test]
+    fn whose_own_connection_has_become_idle_is_not_turned_away() {
+        let guests = Guests::new(100, 100);
+        let own = [guests.welcome(peer(1)).unwrap(), guests.welcome(peer(1)).unwrap()];
+        let other = guests.welcome(peer(2)).unwrap();
+        other.seat.waits_since.store(1, Ordering::Release);
+        assert_eq!(guests.make_room_for(peer(1), NOW), Err(PeerFull));
+        own[1].seat.waits_since.store(NOW + 1, Ordering::Release);
+        assert_eq!(guests.make_room_for(peer(1), NOW + 1), Ok(()));
+        assert!(is_asked(&own[1]) && !is_asked(&own[0]) && !is_asked(&other));
     }
 
     #[test]
