@@ -1,4 +1,4 @@
-// A participant by hand: a stock service for TCC and saga, in Go's standard library and PostgreSQL.
+// A participant by hand: a stock service for TCC and saga, in Go's standard library, with lib/pq for PostgreSQL.
 //
 //	go run . 8080 'postgres://postgres@127.0.0.1:5432/stock?sslmode=disable'
 //	wholly serve --dev --destination stock=http://127.0.0.1:8080

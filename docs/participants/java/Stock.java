@@ -1,4 +1,4 @@
-// A participant by hand: a stock service for TCC and saga, in the JDK and PostgreSQL.
+// A participant by hand: a stock service for TCC and saga, in the JDK, with org.json and the JDBC driver for PostgreSQL.
 //
 //     mvn dependency:copy-dependencies -DoutputDirectory=lib
 //     javac -cp 'lib/*' -d classes *.java

@@ -564,12 +564,12 @@ pub const TABLE: &[Row] = &[
     code(
         "draining",
         (503, Unavailable, Later),
-        "The coordinator is being stopped",
+        "The coordinator takes no new transactions",
         Page {
-            happened: "The coordinator takes no new transactions, since it is being stopped; open \
-                       ones go on.",
+            happened: "An operator drains it, or it is being stopped; open transactions go on.",
             data: "Nothing was begun.",
-            advice: "Send the same again when it is back.",
+            advice: "Send the same again later. If it stays so, `wholly status` says who drains it \
+                     and why, and `wholly drain --cancel --reason …` ends it.",
         },
     ),
     code(
