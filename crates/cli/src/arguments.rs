@@ -1,5 +1,6 @@
 //! The command line: every command, flag and default.
 
+pub(crate) use crate::audit::Audit;
 pub(crate) use crate::span::Span;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -48,7 +49,7 @@ pub(crate) enum Command {
     Backup(Backup),
     /// Put a copy of a data folder back, and say so to the coordinator that starts on it
     Restore(Restore),
-    /// Look whether what operators asked for still stands as it was written
+    /// Show what operators asked for, and whether it still stands as it was written
     Audit(Audit),
     /// Show how the coordinator stands: backlog, what is stuck, destinations, disk, version
     Status(Reading),
@@ -59,7 +60,7 @@ pub(crate) enum Command {
     Drain(Drain),
     /// Look at transactions and act on them
     #[command(subcommand)]
-    Tx(Tx),
+    Tx(Box<Tx>),
     /// Print or create the tables that a participant's database needs
     #[command(subcommand)]
     Schema(Schema),
@@ -134,17 +135,6 @@ pub(crate) struct Restore {
     pub(crate) data: PathBuf,
 }
 
-/// `wholly audit`
-#[derive(Debug, Args)]
-pub(crate) struct Audit {
-    /// The coordinator's data folder; it may be running
-    #[arg(long, value_name = "DIR", default_value = "wholly-data")]
-    pub(crate) data: PathBuf,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
 /// `wholly demo`
 #[derive(Debug, Args)]
 pub(crate) struct Demo {
@@ -217,9 +207,9 @@ pub(crate) struct Pausing {
     pub(crate) name: String,
     #[command(flatten)]
     pub(crate) reading: Reading,
-    /// Why; shown to whoever looks, and kept in the audit
+    /// Why; shown to whoever looks, and kept in the audit; asked for on a terminal
     #[arg(long)]
-    pub(crate) reason: String,
+    pub(crate) reason: Option<String>,
 }
 
 /// `wholly drain`
@@ -227,9 +217,9 @@ pub(crate) struct Pausing {
 pub(crate) struct Drain {
     #[command(flatten)]
     pub(crate) reading: Reading,
-    /// Why; shown to whoever looks, and kept in the audit
+    /// Why; shown to whoever looks, and kept in the audit; asked for on a terminal
     #[arg(long)]
-    pub(crate) reason: String,
+    pub(crate) reason: Option<String>,
     /// Give up waiting after this long; the coordinator stays drained
     #[arg(long, value_name = "TIME", default_value = "10m")]
     pub(crate) within: Span,
@@ -267,8 +257,9 @@ pub(crate) struct List {
     pub(crate) data: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) filter: Filter,
-    #[command(flatten)]
-    pub(crate) narrowing: Narrowing,
+    /// Only those that ended so: as_decided, mixed, hazard
+    #[arg(long)]
+    pub(crate) outcome: Option<String>,
     /// At most so many
     #[arg(long, value_name = "N", default_value_t = 50)]
     pub(crate) limit: u32,
@@ -295,14 +286,6 @@ pub(crate) struct Filter {
     /// Only those begun at least so long ago, as 10m
     #[arg(long, value_name = "TIME")]
     pub(crate) older_than: Option<Span>,
-}
-
-/// Which transactions, of those that have ended as well.
-#[derive(Clone, Debug, Default, Args)]
-pub(crate) struct Narrowing {
-    /// Only those that ended so: as_decided, mixed, hazard
-    #[arg(long)]
-    pub(crate) outcome: Option<String>,
     /// Only those with a branch of this mode, as saga
     #[arg(long)]
     pub(crate) mode: Option<String>,
@@ -355,7 +338,17 @@ pub(crate) struct Show {
 }
 
 /// The flags of [`Filter`].
-const FILTERS: [&str; 5] = ["name", "stuck", "waits_for", "older_than", "state"];
+const FILTERS: [&str; 9] = [
+    "name",
+    "stuck",
+    "waits_for",
+    "older_than",
+    "state",
+    "mode",
+    "gid_prefix",
+    "begun_from",
+    "begun_until",
+];
 
 /// Transactions that one command acts on, if --at-most does not say more.
 const SET_MAX: usize = 1_000;
@@ -379,7 +372,7 @@ pub(crate) struct Many {
 /// `wholly tx retry`
 #[derive(Debug, Args)]
 pub(crate) struct Retry {
-    /// Which transaction; or all that match --name, --stuck, --state, --waits-for, --older-than
+    /// Which transaction; or all that match --name, --stuck, --state and the other filters
     #[arg(required_unless_present_any = FILTERS, conflicts_with_all = FILTERS)]
     pub(crate) gid: Option<String>,
     #[command(flatten)]
@@ -397,7 +390,7 @@ pub(crate) struct Retry {
 /// `wholly tx abort`, `wholly tx commit` and `wholly tx park`
 #[derive(Debug, Args)]
 pub(crate) struct Operate {
-    /// Which transaction; or all that match --name, --stuck, --state, --waits-for, --older-than
+    /// Which transaction; or all that match --name, --stuck, --state and the other filters
     #[arg(required_unless_present_any = FILTERS, conflicts_with_all = FILTERS)]
     pub(crate) gid: Option<String>,
     #[command(flatten)]
@@ -496,10 +489,10 @@ pub(crate) struct CheckParticipant {
     pub(crate) url: String,
     /// The operation to play with, as stock.lock
     #[arg(long)]
-    pub(crate) operation: String,
+    pub(crate) operation: Option<String>,
     /// Its mode
     #[arg(long, value_enum)]
-    pub(crate) mode: CheckMode,
+    pub(crate) mode: Option<CheckMode>,
     /// A payload that it does not refuse
     #[arg(long, value_name = "JSON", default_value = "{}")]
     pub(crate) payload: String,
@@ -617,6 +610,13 @@ mod tests {
         check("destination list", "ok");
         check("destination pause stock --reason migration", "ok");
         check("destination resume stock --reason done", "ok");
+        check("destination pause stock", "ok");
+        check("destination resume stock", "ok");
+        check("drain", "ok");
+        check("audit --data d --who anna --what retry --gid g --from 2026-01-31T12:00:00Z", "ok");
+        check("check participant http://stock:1", "ok");
+        check("tx retry --mode saga --gid-prefix order- --dry-run", "ok");
+        check("tx park --begun-from 2026-01-31T12:00:00Z --dry-run", "ok");
         check("drain --reason upgrade --within 5m", "ok");
         check("drain --reason upgrade --cancel", "ok");
         check("tx list --stuck", "ok");
@@ -659,8 +659,9 @@ mod tests {
         check("tx show g --reason r", "--payloads");
         check("tx resolve g --branch b --reason r", "--applied|--not-applied|--unknown");
         check("tx resolve g --branch b --reason r --applied --unknown", "cannot be used with");
-        check("destination pause stock", "--reason <REASON>");
-        check("drain", "--reason <REASON>");
+        check("audit --what eat", "[possible values: retry, ");
+        check("audit --from yesterday", "invalid value 'yesterday'");
+        check("tx retry --outcome mixed", "unexpected argument");
         check("status --certificate c.pem", "--key <FILE>");
         check("status --key k.pem", "--certificate <FILE>");
         check("tx lst", "a similar subcommand exists: 'list'");

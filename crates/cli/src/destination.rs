@@ -3,6 +3,7 @@
 use crate::arguments::{DestinationVerb, Pausing, Reading};
 use crate::complaint::Complaint;
 use crate::coordinator::{Coordinator, parse};
+use crate::reason::reason;
 use crate::table;
 use crate::tx;
 use std::time::Duration;
@@ -22,16 +23,18 @@ pub(crate) async fn run(verb: DestinationVerb) -> Result<(), Complaint> {
             say!("{}", render(&status.destinations));
             Ok(())
         }
-        DestinationVerb::Pause(pausing) => change(path::PAUSE, &pausing).await,
-        DestinationVerb::Resume(pausing) => change(path::RESUME, &pausing).await,
+        DestinationVerb::Pause(pausing) => change(path::PAUSE, pausing).await,
+        DestinationVerb::Resume(pausing) => change(path::RESUME, pausing).await,
     }
 }
 
-async fn change(path: &str, pausing: &Pausing) -> Result<(), Complaint> {
-    let Pausing { name, reason, reading } = pausing;
-    let body = request::Pause { destination: name.as_str().into(), reason: reason.as_str().into() };
-    let answer = Coordinator::of(reading)?.change(path, &body).await?;
-    show(reading, answer, name)
+async fn change(path: &str, pausing: Pausing) -> Result<(), Complaint> {
+    let Pausing { name, reason: said, reading } = pausing;
+    let coordinator = Coordinator::of(&reading)?;
+    let reason = reason(said)?.into();
+    let body = request::Pause { destination: name.as_str().into(), reason };
+    let answer = coordinator.change(path, &body).await?;
+    show(&reading, answer, &name)
 }
 
 fn show(reading: &Reading, answer: serde_json::Value, name: &str) -> Result<(), Complaint> {

@@ -3,6 +3,7 @@
 use crate::arguments::Drain;
 use crate::complaint::{Complaint, Kind};
 use crate::coordinator::{Coordinator, parse};
+use crate::reason::reason;
 use std::time::{Duration, Instant};
 use wholly_wire::v1::standing::Status;
 use wholly_wire::v1::{path, request};
@@ -13,7 +14,7 @@ const ASKED_EVERY: Duration = Duration::from_millis(500);
 /// Drains, and waits until nothing is open.
 pub(crate) async fn run(drain: Drain) -> Result<(), Complaint> {
     let coordinator = Coordinator::of(&drain.reading)?;
-    let body = request::Reasoned { reason: drain.reason.as_str().into() };
+    let body = request::Reasoned { reason: reason(drain.reason)?.into() };
     if drain.cancel {
         let answer = coordinator.change(path::ADMIT, &body).await?;
         let status: Status<'static> = parse(answer)?;

@@ -17,6 +17,8 @@ mod identity;
 mod lifeline;
 mod log;
 mod notify;
+mod progress;
+mod reason;
 mod reload;
 mod restore;
 mod schema;
@@ -69,7 +71,7 @@ async fn run(command: Command) -> Result<(), Complaint> {
         Command::Status(reading) => status::run(reading).await,
         Command::Destination(verb) => destination::run(verb).await,
         Command::Drain(drain) => drain::run(drain).await,
-        Command::Tx(tx) => tx::run(tx).await,
+        Command::Tx(tx) => tx::run(*tx).await,
         Command::Schema(schema) => schema::run(schema).await,
         Command::Check(check) => check::run(check).await,
         Command::ShopService(service) => shop::serve(service).await,

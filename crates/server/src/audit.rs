@@ -68,25 +68,38 @@ pub enum Deed {
     Admit,
 }
 
+/// What may stand as the act of a line.
+pub const ACTS: [&str; 10] = [
+    "retry", "park", "resolve", "commit", "abort", "payloads", "pause", "resume", "drain", "admit",
+];
+
 /// One act of an operator. The hash covers the text of the line before it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Line<'a> {
+pub struct Line<'a> {
     /// Which line this is, from one.
-    n: u64,
-    at: Cow<'a, str>,
-    who: Cow<'a, str>,
-    what: Cow<'a, str>,
+    pub n: u64,
+    /// When it was asked for.
+    pub at: Cow<'a, str>,
+    /// Who asked.
+    pub who: Cow<'a, str>,
+    /// What, one of [`ACTS`].
+    pub what: Cow<'a, str>,
+    /// Of which transaction.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    gid: Option<Cow<'a, str>>,
+    pub gid: Option<Cow<'a, str>>,
+    /// Of which destination.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    destination: Option<Cow<'a, str>>,
+    pub destination: Option<Cow<'a, str>>,
+    /// Of which branch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    branch: Option<Cow<'a, str>>,
+    pub branch: Option<Cow<'a, str>>,
+    /// How it was said to stand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    resolution: Option<Cow<'a, str>>,
-    reason: Cow<'a, str>,
+    pub resolution: Option<Cow<'a, str>>,
+    /// Why.
+    pub reason: Cow<'a, str>,
     /// The hash of the line before.
-    before: Cow<'a, str>,
+    pub before: Cow<'a, str>,
 }
 
 /// How far a chain goes. Kept elsewhere, it shows whether lines were cut off the end later.
@@ -137,18 +150,18 @@ pub enum VerifyError {
     },
 }
 
-/// Looks through the audit of a data folder; none is an empty one. A line that is being written
-/// meanwhile counts as one that was changed.
-pub fn verify(folder: &Path) -> Result<Chain, VerifyError> {
+/// Looks through the audit of a data folder, and hands on each line that stands as it was written;
+/// no file is an empty one. A line that is being written meanwhile counts as one that was changed.
+pub fn look(folder: &Path, each: impl FnMut(Line<'static>)) -> Result<Chain, VerifyError> {
     let path = folder.join(FILE);
     match std::fs::read(&path) {
-        Ok(bytes) => verify_bytes(&bytes).map_err(|source| VerifyError::Tampered { path, source }),
+        Ok(bytes) => look_at(&bytes, each).map_err(|source| VerifyError::Tampered { path, source }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Chain::default()),
         Err(source) => Err(VerifyError::Read { path, source }),
     }
 }
 
-fn verify_bytes(bytes: &[u8]) -> Result<Chain, Tampered> {
+fn look_at(bytes: &[u8], mut each: impl FnMut(Line<'static>)) -> Result<Chain, Tampered> {
     let mut chain = Chain::default();
     for line in BufReader::new(bytes).split(b'\n') {
         let line = line.expect("reading memory does not fail");
@@ -162,6 +175,7 @@ fn verify_bytes(bytes: &[u8]) -> Result<Chain, Tampered> {
             return Err(wrong("has another number"));
         }
         chain = Chain { lines: read.n, last: hash };
+        each(read);
     }
     match bytes.is_empty() || bytes.ends_with(b"\n") {
         true => Ok(chain),
@@ -170,7 +184,7 @@ fn verify_bytes(bytes: &[u8]) -> Result<Chain, Tampered> {
 }
 
 /// The line and its hash, if that is right.
-fn read(text: &str) -> Option<(Line<'_>, String)> {
+fn read(text: &str) -> Option<(Line<'static>, String)> {
     let (hashed, rest) = text.rsplit_once(HASH)?;
     let hash = hash(hashed);
     let is_right = rest.strip_suffix("\"}").is_some_and(|written| written == hash);
@@ -370,11 +384,20 @@ mod tests {
     #[test]
     fn acts_are_kept_in_a_chain_across_starts() {
         let folder = tempfile::tempdir().unwrap();
-        assert_eq!(verify(folder.path()).unwrap(), Chain::default());
+        assert_eq!(look(folder.path(), drop).unwrap(), Chain::default());
         write(folder.path(), 0..3);
         let chain = write(folder.path(), 3..5);
-        assert_eq!(verify(folder.path()).unwrap(), chain);
+        assert_eq!(look(folder.path(), drop).unwrap(), chain);
         assert_eq!(chain.lines, 5);
+        let mut seen = Vec::new();
+        look(folder.path(), |line| seen.push((line.n, line.what.into_owned()))).unwrap();
+        let expected = ["park", "retry", "abort", "resolve", "payloads"];
+        assert_eq!(seen, (1..).zip(expected.map(str::to_owned)).collect::<Vec<_>>());
+        for n in 0..8 {
+            let act = act(n);
+            let line = spell(Timestamp(0), &act, 1, NONE_BEFORE);
+            assert!(ACTS.contains(&&*line.what), "{}", line.what);
+        }
         let path = folder.path().join(FILE);
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         let text = std::fs::read_to_string(&path).unwrap();
@@ -403,7 +426,7 @@ mod tests {
         Audit::open(folder.path()).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"");
         write(folder.path(), 0..1);
-        assert_eq!(verify(folder.path()).unwrap().lines, 1);
+        assert_eq!(look(folder.path(), drop).unwrap().lines, 1);
     }
 
     /// Every byte changed in turn, every line left out, doubled, or exchanged with the next.
@@ -414,7 +437,7 @@ mod tests {
         let bytes = std::fs::read(folder.path().join(FILE)).unwrap();
         let mut tried = 0;
         let mut is_found = |changed: &[u8]| {
-            assert!(verify_bytes(changed).is_err(), "{}", String::from_utf8_lossy(changed));
+            assert!(look_at(changed, drop).is_err(), "{}", String::from_utf8_lossy(changed));
             tried += 1;
         };
         for place in 0..bytes.len() {
@@ -438,10 +461,10 @@ mod tests {
         }
         is_found(&bytes[..bytes.len() - 1]);
         assert!(tried > 1_000, "{tried}");
-        assert_eq!(verify_bytes(&bytes).unwrap().lines, 8);
+        assert_eq!(look_at(&bytes, drop).unwrap().lines, 8);
         // What is cut off at a line's end leaves a shorter chain: only the last hash tells.
-        let shorter = verify_bytes(&lines[..7].concat()).unwrap();
-        assert_ne!(shorter, verify_bytes(&bytes).unwrap());
+        let shorter = look_at(&lines[..7].concat(), drop).unwrap();
+        assert_ne!(shorter, look_at(&bytes, drop).unwrap());
     }
 
     #[test]

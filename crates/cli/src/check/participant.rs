@@ -50,17 +50,29 @@ struct Stage {
 pub(crate) async fn run(check: CheckParticipant) -> Result<(), Complaint> {
     let json = check.json;
     let stage = Stage::of(check)?;
-    let mut verdicts = Vec::new();
-    for (number, play) in PLAYS.iter().enumerate() {
-        let is_known = stage.participant.pen.is_some();
-        let can = play.needs == Needs::Nothing || is_known;
-        if can && play.only.is_none_or(|mode| mode == stage.mode) {
-            verdicts.push(stage.play(number, play).await);
+    let (mut verdicts, mut not_played) = (Vec::new(), Vec::new());
+    let of_mode = |play: &Play| play.only.is_none_or(|mode| mode == stage.mode);
+    for (number, play) in PLAYS.iter().enumerate().filter(|(_, play)| of_mode(play)) {
+        match (play.needs, &stage.participant.pen) {
+            (Needs::Credential, None) => not_played.push(play.name),
+            (Needs::Credential, Some(_)) | (Needs::Nothing, _) => {
+                verdicts.push(stage.play(number, play).await);
+            }
         }
     }
     match json {
-        true => say!("{}", serde_json::json!({ "plays": verdicts })),
-        false => print(&verdicts),
+        true => {
+            say!("{}", serde_json::json!({ "plays": verdicts, "not_played": not_played }));
+        }
+        false => {
+            print(&verdicts);
+            for name in not_played {
+                say!(
+                    "\n{name}: not played, for want of a credential; give --id and --secret-file \
+                     of the service that it is"
+                );
+            }
+        }
     }
     let failed = verdicts.iter().filter(|verdict| !verdict.passed).count();
     match failed {
@@ -89,12 +101,26 @@ fn print(verdicts: &[Verdict]) {
     }
 }
 
+/// Nobody can guess which of its operations a participant may be played with.
+fn unsaid(url: &str) -> Complaint {
+    Complaint::new(Kind::Usage, "--operation and --mode are to say what is played")
+        .means("nothing was sent")
+        .advice(format!(
+            "name one of its operations, the mode, and a payload that it does not refuse: wholly \
+             check participant {url} --operation stock.lock --mode tcc --payload \
+             '{{\"sku\":\"tea\",\"quantity\":1}}'"
+        ))
+}
+
 impl Stage {
     fn of(check: CheckParticipant) -> Result<Stage, Complaint> {
         let usage = |what: String| {
             Complaint::new(Kind::Usage, what).means("nothing was sent").advice("mend it")
         };
-        let operation = check.operation.parse::<Operation>();
+        let (Some(operation), Some(mode)) = (&check.operation, check.mode) else {
+            return Err(unsaid(&check.url));
+        };
+        let operation = operation.parse::<Operation>();
         let pen = identity::credential(&check.identity)?.map(|credential| {
             let audience = check.audience.unwrap_or_else(|| credential.id().to_string());
             Pen { credential, audience }
@@ -114,7 +140,7 @@ impl Stage {
                 },
             },
             operation: operation.map_err(|error| usage(format!("the operation {error}")))?,
-            mode: match check.mode {
+            mode: match mode {
                 CheckMode::Tcc => Mode::Tcc,
                 CheckMode::Saga => Mode::Saga,
             },

@@ -1,7 +1,7 @@
 //! `wholly tx list`: a row per transaction, and what it waits for.
 
 use super::looking::Looking;
-use crate::arguments::{Filter, List, Narrowing, State};
+use crate::arguments::{Filter, List, State};
 use crate::complaint::Complaint;
 use crate::coordinator::parse;
 use crate::http_client::escape;
@@ -19,8 +19,11 @@ const PAGES_MAX: usize = 1_000;
 pub(super) async fn run(list: List) -> Result<(), Complaint> {
     let looking = Looking::at(&list.reading, list.data.as_deref())?;
     let asked = |limit, cursor: Option<&str>| {
-        let query = query(&list.filter, limit, cursor);
-        narrowed(query, &list.narrowing)
+        let mut query = query(&list.filter, limit, cursor);
+        if let Some(outcome) = &list.outcome {
+            query.push_str(&format!("&outcome={}", escape(outcome)));
+        }
+        query
     };
     let body = looking.read(&asked(list.limit, list.cursor.as_deref())).await?;
     if list.reading.json {
@@ -40,23 +43,6 @@ pub(super) async fn run(list: List) -> Result<(), Complaint> {
     Ok(())
 }
 
-/// The path of a page, narrowed.
-fn narrowed(mut query: String, narrowing: &Narrowing) -> String {
-    let Narrowing { outcome, mode, gid_prefix, begun_from, begun_until } = narrowing;
-    for (key, value) in [
-        ("outcome", outcome),
-        ("mode", mode),
-        ("gid_prefix", gid_prefix),
-        ("begun_from", begun_from),
-        ("begun_until", begun_until),
-    ] {
-        if let Some(value) = value {
-            query.push_str(&format!("&{key}={}", escape(value)));
-        }
-    }
-    query
-}
-
 /// The path of a page.
 pub(super) fn query(filter: &Filter, limit: u32, cursor: Option<&str>) -> String {
     let mut query = format!("{}?limit={limit}", path::TRANSACTIONS);
@@ -70,6 +56,10 @@ pub(super) fn query(filter: &Filter, limit: u32, cursor: Option<&str>) -> String
     say("name", filter.name.clone());
     say("waits_for", filter.waits_for.clone());
     say("older_than_ms", filter.older_than.map(|span| span.0.as_millis().to_string()));
+    say("mode", filter.mode.clone());
+    say("gid_prefix", filter.gid_prefix.clone());
+    say("begun_from", filter.begun_from.clone());
+    say("begun_until", filter.begun_until.clone());
     say("cursor", cursor.map(str::to_owned));
     query
 }
@@ -245,6 +235,7 @@ mod tests {
             name: Some("place order".to_owned()),
             waits_for: Some("http://127.0.0.1:1".to_owned()),
             older_than: Some(Span(Duration::from_secs(600))),
+            ..Filter::default()
         };
         assert_eq!(
             query(&filter, 5, Some("a/b")),
@@ -252,16 +243,17 @@ mod tests {
              &waits_for=http%3A%2F%2F127.0.0.1%3A1&older_than_ms=600000&cursor=a%2Fb"
         );
         assert_eq!(query(&Filter::default(), 50, None), "/v1/transactions?limit=50");
-        let narrowing = Narrowing {
-            outcome: Some("mixed".to_owned()),
+        let filter = Filter {
             mode: Some("saga".to_owned()),
             gid_prefix: Some("order-".to_owned()),
             begun_from: Some("2026-01-31T12:00:00Z".to_owned()),
-            begun_until: None,
+            begun_until: Some("2026-02-01T00:00:00Z".to_owned()),
+            ..Filter::default()
         };
         assert_eq!(
-            narrowed("?limit=1".to_owned(), &narrowing),
-            "?limit=1&outcome=mixed&mode=saga&gid_prefix=order-&begun_from=2026-01-31T12%3A00%3A00Z"
+            query(&filter, 1, None),
+            "/v1/transactions?limit=1&mode=saga&gid_prefix=order-\
+             &begun_from=2026-01-31T12%3A00%3A00Z&begun_until=2026-02-01T00%3A00%3A00Z"
         );
     }
 }

@@ -1,10 +1,12 @@
 //! Sets: one act, with one reason, on every transaction that matches; each is accounted for.
 
 use super::operate::stands;
+use super::outlook;
 use super::retry::matching;
 use crate::arguments::{Filter, Many, Reading, State};
 use crate::complaint::{Complaint, Kind};
 use crate::coordinator::{Coordinator, parse};
+use crate::progress::Progress;
 use serde_json::{Value, json};
 use std::io::{BufRead, IsTerminal, Write};
 use wholly_core::branch::Resolution;
@@ -87,17 +89,17 @@ impl Verb {
 
 /// A transaction, or one branch of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Target {
-    gid: String,
-    branch: Option<String>,
+pub(super) struct Target {
+    pub(super) gid: String,
+    pub(super) branch: Option<String>,
 }
 
 impl Target {
-    fn of(gid: String) -> Target {
+    pub(super) fn of(gid: String) -> Target {
         Target { gid, branch: None }
     }
 
-    fn label(&self) -> String {
+    pub(super) fn label(&self) -> String {
         match &self.branch {
             None => self.gid.clone(),
             Some(branch) => format!("{} {branch}", self.gid),
@@ -121,18 +123,11 @@ pub(super) async fn run(
 ) -> Result<(), Complaint> {
     let coordinator = Coordinator::of(reading)?;
     let targets = find(&coordinator, verb, many).await?;
-    let (word, done) = verb.words();
-    let labels: Vec<String> = targets.iter().map(Target::label).collect();
+    let (_, done) = verb.words();
     if many.dry_run {
-        match reading.json {
-            true => say!("{}", json!({ (format!("would_{word}")): labels })),
-            false => {
-                say!("would {word} {}; do it with --reason … --yes", targets.len());
-                labels.iter().for_each(|label| say!("{label}"));
-            }
-        }
-        return Ok(());
+        return rehearse(&coordinator, verb, &targets, reading).await;
     }
+    let labels: Vec<String> = targets.iter().map(Target::label).collect();
     if !many.yes {
         sure(verb, &labels, reason)?;
     }
@@ -143,6 +138,38 @@ pub(super) async fn run(
         false => say!("{done} {}", tally.done.len()),
     }
     tally.verdict(verb, broken)
+}
+
+/// Says of each whether it would be done: what matches a filter may stand so that it is refused.
+async fn rehearse(
+    coordinator: &Coordinator,
+    verb: Verb,
+    targets: &[Target],
+    reading: &Reading,
+) -> Result<(), Complaint> {
+    let word = verb.words().0;
+    let (mut would, mut would_not) = (Vec::new(), Vec::new());
+    let progress = Progress::over(targets.len(), "look at");
+    for target in targets {
+        match outlook::look(coordinator, verb, target).await?.obstacle {
+            None => would.push(target.label()),
+            Some(why) => would_not.push((target.label(), why)),
+        }
+        progress.step();
+    }
+    drop(progress);
+    if reading.json {
+        let would_not = would_not.iter().map(|(label, why)| json!({ "what": label, "why": why }));
+        let would_not: Vec<Value> = would_not.collect();
+        say!("{}", json!({ (format!("would_{word}")): would, "would_not": would_not }));
+        return Ok(());
+    }
+    say!("would {word} {}; do it with --reason … --yes", would.len());
+    would.iter().for_each(|label| say!("{label}"));
+    for (label, why) in would_not {
+        say!("would not {word} {label}: {why}");
+    }
+    Ok(())
 }
 
 /// All that match, not more than the operator allows.
@@ -269,6 +296,7 @@ async fn all(
     told: Told,
 ) -> Result<(Tally, Option<Complaint>), Complaint> {
     let mut tally = Tally::default();
+    let progress = Progress::over(targets.len(), verb.words().0);
     let mut targets = targets.into_iter();
     while let Some(target) = targets.next() {
         let path = path::part(&super::gid(&target.gid)?, verb.part());
@@ -276,16 +304,16 @@ async fn all(
             Ok(answer) => {
                 tally.done.push(target.label());
                 if told == Told::Each {
-                    match parse(answer) {
+                    progress.tell(|| match parse(answer) {
                         Ok(document) => say!("{}", stands(&document)),
                         // It is done all the same; `wholly tx show` may understand more.
                         Err(complaint) => eprintln!("{}: {complaint}", target.label()),
-                    }
+                    });
                 }
             }
             // It may have moved on since it was listed.
             Err(complaint) if complaint.kind() == Kind::Refused => {
-                eprintln!("{}: {complaint}", target.label());
+                progress.tell(|| eprintln!("{}: {complaint}", target.label()));
                 tally.refused.push(target.label());
             }
             Err(complaint) => {
@@ -294,6 +322,7 @@ async fn all(
                 return Ok((tally, Some(complaint)));
             }
         }
+        progress.step();
     }
     Ok((tally, None))
 }

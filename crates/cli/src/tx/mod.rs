@@ -4,6 +4,7 @@ mod list;
 mod looking;
 mod many;
 mod operate;
+mod outlook;
 mod retry;
 mod show;
 

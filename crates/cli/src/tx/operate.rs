@@ -1,7 +1,8 @@
 //! `wholly tx abort | commit | park | resolve`: an operator acts on one transaction, or on all that
 //! match, with a reason.
 
-use super::many::{self, Verb};
+use super::many::{self, Target, Verb};
+use super::outlook;
 use crate::arguments::{Operate, Reading, Resolve, Word};
 use crate::complaint::Complaint;
 use crate::coordinator::{Coordinator, parse};
@@ -32,8 +33,8 @@ async fn one_or_many(operate: &Operate, part: Part, verb: Verb) -> Result<(), Co
     let body = request::Reasoned { reason: reason.into() };
     match &operate.gid {
         Some(gid) if operate.many.dry_run => {
-            say!("would {} {gid}", verb.words().0);
-            Ok(())
+            let coordinator = Coordinator::of(&operate.reading)?;
+            outlook::tell(&coordinator, verb, &Target::of(gid.clone())).await
         }
         Some(gid) => act(gid, part, &operate.reading, &body).await,
         None => many::run(verb, &operate.many, &operate.reading, reason).await,
@@ -51,8 +52,9 @@ pub(super) async fn resolve(resolve: Resolve) -> Result<(), Complaint> {
     };
     match (&resolve.gid, &resolve.branch) {
         (Some(gid), Some(branch)) if resolve.many.dry_run => {
-            say!("would resolve {gid} {branch}");
-            Ok(())
+            let target = Target { gid: gid.clone(), branch: Some(branch.clone()) };
+            let coordinator = Coordinator::of(&resolve.reading)?;
+            outlook::tell(&coordinator, Verb::Resolve(resolution), &target).await
         }
         (Some(gid), Some(branch)) => act(gid, Part::Resolve, &resolve.reading, &body(branch)).await,
         (None, _) | (_, None) => {

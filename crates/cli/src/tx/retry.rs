@@ -1,8 +1,9 @@
 //! `wholly tx retry`: one transaction, or all that match.
 
 use super::list::query;
-use super::many::{self, Verb};
+use super::many::{self, Target, Verb};
 use super::operate::act;
+use super::outlook;
 use crate::arguments::{Filter, Retry, State};
 use crate::complaint::Complaint;
 use crate::coordinator::{Coordinator, parse};
@@ -21,8 +22,8 @@ pub(super) async fn run(retry: Retry) -> Result<(), Complaint> {
     let body = request::Retry { reason: reason.into(), branch };
     match &retry.gid {
         Some(gid) if retry.many.dry_run => {
-            say!("would retry {gid}");
-            Ok(())
+            let target = Target { gid: gid.clone(), branch: retry.branch.clone() };
+            outlook::tell(&Coordinator::of(&retry.reading)?, Verb::Retry, &target).await
         }
         Some(gid) => act(gid, Part::Retry, &retry.reading, &body).await,
         None => many::run(Verb::Retry, &retry.many, &retry.reading, reason).await,

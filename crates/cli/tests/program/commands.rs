@@ -205,6 +205,14 @@ fn a_copy_put_back_decides_nothing_that_it_cannot_account_for() {
     assert_eq!(serving.stop(), Some(0));
 }
 
+/// The reasons of the acts that an audit shows.
+fn audited(data: &Path, words: &[&str]) -> Vec<String> {
+    let data = ["audit", "--json", "--data", data.to_str().unwrap()];
+    let said: Value = serde_json::from_slice(&run(&[&data, words].concat()).stdout).unwrap();
+    let acts = said["acts"].as_array().unwrap().iter();
+    acts.map(|act| act["reason"].as_str().unwrap().to_owned()).collect()
+}
+
 #[test]
 fn an_operator_acts_on_sets_and_asks_participants() {
     let folder = tempfile::tempdir().unwrap();
@@ -232,13 +240,25 @@ fn an_operator_acts_on_sets_and_asks_participants() {
     until(&[&park[..], &["--url", url]].concat(), r#""parked":["p-1"]"#);
     until(&["tx", "list", "--stuck", "--url", url], "p-1");
     let resolve = ["tx", "resolve", "--waits-for", "stock", "--not-applied", "--reason", "seen"];
-    on(&[&resolve[..], &["--dry-run"]].concat(), 0, "p-1 b");
+    let undecided = "would not resolve p-1 b: it is not decided";
+    on(&[&resolve[..], &["--dry-run"]].concat(), 0, undecided);
+    on(&["tx", "retry", "p-1", "--dry-run"], 0, "would retry p-1; it is forward, 1 stuck");
+    on(&["tx", "retry", "nobody", "--dry-run"], 4, "no transaction nobody is known");
+    on(&["tx", "commit", "p-1", "--dry-run"], 4, "would not commit p-1: it was not undecided");
+    on(&["tx", "abort", "o-3", "--dry-run"], 0, "would abort o-3; it is ended");
+    on(&["tx", "park", "--gid-prefix", "p-", "--mode", "saga", "--dry-run"], 0, "would park 1;");
+    on(&["tx", "park", "--gid-prefix", "x-", "--dry-run"], 0, "would park 0;");
+    on(&["tx", "park", "--mode", "tcc", "--dry-run"], 0, "would park 0;");
     on(&[&resolve[..], &["--yes"]].concat(), 4, "1 of 1 were refused");
     on(&["tx", "commit", "--name", "n", "--reason", "told", "--yes"], 4, "wrong_phase");
     on(&["tx", "show", "p-1", "--ask"], 0, "no answer: connect to 127.0.0.1:1 failed");
     on(&["tx", "show", "p-1", "--payloads", "--reason", "a dispute"], 0, "b (4 bytes): null");
     on(&["destination", "pause", "stock", "--reason", "migration"], 0, "by anonymous: migration");
     on(&["tx", "show", "p-1", "--ask"], 0, "not asked: its destination is paused");
+    on(&["destination", "resume", "stock"], 0, "stock");
+    on(&["destination", "pause", "stock"], 0, "by anonymous: none given");
+    on(&["destination", "pause", "stock", "--reason", "migration"], 0, "by anonymous: migration");
+    on(&["drain", "--within", "0s"], 4, "1 transactions are still open");
     on(&["drain", "--reason", "upgrade", "--within", "0s"], 4, "1 transactions are still open");
     on(&["status"], 0, "no transaction may begin: drained for");
     on(&["status"], 0, "not archived yet");
@@ -249,7 +269,12 @@ fn an_operator_acts_on_sets_and_asks_participants() {
     check(&["destination", "list", "--url", url], 0, "by anonymous: migration");
     check(&["status", "--url", url], 0, "by anonymous: upgrade");
     check(&["drain", "--cancel", "--reason", "done", "--url", url], 0, "intake: open");
-    check(&["audit", "--data", data.to_str().unwrap()], 0, "");
+    let audited = |words: &[&str]| audited(&data, words);
+    assert_eq!(audited(&["--what", "drain", "--who", "anonymous"]), ["none given", "upgrade"]);
+    assert_eq!(audited(&["--gid", "o-2"]), ["closing down"]);
+    assert_eq!(audited(&["--until", "2020-01-01T00:00:00Z"]), [""; 0]);
+    assert!(audited(&["--from", "2020-01-01T00:00:00Z"]).len() > 8);
+    check(&["audit", "--data", data.to_str().unwrap(), "--what", "admit"], 0, "anonymous  admit");
     let audit = std::fs::read_to_string(data.join("audit.log")).unwrap();
     for what in ["abort", "park", "resolve", "commit", "payloads", "pause", "drain", "admit"] {
         assert!(audit.contains(&format!("\"what\":\"{what}\"")), "{what} is not in {audit}");
@@ -274,6 +299,13 @@ fn destinations_are_read_again_when_told() {
     write("[destinations]\npoints = \"http://points:1\"\n");
     hang_up("the destinations were read again");
     assert_eq!((known("b-1", "stock"), known("b-2", "points")), (400, 201));
+    assert_eq!(known("p-1", "svc-mail"), 400);
+    write("[destinations]\npoints = \"http://points:1\"\n\"svc-*\" = \"http://*.internal\"\n");
+    hang_up("the destinations were read again");
+    assert_eq!((known("p-2", "svc-mail"), known("p-3", "svc-a-b")), (201, 201));
+    write("[destinations]\npoints = \"http://points:1\"\n");
+    hang_up("the destinations were read again");
+    assert_eq!(known("p-4", "svc-mail"), 400);
     for wrong in ["[destinations", "[destinations]\nstock = \"ftp://stock\"\n", "lisen = 1\n"] {
         write(wrong);
         hang_up("the destinations of before stay");
@@ -298,6 +330,8 @@ fn what_cannot_start_says_what_to_do() {
     check(&["serve", "--data", "/dev/null/x"], 1, "the coordinator did not start");
     check(&["tx", "list", "--url", "http://127.0.0.1:1"], 3, "start it with `wholly serve`");
     check(&["tx", "show", "a b"], 2, "nobody was asked");
+    let example = "wholly check participant http://s:1 --operation stock.lock --mode tcc --payload";
+    check(&["check", "participant", "http://s:1"], 2, example);
     check(&["shop-books", data], 1, "the books cannot be read");
     check(&["shop-service", "stock", "--data", data], 2, "say --coordinator URL");
     let output = quiet().env("WHOLLY_LOG", "wholly=loud").args(["status"]).output().unwrap();
@@ -369,6 +403,8 @@ fn a_participant_of_the_sdk_keeps_the_contract() {
         let output = check_participant(&stock.url, operation, mode);
         assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stdout));
         assert_eq!(plays(&output).len(), count);
+        let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(said["not_played"], serde_json::json!(["forged"]));
     }
     assert_eq!(stock.stop(), Some(0));
 }

@@ -148,7 +148,7 @@ async fn a_principal_is_the_credentials_name() {
 #[tokio::test]
 async fn what_an_operator_asks_for_is_in_the_audit_before_it_is_answered() {
     let world = World::start_with(known).await;
-    let verify = || wholly_server::audit::verify(world.data()).unwrap();
+    let verify = || wholly_server::audit::look(world.data(), drop).unwrap();
     ask_as(&world, "orders", SECRET, "PUT /v1/transactions/s-1", &world.plan(&["hang"])).await;
     assert_eq!(verify().lines, 0, "services are not written down");
     let reason = r#"{"reason":"the bank is down"}"#;
