@@ -11,11 +11,11 @@ use wholly_wire::credential::{Role, Shown};
 use wholly_wire::edge::EdgeRejection;
 
 /// Who everybody is where nobody is known.
-pub const ANONYMOUS: &str = "anonymous";
+pub(crate) const ANONYMOUS: &str = "anonymous";
 
 /// Who asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Asker {
+pub(crate) struct Asker {
     /// By what name.
     pub principal: Principal,
     /// What it may ask; everything where nobody is known.
@@ -26,7 +26,7 @@ pub struct Asker {
 /// to a loopback address, under the page's own name (DNS rebinding) or from the page's origin;
 /// both are refused.
 #[derive(Clone, Debug)]
-pub struct Access {
+pub(crate) struct Access {
     listen: IpAddr,
     hosts: Vec<String>,
     anonymous: Principal,
@@ -35,7 +35,7 @@ pub struct Access {
 
 impl Access {
     /// A listener at this address, known under these names besides, for whoever is on the ring.
-    pub fn new(listen: SocketAddr, hosts: &[String], keyring: Keyring) -> Access {
+    pub(crate) fn new(listen: SocketAddr, hosts: &[String], keyring: Keyring) -> Access {
         Access {
             listen: listen.ip(),
             hosts: hosts.to_vec(),
@@ -45,23 +45,23 @@ impl Access {
     }
 
     /// Knows others from here on.
-    pub fn replace(&self, keyring: Keyring) {
+    pub(crate) fn replace(&self, keyring: Keyring) {
         *self.keyring.write().expect("nothing panics under this lock") = Arc::new(keyring);
     }
 
     /// Who is known.
-    pub fn keyring(&self) -> Keyring {
+    pub(crate) fn keyring(&self) -> Keyring {
         let keyring = self.keyring.read().expect("nothing panics under this lock");
         Keyring::clone(&keyring)
     }
 
     /// Who asks where nobody needs to be known.
-    pub fn nobody(&self) -> Principal {
+    pub(crate) fn nobody(&self) -> Principal {
         self.anonymous.clone()
     }
 
     /// Who asks, by what it shows. Of two headers none is believed.
-    pub fn identify(&self, headers: &HeaderMap) -> Result<Asker, EdgeRejection> {
+    pub(crate) fn identify(&self, headers: &HeaderMap) -> Result<Asker, EdgeRejection> {
         let keyring = Arc::clone(&self.keyring.read().expect("nothing panics under this lock"));
         if keyring.is_empty() {
             return Ok(Asker { principal: self.nobody(), role: None });
@@ -78,7 +78,7 @@ impl Access {
 
     /// Refuses requests to other hosts, and those of web pages of other hosts. The authority is
     /// that of a request line in absolute form.
-    pub fn check(
+    pub(crate) fn check(
         &self,
         authority: Option<&Authority>,
         headers: &HeaderMap,

@@ -29,7 +29,7 @@ pub struct TooFew {
 /// Lowers `requests.connections_max`, with it what one peer has of them, and `calls.calls_max` to
 /// what the limit allows: were clients or calls to take the last descriptor, the log could not
 /// begin its next segment.
-pub fn fit(config: &mut Config) -> Result<(), TooFew> {
+pub(crate) fn fit(config: &mut Config) -> Result<(), TooFew> {
     match limit() {
         Some(limit) => fit_to(config, limit),
         // No limit, or a system that says none: then the configuration alone bounds.

@@ -11,13 +11,13 @@ use wholly_store::embedded::LOG_FOLDER;
 use wholly_wire::capability::{CapabilityKey, KEY_BYTES};
 
 /// File of the key of capabilities: 32 random bytes that only the owner may read.
-pub const KEY_FILE: &str = "capability.key";
+pub(crate) const KEY_FILE: &str = "capability.key";
 /// File of the log's own name, which stands in every mark.
-pub const ORIGIN_FILE: &str = "origin";
+pub(crate) const ORIGIN_FILE: &str = "origin";
 
 /// File that says that this folder is a copy which was put back: when, in milliseconds since 1970.
 /// It goes once the log itself says so.
-pub const RESTORED_FILE: &str = "restored";
+pub(crate) const RESTORED_FILE: &str = "restored";
 
 /// How far the clock of a lost log is taken to have been ahead of the wall: each start puts it a
 /// second above its last mark, so that so many starts in quick succession are covered.
@@ -77,7 +77,7 @@ pub enum FolderError {
 
 /// Refuses a folder that is a backup: a coordinator that started on it would take what was begun
 /// and decided since for what never was.
-pub fn refuse_backup(folder: &Path) -> Result<(), FolderError> {
+pub(crate) fn refuse_backup(folder: &Path) -> Result<(), FolderError> {
     let path = folder.to_owned();
     match backup::find(folder) {
         Ok(backup::Found::None) => Ok(()),
@@ -90,7 +90,7 @@ pub fn refuse_backup(folder: &Path) -> Result<(), FolderError> {
 
 /// Whether anything was ever written to the log in the same folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogUse {
+pub(crate) enum LogUse {
     /// Nothing: the first start, or one after a first that came no further than this.
     Fresh,
     /// Something. Another key would refuse every capability that clients hold, and another name
@@ -99,7 +99,7 @@ pub enum LogUse {
 }
 
 /// What was read, or made at the first start.
-pub struct Identity {
+pub(crate) struct Identity {
     /// Makes capabilities.
     pub key: CapabilityKey,
     /// Names the log.
@@ -107,7 +107,7 @@ pub struct Identity {
 }
 
 /// Marks a folder as a copy that was put back, durably.
-pub fn mark_restored(folder: &Path, at: Timestamp) -> Result<(), FolderError> {
+pub(crate) fn mark_restored(folder: &Path, at: Timestamp) -> Result<(), FolderError> {
     let path = folder.join(RESTORED_FILE);
     write_durably(&path, at.0.to_string().as_bytes()).map_err(|source| FolderError::Disk {
         act: "write",
@@ -119,7 +119,7 @@ pub fn mark_restored(folder: &Path, at: Timestamp) -> Result<(), FolderError> {
 /// Where a folder was put back as a copy and has not been started since: up to when the lost log
 /// can have begun anything. A log that is
 /// lost beside a key and a name that are kept counts as an empty copy.
-pub fn restored(folder: &Path, now: Timestamp) -> Result<Option<Timestamp>, FolderError> {
+pub(crate) fn restored(folder: &Path, now: Timestamp) -> Result<Option<Timestamp>, FolderError> {
     let path = folder.join(RESTORED_FILE);
     match std::fs::read_to_string(&path) {
         Ok(text) => match text.trim().parse() {
@@ -143,7 +143,7 @@ fn has_log(folder: &Path) -> bool {
 }
 
 /// The log says durably that it was restored: the mark has done its work.
-pub fn forget_restored(folder: &Path) -> Result<(), FolderError> {
+pub(crate) fn forget_restored(folder: &Path) -> Result<(), FolderError> {
     let path = folder.join(RESTORED_FILE);
     let removed = match std::fs::remove_file(&path) {
         Ok(()) => File::open(folder).and_then(|folder| folder.sync_all()),
@@ -155,7 +155,7 @@ pub fn forget_restored(folder: &Path) -> Result<(), FolderError> {
 
 /// Reads key and name, or makes them for a fresh log; whatever was made is durable when this
 /// returns.
-pub fn identity(folder: &Path, log: LogUse) -> Result<Identity, FolderError> {
+pub(crate) fn identity(folder: &Path, log: LogUse) -> Result<Identity, FolderError> {
     let key_path = folder.join(KEY_FILE);
     let make_key = || random::<KEY_BYTES>(&key_path).map(|key| key.to_vec());
     let key = read_or_make(&key_path, log, make_key)?;

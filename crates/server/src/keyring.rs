@@ -59,7 +59,7 @@ impl Keyring {
     }
 
     /// Who shows this. An unknown name costs as much time as a wrong secret.
-    pub fn find(&self, shown: &Shown) -> Option<Asker> {
+    pub(crate) fn find(&self, shown: &Shown) -> Option<Asker> {
         let Some(known) = self.known.get(&shown.id) else {
             let _nobody = Fingerprint::NOBODY.is_of(&shown.secret);
             return None;

@@ -5,31 +5,35 @@
 //! what took how long in which trace, `config` is what an operator
 //! says.
 
-pub mod access;
+mod access;
 pub mod audit;
 pub mod backup;
 mod clocks;
 pub mod config;
-pub mod descriptors;
+mod descriptors;
 mod disk;
 pub mod egress;
-pub mod folder;
+mod folder;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod keyring;
-pub mod observe;
-pub mod orders;
-pub mod restore;
-pub mod serve;
-pub mod shell;
-pub mod spans;
+mod observe;
+mod orders;
+mod restore;
+mod serve;
+mod shell;
+mod spans;
 pub mod transport;
 
 pub use backup::{BackupError, backup};
 pub use config::{Config, Flags};
+pub use descriptors::TooFew;
 pub use folder::FolderError;
+pub use observe::TurnedAway;
+pub use orders::{Order, Orders};
 pub use restore::{PutBack, RestoreError, restore};
-pub use serve::{Coordinator, Running, ServeError};
+pub use serve::{Coordinator, Running, Said, ServeError};
+pub use spans::{Place, Spans, TracingConfig};
 pub use wholly_store::archive::ArchiveError;
 pub use wholly_store::embedded::{Checked, CopyError, OpenError, check as check_data};

@@ -12,7 +12,7 @@ use wholly_core::ids::{Destination, Principal, Text};
 use wholly_wire::v1::time::Time;
 
 /// The file, in the data folder; none if nothing was ever ordered.
-pub const FILE: &str = "orders.json";
+pub(crate) const FILE: &str = "orders.json";
 
 /// What is in force.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,7 +38,7 @@ pub enum Order {
 
 /// Why an order was not taken.
 #[derive(Debug, thiserror::Error)]
-pub enum OrderError {
+pub(crate) enum OrderError {
     /// As many destinations rest as may.
     #[error("as many destinations rest as may")]
     Full,
@@ -133,7 +133,7 @@ fn parse(bytes: &[u8]) -> Result<Orders, String> {
 
 /// The orders of a coordinator that runs.
 #[derive(Debug)]
-pub struct OrderBook {
+pub(crate) struct OrderBook {
     /// None in memory.
     path: Option<PathBuf>,
     paused_max: usize,
@@ -145,18 +145,18 @@ pub struct OrderBook {
 
 impl OrderBook {
     /// Goes on with these orders, in the file of this folder; at most so many destinations rest.
-    pub fn new(folder: Option<&Path>, orders: Orders, paused_max: usize) -> OrderBook {
+    pub(crate) fn new(folder: Option<&Path>, orders: Orders, paused_max: usize) -> OrderBook {
         let path = folder.map(|folder| folder.join(FILE));
         OrderBook { path, paused_max, giving: Mutex::default(), orders: RwLock::new(orders) }
     }
 
     /// What is in force.
-    pub fn orders(&self) -> Orders {
+    pub(crate) fn orders(&self) -> Orders {
         self.orders.read().expect("nothing panics under this lock").clone()
     }
 
     /// Writes an order down durably, then has it obeyed. It waits for the disk.
-    pub fn give(&self, order: Order, obey: impl FnOnce(Order)) -> Result<(), OrderError> {
+    pub(crate) fn give(&self, order: Order, obey: impl FnOnce(Order)) -> Result<(), OrderError> {
         let _giving = self.giving.lock().unwrap_or_else(|broken| broken.into_inner());
         let next = self.orders().with(&order, self.paused_max)?;
         if let Some(path) = &self.path {

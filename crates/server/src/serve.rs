@@ -5,7 +5,8 @@ mod calling;
 mod greeting;
 mod rows;
 
-pub use rows::{Said, branches};
+pub use rows::Said;
+pub(crate) use rows::branches;
 
 use crate::access::Access;
 use crate::audit::Audit;
@@ -422,7 +423,17 @@ impl Running {
         }
     }
 
-    /// The parts, for tests and benchmarks inside this process.
+    /// Takes no new transactions from here on, as a stop does first; what is open goes on.
+    pub fn drain(&self) {
+        self.coordinator.shell.drain();
+    }
+
+    /// How many requests wait for a decision or an end.
+    pub fn waiters(&self) -> usize {
+        self.coordinator.shell.gauges().waiters
+    }
+
+    /// What transports may ask, for tests inside this process.
     pub fn coordinator(&self) -> &Arc<Coordinator> {
         &self.coordinator
     }
@@ -462,7 +473,7 @@ impl Running {
     /// `requests.stop_ms_max`, makes durable what was queued. What is open goes on at the next
     /// start.
     pub async fn stop(self) -> Result<(), ServeError> {
-        self.coordinator.shell.drain();
+        self.drain();
         // The other end is gone only if serving has ended already.
         let _ = self.stop.send(());
         let _ = self.serving.await;
@@ -504,12 +515,5 @@ async fn changed(standing: &mut watch::Receiver<Standing>) {
     if standing.changed().await.is_err() {
         // The shell is gone without having failed.
         std::future::pending::<()>().await;
-    }
-}
-
-impl Coordinator {
-    /// How the driver stands, for tests and benchmarks inside this process.
-    pub fn shell(&self) -> &Arc<Shell> {
-        &self.shell
     }
 }

@@ -39,7 +39,7 @@ use wholly_wire::words::Spelled;
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
 
 /// Sends calls and judges their answers.
-pub struct Egress {
+pub(crate) struct Egress {
     destinations: RwLock<Arc<Destinations>>,
     reply_bytes_max: usize,
     metrics: Arc<Metrics>,
@@ -142,18 +142,9 @@ impl CallError {
 }
 
 impl Egress {
-    /// An egress to these destinations. Inside a runtime it closes idle connections by and by.
-    pub fn new(
-        destinations: Destinations,
-        reply_bytes_max: usize,
-        metrics: Arc<Metrics>,
-    ) -> Arc<Self> {
-        let spans = Spans::off(Arc::clone(&metrics));
-        Egress::watched(destinations, reply_bytes_max, metrics, spans)
-    }
-
-    /// The same; each sending is a span.
-    pub fn watched(
+    /// An egress to these destinations; each sending is a span. Inside a runtime it closes idle
+    /// connections by and by.
+    pub(crate) fn watched(
         destinations: Destinations,
         reply_bytes_max: usize,
         metrics: Arc<Metrics>,
@@ -172,18 +163,18 @@ impl Egress {
     }
 
     /// Where spans go.
-    pub fn spans(&self) -> &Arc<Spans> {
+    pub(crate) fn spans(&self) -> &Arc<Spans> {
         &self.spans
     }
 
     /// Whether calls to it go anywhere.
-    pub fn check(&self, destination: &Destination) -> Result<(), NotNamed> {
+    pub(crate) fn check(&self, destination: &Destination) -> Result<(), NotNamed> {
         self.destinations().check(destination)
     }
 
     /// How destinations stand, by the label under which each is counted. One that is named exactly
     /// and has nothing to do has all its slots free.
-    pub fn lanes(
+    pub(crate) fn lanes(
         &self,
         busy: Vec<(Destination, LaneGauges)>,
         slots_max: usize,
@@ -215,29 +206,29 @@ impl Egress {
     }
 
     /// The slots that the configuration gives, by name and by pattern.
-    pub fn slots(&self) -> SlotRules {
+    pub(crate) fn slots(&self) -> SlotRules {
         self.destinations().slots()
     }
 
     /// Up to when the authorities hold by which destinations are known.
-    pub fn authorities(&self) -> Expiries {
+    pub(crate) fn authorities(&self) -> Expiries {
         self.destinations().authorities()
     }
 
     /// Takes other destinations from here on; calls under way end where they began.
-    pub fn replace(&self, destinations: Destinations) {
+    pub(crate) fn replace(&self, destinations: Destinations) {
         *self.destinations.write().expect("nothing panics under this lock") =
             Arc::new(destinations);
     }
 
     /// Sends a call and says what came of it; never later than its timeout.
-    pub async fn call(&self, call: &Call) -> Answer {
+    pub(crate) async fn call(&self, call: &Call) -> Answer {
         self.call_in(call, None).await.answer()
     }
 
     /// The same, of a transaction that was begun in a distributed trace; without one, in the
     /// transaction's own. Each sending has a place of its own, which its `traceparent` names.
-    pub async fn call_in(&self, call: &Call, begun_in: Option<&TraceContext>) -> Sent {
+    pub(crate) async fn call_in(&self, call: &Call, begun_in: Option<&TraceContext>) -> Sent {
         let place = match self.destinations().place(&call.destination) {
             Ok(place) => place,
             Err(error) => {
@@ -292,7 +283,7 @@ impl Egress {
 
     /// Asks a participant what its barrier row of a branch says; no effect. Done brings
     /// `{"state":..}`, all else says that nothing is known.
-    pub async fn inspect(&self, branch: Inspect) -> Answer {
+    pub(crate) async fn inspect(&self, branch: Inspect) -> Answer {
         self.call(&Call {
             // No number of the driver's, which count from one: its span is its own.
             id: CallId(self.spans.fresh()),

@@ -12,6 +12,19 @@ use wholly_core::time::Timestamp;
 use wholly_tls::Acceptor;
 
 pub(super) const REPLY_BYTES_MAX: usize = 1_000;
+
+impl Egress {
+    /// One whose sendings are no spans.
+    pub(crate) fn new(
+        destinations: Destinations,
+        reply_bytes_max: usize,
+        metrics: Arc<Metrics>,
+    ) -> Arc<Self> {
+        let spans = Spans::off(Arc::clone(&metrics));
+        Egress::watched(destinations, reply_bytes_max, metrics, spans)
+    }
+}
+
 const ECHO: &str = "wholly-answer: done;gid=g;branch=b;operation=stock.lock;op=try";
 
 /// What a server does with one connection.

@@ -13,14 +13,14 @@ use wholly_core::record::{Cause, Decision, Fact, Outcome};
 use wholly_wire::words::Spelled;
 
 /// The ages, in seconds, above which transactions are counted.
-pub const AGES_S: [u64; 6] = [10, 60, 600, 3_600, 21_600, 86_400];
+pub(crate) const AGES_S: [u64; 6] = [10, 60, 600, 3_600, 21_600, 86_400];
 const PHASES: [&str; 3] = ["open", "forward", "finishing"];
 /// The same without those that wait for an operator alone, who are counted apart.
 const AGED: [&str; 4] = ["open", "forward", "finishing", "parked"];
 
 /// The backlog at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Backlog {
+pub(crate) struct Backlog {
     /// How much of everything there is.
     pub gauges: Gauges,
     /// In each phase, transactions at least as old as each of [`AGES_S`].
@@ -31,7 +31,7 @@ pub struct Backlog {
 
 impl Backlog {
     /// Sums up what a driver says.
-    pub fn new(gauges: Gauges, ages: impl Iterator<Item = Aged>) -> Self {
+    pub(crate) fn new(gauges: Gauges, ages: impl Iterator<Item = Aged>) -> Self {
         let mut backlog = Backlog { gauges, ..Backlog::default() };
         for aged in ages {
             let Aged { open, forward, finishing, forward_parked, finishing_parked, .. } = aged;

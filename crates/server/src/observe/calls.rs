@@ -63,12 +63,12 @@ fn place(answer: &Answer) -> usize {
 }
 
 /// An answer in a word, without anything that the participant said.
-pub fn word(answer: &Answer) -> &'static str {
+pub(crate) fn word(answer: &Answer) -> &'static str {
     ANSWERS[place(answer)]
 }
 
 /// Counters of one destination, looked up once.
-pub struct CallFigures {
+pub(crate) struct CallFigures {
     label: String,
     counters: [OnceLock<Counter>; ANSWERS.len()],
     seconds: OnceLock<Histogram>,
@@ -76,7 +76,7 @@ pub struct CallFigures {
 
 impl CallFigures {
     /// Counters under this name.
-    pub fn new(label: &str) -> Self {
+    pub(crate) fn new(label: &str) -> Self {
         CallFigures {
             label: label.to_owned(),
             counters: Default::default(),
@@ -85,7 +85,7 @@ impl CallFigures {
     }
 
     /// The name.
-    pub fn label(&self) -> &str {
+    pub(crate) fn label(&self) -> &str {
         &self.label
     }
 }

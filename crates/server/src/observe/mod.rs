@@ -6,9 +6,9 @@ mod log;
 mod process;
 mod upkeep;
 
-pub use backlog::{AGES_S, Backlog};
-pub use calls::{CallFigures, word};
-pub use upkeep::{CertificateOf, Upkeep};
+pub(crate) use backlog::Backlog;
+pub(crate) use calls::{CallFigures, word};
+pub(crate) use upkeep::{CertificateOf, Upkeep};
 
 use crate::config::Config;
 use backlog::Transactions;
@@ -35,7 +35,7 @@ use wholly_store::contract::Stats;
 use wholly_tls::Unaccepted;
 
 /// All figures of a coordinator.
-pub struct Metrics {
+pub(crate) struct Metrics {
     /// One shows them at a time, for what is shown is set first.
     registry: Mutex<Registry>,
     requests: Family<RequestLabels, Counter>,
@@ -78,7 +78,7 @@ struct SpanLabels {
 
 /// What became of a span.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SpanFate {
+pub(crate) enum SpanFate {
     /// The collector has it.
     Sent,
     /// There was no room in the queue.
@@ -133,7 +133,7 @@ struct WhyLabels {
 
 /// Whether transactions are accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Accepting {
+pub(crate) enum Accepting {
     /// They are.
     Yes,
     /// Not yet, or not any more.
@@ -142,7 +142,7 @@ pub enum Accepting {
 
 /// What is shown, beside what was counted.
 #[derive(Clone, Debug)]
-pub struct Snapshot {
+pub(crate) struct Snapshot {
     /// What has not ended.
     pub backlog: Backlog,
     /// How each destination stands, by the label under which it is counted.
@@ -163,7 +163,7 @@ impl Default for Metrics {
 
 impl Metrics {
     /// Every figure at nought.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let metrics = Metrics {
             registry: Mutex::default(),
             requests: Family::default(),
@@ -221,7 +221,7 @@ impl Metrics {
     }
 
     /// Shows a limit under the key that it has in the configuration.
-    pub fn limited(&self, key: &'static str, value: u64) {
+    pub(crate) fn limited(&self, key: &'static str, value: u64) {
         let value = i64::try_from(value).unwrap_or(i64::MAX);
         self.limits.get_or_create(&LimitLabels { key }).set(value);
     }
@@ -245,42 +245,42 @@ impl Metrics {
     }
 
     /// Counts an answered request. The route is its pattern, never the path.
-    pub fn requested(&self, route: &'static str, status: u16) {
+    pub(crate) fn requested(&self, route: &'static str, status: u16) {
         self.requests.get_or_create(&RequestLabels { route, status }).inc();
     }
 
     /// Counts a client that was not let in.
-    pub fn unaccepted(&self, why: &'static str) {
+    pub(crate) fn unaccepted(&self, why: &'static str) {
         self.handshakes_failed.get_or_create(&HandshakeLabels { why }).inc();
     }
 
     /// Counts somebody who was not let in.
-    pub fn turned_away(&self, why: TurnedAway) {
+    pub(crate) fn turned_away(&self, why: TurnedAway) {
         self.turned_away.get_or_create(&WhyLabels { why: why.word() }).inc();
     }
 
     /// Counts an answered call.
-    pub fn called(&self, figures: &CallFigures, op: Op, answer: &Answer, took: Duration) {
+    pub(crate) fn called(&self, figures: &CallFigures, op: Op, answer: &Answer, took: Duration) {
         self.calls.answered(figures, op, answer, took);
     }
 
     /// Counts spans.
-    pub fn spans(&self, fate: SpanFate, count: u64) {
+    pub(crate) fn spans(&self, fate: SpanFate, count: u64) {
         self.spans.get_or_create(&SpanLabels { fate: fate.word() }).inc_by(count);
     }
 
     /// Counts what goes to the log.
-    pub fn recorded(&self, draft: &Draft) {
+    pub(crate) fn recorded(&self, draft: &Draft) {
         self.transactions.recorded(draft);
     }
 
     /// Notes how long somebody waited for durability.
-    pub fn flushed(&self, took: Duration) {
+    pub(crate) fn flushed(&self, took: Duration) {
         self.flush_seconds.observe(took.as_secs_f64());
     }
 
     /// Notes how long after its time the alarm rang.
-    pub fn rang(&self, late: Duration) {
+    pub(crate) fn rang(&self, late: Duration) {
         self.late_seconds.observe(late.as_secs_f64());
         let ms = u64::try_from(late.as_millis()).unwrap_or(u64::MAX);
         self.late_ms[0].store(ms, Ordering::Relaxed);
@@ -288,13 +288,13 @@ impl Metrics {
     }
 
     /// How late the alarm rang, in milliseconds: the last time, and at most.
-    pub fn late_ms(&self) -> (u64, u64) {
+    pub(crate) fn late_ms(&self) -> (u64, u64) {
         let [last, most] = &self.late_ms;
         (last.load(Ordering::Relaxed), most.load(Ordering::Relaxed))
     }
 
     /// Everything in the text form of OpenMetrics.
-    pub fn text(&self, snapshot: &Snapshot) -> String {
+    pub(crate) fn text(&self, snapshot: &Snapshot) -> String {
         let registry = self.registry.lock().expect("nothing panics while it shows figures");
         self.transactions.take(&snapshot.backlog);
         self.calls.take(&snapshot.lanes);

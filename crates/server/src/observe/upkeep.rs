@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 
 /// Whose certificates may cease to hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum CertificateOf {
+pub(crate) enum CertificateOf {
     /// That which clients are shown.
     Listener,
     /// Authorities by which clients are known.
@@ -22,7 +22,7 @@ pub enum CertificateOf {
 
 impl CertificateOf {
     /// A word for figures and for people.
-    pub fn word(self) -> &'static str {
+    pub(crate) fn word(self) -> &'static str {
         match self {
             CertificateOf::Listener => "listener",
             CertificateOf::Clients => "clients",
@@ -33,7 +33,7 @@ impl CertificateOf {
 
 /// What is known of it. What is not known is not shown: a figure of nought would be a lie.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Upkeep {
+pub(crate) struct Upkeep {
     /// Bytes that are free where the data folder is, and of how many.
     pub disk_bytes: Option<(u64, u64)>,
     /// When a backup was asked for last, in seconds since 1970.

@@ -48,7 +48,7 @@ pub(super) struct Asking {
 }
 
 /// The branches of a transaction, as its records name them, and when it was begun.
-pub fn branches(records: &[Record]) -> (Timestamp, Vec<&BranchSpec>) {
+pub(crate) fn branches(records: &[Record]) -> (Timestamp, Vec<&BranchSpec>) {
     let begun = match records.first().map(|record| &record.fact) {
         Some(Fact::Begun(begun)) => begun.begun,
         Some(_) | None => Timestamp(0),

@@ -10,7 +10,7 @@ use wholly_store::contract::{Completion, Failure, OnCompletion};
 
 /// The reports not yet collected.
 #[derive(Default)]
-pub struct Mailbox {
+pub(crate) struct Mailbox {
     reports: Mutex<Reports>,
     filled: Notify,
 }
@@ -27,7 +27,7 @@ struct Reports {
 
 impl Mailbox {
     /// What the store is given to report by.
-    pub fn handler(self: &Arc<Self>) -> OnCompletion {
+    pub(crate) fn handler(self: &Arc<Self>) -> OnCompletion {
         let mailbox = Arc::clone(self);
         Box::new(move |completion| mailbox.put(completion))
     }

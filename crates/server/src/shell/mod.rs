@@ -13,8 +13,8 @@ mod operating;
 mod trace;
 mod traces;
 
-pub use mailbox::Mailbox;
-pub use trace::EffectTrace;
+pub(crate) use mailbox::Mailbox;
+pub(crate) use trace::EffectTrace;
 
 use crate::clocks;
 use crate::egress::{Egress, Sent};
@@ -45,15 +45,15 @@ use wholly_wire::v1::call::row_seen;
 const ROUNDS_MAX: usize = 16;
 
 /// What a client hears.
-pub type Reply = Result<Response, Rejection>;
+pub(crate) type Reply = Result<Response, Rejection>;
 
 /// The coordinator stopped before it could answer: whether the request took effect is not known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stopped;
+pub(crate) struct Stopped;
 
 /// How the shell stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub(crate) enum Standing {
     /// It was started; nothing is accepted yet.
     Starting,
     /// It accepts requests.
@@ -65,7 +65,7 @@ pub enum Standing {
 }
 
 /// Drives one shard.
-pub struct Shell {
+pub(crate) struct Shell {
     inbox: Mutex<Vec<Event>>,
     inbox_max: usize,
     held: Mutex<Held>,
@@ -126,7 +126,7 @@ struct Leaving {
 }
 
 /// All that a shell is made of.
-pub struct Parts {
+pub(crate) struct Parts {
     /// Not started yet.
     pub driver: Driver,
     /// Where the records go.
@@ -143,7 +143,7 @@ pub struct Parts {
 
 impl Shell {
     /// Starts the driver; needs a tokio runtime.
-    pub fn start(parts: Parts) -> Arc<Self> {
+    pub(crate) fn start(parts: Parts) -> Arc<Self> {
         let Parts { driver, store, mailbox, egress, metrics, trace } = parts;
         let inbox_max = driver.limits().inbox_max;
         let held = Held {
@@ -184,13 +184,9 @@ impl Shell {
         shell
     }
 
-    /// Asks the driver. A request whose asker goes away before its answer is taken back.
-    pub async fn ask(&self, request: Request) -> Result<Reply, Stopped> {
-        self.ask_in(request, None).await
-    }
-
-    /// The same, from a place in a distributed trace.
-    pub async fn ask_in(
+    /// Asks the driver, from a place in a distributed trace if there is one. A request whose asker
+    /// goes away before its answer is taken back.
+    pub(crate) async fn ask_in(
         &self,
         request: Request,
         trace: Option<TraceContext>,
@@ -212,29 +208,29 @@ impl Shell {
     }
 
     /// Tells the driver what happened.
-    pub fn input(&self, input: Input) {
+    pub(crate) fn input(&self, input: Input) {
         self.put(Event::Input(input));
         self.drive();
     }
 
     /// How the shell stands, and whenever that changes.
-    pub fn standing(&self) -> watch::Receiver<Standing> {
+    pub(crate) fn standing(&self) -> watch::Receiver<Standing> {
         self.standing.subscribe()
     }
 
     /// Whether begins are accepted.
-    pub fn is_ready(&self) -> bool {
+    pub(crate) fn is_ready(&self) -> bool {
         *self.standing.borrow() == Standing::Ready
     }
 
     /// How much of everything the driver holds.
-    pub fn gauges(&self) -> Gauges {
+    pub(crate) fn gauges(&self) -> Gauges {
         self.held(|held| held.driver.gauges())
     }
 
     /// What has not ended and for how long, and how each destination with something left to do
     /// stands.
-    pub fn backlog(&self) -> (Backlog, Vec<(Destination, LaneGauges)>) {
+    pub(crate) fn backlog(&self) -> (Backlog, Vec<(Destination, LaneGauges)>) {
         self.held(|held| {
             let driver = &held.driver;
             let lanes = driver.lanes().map(|(destination, lane)| (destination.clone(), lane));
@@ -242,30 +238,25 @@ impl Shell {
         })
     }
 
-    /// The store, for lists and histories.
-    pub fn store(&self) -> &Arc<dyn Store> {
-        &self.store
-    }
-
     /// The way out.
-    pub fn egress(&self) -> &Arc<Egress> {
+    pub(crate) fn egress(&self) -> &Arc<Egress> {
         &self.egress
     }
 
     /// Both clocks.
-    pub fn now(&self) -> Now {
+    pub(crate) fn now(&self) -> Now {
         let run = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         Now { wall: clocks::now(), monotonic: Instant(run) }
     }
 
     /// The place of a transaction in its trace.
-    pub fn place(&self, gid: &Gid) -> TraceContext {
+    pub(crate) fn place(&self, gid: &Gid) -> TraceContext {
         self.egress.spans().transaction(gid, self.traces.of(gid).as_ref())
     }
 
     /// Stops: nothing leaves any more, whoever waits hears that the coordinator has stopped. What
     /// was queued for the log stays queued there.
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         self.end(Standing::Stopped);
     }
 

@@ -7,19 +7,19 @@ use wholly_core::input::Input;
 
 impl Shell {
     /// Gives destinations the slots that the configuration says, and the default to all others.
-    pub fn limit_destinations(&self) {
+    pub(crate) fn limit_destinations(&self) {
         let slots = self.egress.slots();
         self.held(|held| held.driver.limit_destinations(slots));
         self.input(Input::Woken);
     }
 
     /// Takes no new transactions from here on.
-    pub fn drain(&self) {
+    pub(crate) fn drain(&self) {
         self.input(Input::Drain);
     }
 
     /// Has the driver obey an order that is written down.
-    pub fn obey(&self, order: Order) {
+    pub(crate) fn obey(&self, order: Order) {
         match order {
             Order::Pause(destination, pause) => {
                 let has_room = self.held(|held| held.driver.pause(&destination, pause));
@@ -35,7 +35,7 @@ impl Shell {
     }
 
     /// How everything stands.
-    pub fn overview(&self) -> Standing {
+    pub(crate) fn overview(&self) -> Standing {
         self.held(|held| held.driver.standing())
     }
 }

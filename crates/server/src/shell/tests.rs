@@ -18,6 +18,13 @@ use wholly_core::time::Timestamp;
 use wholly_store::contract::{Completion, Filter, Listing, Lookup, Page, ReadError, Stats};
 use wholly_store::embedded::{Log, Options};
 
+impl Shell {
+    /// Asks from no trace.
+    async fn ask(&self, request: Request) -> Result<Reply, Stopped> {
+        self.ask_in(request, None).await
+    }
+}
+
 struct World {
     shell: Arc<Shell>,
     mailbox: Arc<Mailbox>,

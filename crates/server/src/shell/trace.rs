@@ -13,7 +13,7 @@ use wholly_wire::words::Spelled;
 
 /// A file that every call and every answer is written to before it leaves. A line that cannot be
 /// written stops the process: a trace with holes proves nothing.
-pub struct EffectTrace {
+pub(crate) struct EffectTrace {
     file: Mutex<File>,
 }
 
@@ -38,7 +38,7 @@ struct Shown<'a> {
 
 impl EffectTrace {
     /// Begins a trace in a fresh file.
-    pub fn create(path: &Path) -> std::io::Result<Self> {
+    pub(crate) fn create(path: &Path) -> std::io::Result<Self> {
         Ok(EffectTrace { file: Mutex::new(File::create(path)?) })
     }
 

@@ -19,7 +19,7 @@ const BACKOFF_MS: u64 = 200;
 const BACKOFF_MS_MAX: u64 = 5_000;
 
 /// Spans on their way to a collector, not yet sent by anybody.
-pub struct Exporter {
+pub(crate) struct Exporter {
     queue: mpsc::Receiver<Span>,
     collector: Collector,
     config: TracingConfig,
@@ -27,7 +27,7 @@ pub struct Exporter {
 }
 
 /// The task that sends, and how it is told to come to its end.
-pub struct Flushing {
+pub(crate) struct Flushing {
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
     within: Duration,
@@ -43,7 +43,7 @@ enum Standing {
 
 impl Exporter {
     /// Where spans go as this configuration says; without a collector, nowhere.
-    pub fn new(
+    pub(crate) fn new(
         config: &TracingConfig,
         metrics: &Arc<Metrics>,
     ) -> Result<(Arc<Spans>, Option<Exporter>), AddressError> {
@@ -58,7 +58,7 @@ impl Exporter {
     }
 
     /// Sends from here on, in the name of this log.
-    pub fn start(self, origin: &Origin) -> Flushing {
+    pub(crate) fn start(self, origin: &Origin) -> Flushing {
         let service = self.config.service.clone();
         let resource = Resource { service, instance: origin.as_str().to_owned() };
         let within = Duration::from_millis(self.config.flush_ms_max);
@@ -187,7 +187,7 @@ async fn gather(queue: &mut mpsc::Receiver<Span>, batch: &mut Vec<Span>, config:
 
 impl Flushing {
     /// Lets it send what it has, and waits for that; not longer than was configured.
-    pub async fn flush(self) {
+    pub(crate) async fn flush(self) {
         let Flushing { stop, mut task, within } = self;
         // It is gone only if it panicked, and then there is nothing to wait for.
         let _ = stop.send(());

@@ -6,7 +6,7 @@
 mod export;
 mod otlp;
 
-pub use export::{Exporter, Flushing};
+pub(crate) use export::{Exporter, Flushing};
 
 use crate::clocks::since_1970;
 use crate::observe::{Metrics, SpanFate};
@@ -76,7 +76,7 @@ impl Default for TracingConfig {
 
 /// Something that took its time, and is over.
 #[derive(Clone, Debug)]
-pub struct Span {
+pub(crate) struct Span {
     /// Where it stands.
     pub place: TraceContext,
     /// Below which span of the same trace.
@@ -91,7 +91,7 @@ pub struct Span {
 
 /// What a span says. Nothing in it is a payload, a reply, a reason or a secret.
 #[derive(Clone, Debug)]
-pub enum About {
+pub(crate) enum About {
     /// A request that was answered.
     Request {
         /// How it was asked.
@@ -143,7 +143,7 @@ pub enum About {
 
 /// When something began.
 #[derive(Clone, Copy, Debug)]
-pub struct Began {
+pub(crate) struct Began {
     wall: u64,
     at: Instant,
 }
@@ -157,7 +157,7 @@ impl Began {
     }
 
     /// From then until here. A wall clock that was set meanwhile changes nothing of its length.
-    pub fn until_now(self) -> (u64, u64) {
+    pub(crate) fn until_now(self) -> (u64, u64) {
         let took = u64::try_from(self.at.elapsed().as_nanos()).unwrap_or(u64::MAX);
         (self.wall, self.wall.saturating_add(took))
     }
@@ -176,7 +176,7 @@ pub struct Spans {
 
 impl Spans {
     /// Places without spans: nobody collects them.
-    pub fn off(metrics: Arc<Metrics>) -> Arc<Self> {
+    pub(crate) fn off(metrics: Arc<Metrics>) -> Arc<Self> {
         Arc::new(Spans::of(None, &TracingConfig::default(), metrics))
     }
 
@@ -198,12 +198,12 @@ impl Spans {
     }
 
     /// The clock of a span that may be made; none where nobody collects them.
-    pub fn begin(&self) -> Option<Began> {
+    pub(crate) fn begin(&self) -> Option<Began> {
         self.queue.as_ref().map(|_| Began::here())
     }
 
     /// A span has ended. It is dropped and counted where the queue is full.
-    pub fn end(&self, span: Span) {
+    pub(crate) fn end(&self, span: Span) {
         let Some(queue) = &self.queue else { return };
         if !span.place.parent.is_sampled() {
             return;
@@ -214,14 +214,14 @@ impl Spans {
     }
 
     /// An id for a span of this process that no other has.
-    pub fn fresh(&self) -> u64 {
+    pub(crate) fn fresh(&self) -> u64 {
         mix(self.salt ^ self.count.fetch_add(1, Ordering::Relaxed))
     }
 
     /// The place of a transaction, whose span is the parent of those of its calls: in the trace of
     /// whoever began it, or in that which follows from its gid, so that whoever knows the gid
     /// finds it.
-    pub fn transaction(&self, gid: &Gid, begun_in: Option<&TraceContext>) -> TraceContext {
+    pub(crate) fn transaction(&self, gid: &Gid, begun_in: Option<&TraceContext>) -> TraceContext {
         let digest = Sha256::digest(gid.as_str().as_bytes());
         let word = |at: usize| {
             let bytes = digest[at..at + 8].try_into().expect("a digest has 32 bytes");
@@ -242,13 +242,13 @@ impl Spans {
     }
 
     /// The place of one sending of a call, below its transaction.
-    pub fn sending(&self, transaction: &TraceContext, call: u64) -> TraceContext {
+    pub(crate) fn sending(&self, transaction: &TraceContext, call: u64) -> TraceContext {
         transaction.child(mix(transaction.parent.span() ^ mix(self.salt ^ call)))
     }
 
     /// A transaction has ended. Its begin is known from its records, so that a transaction that
     /// was begun before a restart has its whole length.
-    pub fn transaction_ended(
+    pub(crate) fn transaction_ended(
         &self,
         gid: &Gid,
         begun_in: Option<&TraceContext>,
@@ -275,7 +275,7 @@ impl Spans {
 }
 
 /// The state that goes along with a place.
-pub fn state_of(place: &TraceContext) -> Option<&str> {
+pub(crate) fn state_of(place: &TraceContext) -> Option<&str> {
     place.state.as_ref().map(TraceState::as_str)
 }
 

@@ -326,7 +326,7 @@ async fn a_stop_closes_what_is_left() {
 /// Asks for something else until one request waits.
 async fn until_waiting(world: &World) {
     for _ in 0..10_000 {
-        if world.running.coordinator().shell().gauges().waiters > 0 {
+        if world.running.waiters() > 0 {
             return;
         }
         world.get("/healthz").await;

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use tokio::net::TcpListener;
 use wholly_server::Config;
-use wholly_server::spans::Place;
+use wholly_server::Place;
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const ASKER: &str = "b7ad6b7169203331";

@@ -165,7 +165,7 @@ async fn a_stop_takes_no_new_transactions_and_ends_what_is_asked() {
     let addr = running.addr;
     let begun = send(addr, "POST /v1/transactions", &[], &json!({"name": "a", "gid": "g"})).await;
     assert_eq!(begun.status, 201);
-    running.coordinator().shell().drain();
+    running.drain();
     let refused = send(addr, "POST /v1/transactions", &[], &json!({"name": "b"})).await;
     assert_eq!((refused.status, &*refused.code()), (503, "draining"));
     assert_eq!(get(addr, "/v1/transactions/g").await.json()["state"], "open");

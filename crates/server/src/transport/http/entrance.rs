@@ -10,7 +10,7 @@ use wholly_tls::{Acceptor, Expiries, Listening, Stream, TlsError, Unaccepted};
 
 /// What a listener does with whoever comes.
 #[derive(Debug)]
-pub struct Entrance {
+pub(crate) struct Entrance {
     acceptor: Option<Acceptor>,
 }
 
@@ -27,12 +27,12 @@ pub enum EntranceError {
 
 impl Entrance {
     /// Reads the files; without any, connections come in as they are.
-    pub fn open(listening: Option<&Listening>) -> Result<Arc<Entrance>, TlsError> {
+    pub(crate) fn open(listening: Option<&Listening>) -> Result<Arc<Entrance>, TlsError> {
         Ok(Arc::new(Entrance { acceptor: listening.map(Acceptor::open).transpose()? }))
     }
 
     /// Reads the files again, for the connections that come from here on.
-    pub fn reload(&self, listening: Option<&Listening>) -> Result<(), EntranceError> {
+    pub(crate) fn reload(&self, listening: Option<&Listening>) -> Result<(), EntranceError> {
         match (&self.acceptor, listening) {
             (Some(acceptor), Some(listening)) => Ok(acceptor.reload(listening)?),
             (None, None) => Ok(()),
@@ -41,7 +41,7 @@ impl Entrance {
     }
 
     /// Whether nobody on the way can read what is said.
-    pub fn is_secured(&self) -> bool {
+    pub(crate) fn is_secured(&self) -> bool {
         self.acceptor.is_some()
     }
 

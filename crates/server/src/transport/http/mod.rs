@@ -16,10 +16,12 @@ mod stalled;
 mod stopped;
 mod watched;
 
-pub use entrance::{Entrance, EntranceError};
+pub(crate) use entrance::Entrance;
+pub use entrance::EntranceError;
 #[cfg(feature = "fuzzing")]
 pub(crate) use list::read as read_list;
-pub use serve::{TURNED_AWAY_MAX, serve};
+pub use serve::TURNED_AWAY_MAX;
+pub(crate) use serve::serve;
 pub use stopped::{Stopped, Told};
 
 use super::{Coordinator, Refused};
@@ -83,7 +85,7 @@ impl Default for RequestLimits {
 
 /// Everything that a request is answered from.
 #[derive(Debug)]
-pub struct Api<C> {
+pub(crate) struct Api<C> {
     coordinator: Arc<C>,
     access: Access,
     limits: RequestLimits,
@@ -93,7 +95,7 @@ pub struct Api<C> {
 
 impl<C: Coordinator> Api<C> {
     /// The API of a coordinator, for clients that come in so.
-    pub fn new(
+    pub(crate) fn new(
         coordinator: Arc<C>,
         access: Access,
         limits: RequestLimits,

@@ -41,7 +41,7 @@ enum Door {
 
 /// Serves the API until `stop` resolves; then accepts nothing more, lets the requests at hand end
 /// within `stop_ms_max`, and closes what is left.
-pub async fn serve<C: Coordinator>(
+pub(crate) async fn serve<C: Coordinator>(
     listener: TcpListener,
     api: Arc<Api<C>>,
     stop: impl Future<Output = ()>,
