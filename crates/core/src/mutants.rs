@@ -136,6 +136,15 @@ mutants! {
     DestinationsIgnored = "destinations-ignored",
     /// What was undecided in a copy that was put back is decided as after a crash.
     PastTrusted = "restored-past-trusted",
+    /// What was undecided in a copy that was put back is decided by the first row that proves
+    /// something.
+    FirstProof = "restored-by-first-proof",
+    /// An operator commits what a restore left undecided before every row was read.
+    CommittedUnread = "restored-committed-unread",
+    /// After a restore, a row that nobody can read any more settles its branch.
+    StaleSettles = "restored-stale-row-settles",
+    /// An operator's abort after a restore leaves standing what cannot be taken back.
+    LeftStanding = "restored-abort-leaves-standing",
     /// After a copy was put back, begins are given that the life before gave.
     RestoredBegins = "restored-begins-given-again",
     /// A forward jump of the wall clock lets deadlines pass.

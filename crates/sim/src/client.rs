@@ -13,6 +13,7 @@ use wholly_core::effect::Mark;
 use wholly_core::ids::{Body, BranchId, Gid, Principal};
 use wholly_core::input::{Commit, Request};
 use wholly_core::rejection::Rejection;
+use wholly_wire::problem::{Retry, row};
 
 /// A request on its way.
 #[derive(Clone, Debug)]
@@ -192,6 +193,11 @@ pub fn declare(intent: Intent, stage: &mut Stage) -> (usize, Vec<Body>) {
     let payloads = (0..intent.branches.len()).map(|ordinal| payload(number, ordinal)).collect();
     stage.court.ledger.intents.push(intent);
     (number, payloads)
+}
+
+/// Whether the same request may succeed later, by the table that every client goes by.
+pub fn retry(rejection: &Rejection) -> Retry {
+    row(rejection.code()).expect("every code has a row in the table").retry
 }
 
 /// A request in few words.

@@ -23,7 +23,7 @@ use crate::trace::number_of;
 use crate::watch::{Flight, Silences, Watch};
 use crate::world::{AUDITOR, Season, Stage, Stream};
 pub(crate) use copy::outlives_a_restore;
-use copy::{Folder, input_of};
+use copy::{Copy, Folder, input_of};
 use machine::duration_us;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -62,7 +62,7 @@ pub struct Coordinator {
     /// The last position of which a write was carried out.
     written: Position,
     /// A copy of its disk as it was once.
-    copy: Option<(SimDisk, Option<Twin>)>,
+    copy: Option<Copy>,
     /// Beside the disk; the log of some machines has none.
     twin: Option<Twin>,
     folder: Folder,

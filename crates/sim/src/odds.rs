@@ -142,7 +142,7 @@ fn ppm_max(fault: Fault) -> Ppm {
         Fault::DiskFull => 8_000,
         // And once a disk operation.
         Fault::CoordinatorKilled | Fault::PowerLost => 6_000,
-        Fault::CopyPutBack => 20_000,
+        Fault::CopyPutBack => 200_000,
         // Once a write or sync.
         Fault::SyncFailed => 2_000,
         Fault::WriteFailed | Fault::DiskStalled => 2_000,

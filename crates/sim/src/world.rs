@@ -65,7 +65,7 @@ pub enum Copies {
     /// Never.
     None,
     /// Once.
-    One,
+    One(Age),
     /// It was put back.
     PutBack {
         /// When.
@@ -73,6 +73,15 @@ pub enum Copies {
         /// The coordinator's first life on it.
         life: u32,
     },
+}
+
+/// How old a copy is when it is put back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Age {
+    /// Much of what was under way is so still.
+    Young,
+    /// What was under way ended long ago, and rows of it may be forgotten.
+    Old,
 }
 
 /// What has a stream of draws of its own. Everything else draws from the stream of the event it
@@ -320,7 +329,7 @@ impl World {
         // Each part from a stream of its own, so that a part that draws more changes no other.
         let part = |number: u64| Chance::new(mix(order.seed ^ mix(number)));
         let odds = Odds::draw(order);
-        let limits = limits(&mut part(1));
+        let mut limits = limits(&mut part(1));
         let mut chance = part(2);
         let keeps = |chance: &mut Chance| match chance.below(3) {
             0 => Keeps::Nothing,
@@ -328,19 +337,24 @@ impl World {
         };
         let participants: Vec<Participant> =
             (0..PARTICIPANTS).map(|number| Participant::new(number, keeps(&mut chance))).collect();
-        let coordinator = Coordinator::new(limits.clone(), &mut part(3));
         let mut chance = part(4);
         let space = match chance.below(8) {
             0 => Space::Tight { bytes_max: chance.within(6_000, 24_000) },
             _ => Space::Ample { segment_bytes: chance.within(2_000, 48_000) },
         };
-        let copies = match chance.below(6) {
-            0 => Copies::One,
+        let copies = match chance.below(4) {
+            0 => Copies::One(*chance.pick(&[Age::Young, Age::Young, Age::Old])),
             _ => Copies::None,
         };
+        if copies == Copies::One(Age::Old) {
+            limits.retention_ms = chance.within(50, 300);
+        }
+        let coordinator = Coordinator::new(limits.clone(), &mut part(3));
         let naming = match (space, copies) {
             (Space::Ample { .. }, Copies::None) => Naming::Free,
-            (Space::Tight { .. }, _) | (_, Copies::One | Copies::PutBack { .. }) => Naming::Issued,
+            (Space::Tight { .. }, _) | (_, Copies::One(_) | Copies::PutBack { .. }) => {
+                Naming::Issued
+            }
         };
         let branches_max = *chance.pick(&[2, 5, 5, 5, 12]);
         let mut stage = Stage {
@@ -549,9 +563,11 @@ fn seat(order: &Order, stage: &mut Stage) -> (Vec<Seat>, u64) {
         next: 0,
     }];
     stage.after(1_000, Event::ClientGoes(0));
-    let gap_us = match stage.chance.below(8) {
-        0 => stage.chance.within(0, 200),
-        _ => stage.chance.within(500, 40_000),
+    let gap_us = match (stage.copies, stage.chance.below(8)) {
+        (Copies::One(Age::Young), _) => stage.chance.within(100, 8_000),
+        (Copies::One(Age::Old), _) => stage.chance.within(50_000, 120_000),
+        (Copies::None | Copies::PutBack { .. }, 0) => stage.chance.within(0, 200),
+        (Copies::None | Copies::PutBack { .. }, _) => stage.chance.within(500, 40_000),
     };
     let mut start_us = 1_000;
     let mut last_us = start_us;

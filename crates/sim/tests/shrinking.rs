@@ -43,7 +43,7 @@ fn a_broken_run_shrinks_to_a_smaller_one_that_breaks_the_same() {
         "reply-before-sync",
         "begun-given-twice",
         "limit-above-open",
-        "clock-jump-believed",
+        "restored-committed-unread",
         "waiting-not-woken",
         "breaker-never-closes",
         "pause-ignored",

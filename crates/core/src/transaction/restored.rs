@@ -5,6 +5,7 @@ use super::{Event, Form, Past, Phase, Touched, Transaction, index_of};
 use crate::branch::{Branch, Direction, First, Kept, Op, RowSeen, Share, Standing, StuckReason};
 use crate::ids::{BranchIndex, Text};
 use crate::modes;
+use crate::mutants::{self, Mutant};
 use crate::record::{Cause, Decision, Fact};
 use crate::rejection::Rejection;
 use alloc::vec::Vec;
@@ -38,6 +39,12 @@ impl Transaction {
         for branch in &mut self.branches {
             let Some(row) = branch.restored().cloned() else { continue };
             let doubtful = match (decision, is_plan) {
+                (Decision::Abort, true) if mutants::is_on(Mutant::LeftStanding) => false,
+                (Decision::Commit, _)
+                    if row == RowSeen::Stale && mutants::is_on(Mutant::StaleSettles) =>
+                {
+                    false
+                }
                 (Decision::Abort, true) => may_stand_for_good(branch, &row),
                 (Decision::Abort, false) => false,
                 (Decision::Commit, true) => row == RowSeen::Stale,
@@ -97,6 +104,7 @@ impl Transaction {
         let mut proof = None;
         for (at, branch) in self.branches.iter().enumerate() {
             match branch.restored() {
+                Some(RowSeen::NotAsked) if mutants::is_on(Mutant::FirstProof) => {}
                 Some(RowSeen::NotAsked) | None => return None,
                 Some(row) => match (modes::proves(branch, row, &self.form), proof) {
                     (Some(Decision::Commit), None | Some((_, Decision::Abort)))
@@ -152,7 +160,7 @@ impl Transaction {
         }
         // Also of a branch that was done when the copy was made: it may have been taken back since.
         let unread = |branch: &Branch| branch.restored() == Some(&RowSeen::NotAsked);
-        if self.branches.iter().any(unread) {
+        if self.branches.iter().any(unread) && !mutants::is_on(Mutant::CommittedUnread) {
             return wrong(
                 "a participant has not said how its branch stands; make it answer, then \
                           ask again",

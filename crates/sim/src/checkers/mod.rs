@@ -13,6 +13,7 @@ mod once;
 mod one_answer;
 mod operated;
 mod recovery;
+mod restored;
 mod turn;
 mod unknown_is_neither;
 
@@ -46,6 +47,7 @@ const CHECKERS: &[Checker] = &[
     ("unknown is neither", unknown_is_neither::judge),
     ("the turn", turn::judge),
     ("the mark", mark::judge),
+    ("evidence decides", restored::judge),
     ("atomic", atomic::judge),
     ("bounded", admission::judge),
     ("operators are heard", operated::judge),

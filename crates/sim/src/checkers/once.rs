@@ -14,10 +14,10 @@ pub(super) fn judge(ledger: &Ledger, evidence: &Evidence<'_>) -> Judgement {
     {
         return Err(format!("{gid} {branch} took effect, then {why:?}"));
     }
-    // Where an operator decided without knowing better, the participant sees to it that nothing
-    // comes of it.
+    // Where an operator aborted without knowing better, the participant sees to it that nothing
+    // comes of it. Who commits has been told by every row what may be confirmed.
     if let Evidence::Illegal { gid, branch, op } = evidence
-        && !ledger.case(gid).is_some_and(Case::is_by_operator)
+        && !ledger.case(gid).is_some_and(Case::is_aborted_by_operator)
     {
         return Err(format!("{op:?} of {gid} {branch} came in an order that nobody may send"));
     }

@@ -5,7 +5,7 @@ use crate::evidence::Closed;
 use crate::tally::State;
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use wholly_core::branch::{Answer, Mode, Op, Resolution};
+use wholly_core::branch::{Answer, Mode, Op, Resolution, RowSeen};
 use wholly_core::document::TryAnswer;
 use wholly_core::ids::{Body, BranchId, BranchIndex, Digest, IdempotencyKey, Position};
 use wholly_core::record::{Begun, Cause, Decision, Outcome, Record, Start, Summary};
@@ -57,6 +57,8 @@ pub struct Truth {
     pub resolved: Option<(Position, Resolution)>,
     /// Whether one ever did, also in a log of which an older copy was put back since.
     pub vouched: bool,
+    /// What its row said to a restored coordinator, and when an operator had it read once more.
+    pub rows: Vec<(Position, Option<RowSeen>)>,
     /// What its calls carried: op, payload, replies.
     pub carried: Vec<Carried>,
 }
@@ -203,6 +205,15 @@ impl Case {
         self.branches.get_mut(branch).expect("inserted above")
     }
 
+    /// What was read of rows is asked for once more.
+    pub(super) fn read_again(&mut self, position: Position, branches: &[BranchIndex]) {
+        for index in branches {
+            if let Some((id, _, _)) = self.order.get(index.at()).cloned() {
+                self.truth_mut(&id).rows.push((position, None));
+            }
+        }
+    }
+
     pub(super) fn wait(&mut self, of: impl Iterator<Item = BranchIndex>, waits: (Position, Waits)) {
         for index in of {
             if let Some((id, _, _)) = self.order.get(index.at()).cloned() {
@@ -262,6 +273,11 @@ impl Truth {
     /// Whether its row was asked for, since a copy was put back.
     pub fn was_inspected(&self) -> bool {
         self.carried.iter().any(|(op, _, _)| *op == Op::Inspect)
+    }
+
+    /// What its row said to a restored coordinator.
+    pub fn row(&self) -> Option<&RowSeen> {
+        self.rows.last().and_then(|(_, row)| row.as_ref())
     }
 
     pub(super) fn learn_answer(&mut self, position: Position, op: Op, answer: &Answer) {

@@ -341,6 +341,9 @@ impl Ledger {
                 Fact::Parked { .. } => case.parked.push((position, Waits::ForOperator)),
                 Fact::Retried { branches, .. } => {
                     case.parked.push((position, Waits::ForNobody));
+                    if case.is_unaccounted() {
+                        case.read_again(position, branches);
+                    }
                     case.wait(branches.iter().copied(), (position, Waits::ForNobody));
                 }
                 Fact::Answered { branch, op, answer, .. } => {
@@ -462,6 +465,7 @@ impl Ledger {
                 truth.registered = truth.registered.filter(|at| *at <= position);
                 truth.reply = truth.reply.take().filter(|(at, _)| *at <= position);
                 truth.waits.retain(|(at, _)| *at <= position);
+                truth.rows.retain(|(at, _)| *at <= position);
                 truth.resolved = truth.resolved.filter(|(at, _)| *at <= position);
             }
             let branches = &case.branches;

@@ -4,7 +4,7 @@
 use super::{Case, Ledger, Truth, Waits};
 use wholly_core::branch::RowSeen;
 use wholly_core::ids::{Gid, Position};
-use wholly_core::record::Cause;
+use wholly_core::record::{Cause, Decision};
 use wholly_core::time::Timestamp;
 
 /// Whether the log knows what became of a transaction.
@@ -71,6 +71,12 @@ impl Case {
         self.past == Past::Undecided && cause == Some(Cause::Operator)
     }
 
+    /// The same, and he aborted it.
+    pub fn is_aborted_by_operator(&self) -> bool {
+        let decision = self.decided.map(|(_, decision, _)| decision);
+        self.is_by_operator() && decision == Some(Decision::Abort)
+    }
+
     /// Whether a restore left it, or a branch of it, to an operator.
     pub(super) fn is_left(&self) -> bool {
         self.left.last().is_some_and(|(_, waits)| *waits == Waits::ForOperator)
@@ -78,8 +84,9 @@ impl Case {
 }
 
 impl Truth {
-    /// What its row keeps of the reply to its first op.
+    /// What its row says, and keeps of the reply to its first op.
     pub(super) fn learn_row(&mut self, position: Position, row: &RowSeen) {
+        self.rows.push((position, Some(row.clone())));
         match row {
             RowSeen::Tried { reply }
             | RowSeen::Confirmed { reply }

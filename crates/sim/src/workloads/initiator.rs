@@ -3,7 +3,7 @@
 
 use crate::cells::Struck;
 use crate::chance::Chance;
-use crate::client::{Branch, Client, Desk, Heard, principal};
+use crate::client::{Branch, Client, Desk, Heard, principal, retry};
 use crate::tally::Fault;
 use wholly_core::branch::{Answer, BranchSpec, Caller, Direction, Kept, Mode, Op};
 use wholly_core::document::{Arrival, Document, Response, TryAnswer};
@@ -13,6 +13,7 @@ use wholly_core::input::{Abort, Begin, Commit, GidSource, Register, Request, Wai
 use wholly_core::record::PhaseName;
 use wholly_core::rejection::Rejection;
 use wholly_core::time::Timestamp;
+use wholly_wire::problem::Retry;
 
 /// Times a request is made before it is given up.
 const TRIES_MAX: u32 = 8;
@@ -392,39 +393,21 @@ impl Initiator {
     }
 
     fn rejected(&mut self, purpose: Purpose, rejection: &Rejection, desk: &mut Desk<'_>) {
-        match rejection {
-            Rejection::Starting
-            | Rejection::OpenFull { .. }
-            | Rejection::OpenBytesFull { .. }
-            | Rejection::DestinationsFull { .. }
-            | Rejection::LookupsFull { .. }
-            | Rejection::InboxFull { .. }
-            | Rejection::Unreadable { .. }
-            | Rejection::Unaccounted { .. }
-            | Rejection::LogFull
-            | Rejection::Draining
-            | Rejection::WaitersFull { .. } => self.again(purpose, desk),
-            Rejection::BranchContradicted { .. } | Rejection::BranchTaken { .. } => {
-                self.decided = true;
-                self.abort(desk);
-            }
-            Rejection::Decided { .. } if desk.stage.chance.below(3) == 0 => {
-                self.pause(Next::Look, desk);
-            }
-            Rejection::GidUnknown { .. } if purpose != Purpose::Look => self.again(purpose, desk),
-            Rejection::GidTaken { .. }
-            | Rejection::IdempotencyMismatch { .. }
-            | Rejection::Decided { .. }
-            | Rejection::GidUnknown { .. }
-            | Rejection::OutcomeForgotten { .. }
-            | Rejection::BranchUnknown { .. }
-            | Rejection::NotOpen { .. }
-            | Rejection::PlanInvalid(_)
-            | Rejection::BranchInvalid { .. }
-            | Rejection::TooLarge { .. }
-            | Rejection::NotStuck { .. }
-            | Rejection::AlreadyEnded { .. }
-            | Rejection::WrongPhase { .. } => desk.leave(),
+        if let Rejection::BranchContradicted { .. } | Rejection::BranchTaken { .. } = rejection {
+            self.decided = true;
+            return self.abort(desk);
+        }
+        if let Rejection::Decided { .. } = rejection
+            && desk.stage.chance.below(3) == 0
+        {
+            return self.pause(Next::Look, desk);
+        }
+        if let (Rejection::GidUnknown { .. }, Purpose::Look) = (rejection, purpose) {
+            return desk.leave();
+        }
+        match retry(rejection) {
+            Retry::Later | Retry::Now => self.again(purpose, desk),
+            Retry::Never => desk.leave(),
         }
     }
 

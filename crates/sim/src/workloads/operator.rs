@@ -8,13 +8,15 @@ use crate::coordinator::Act;
 use crate::model::{Case, Truth};
 use crate::tally::Fault;
 use crate::workloads::any_participant;
-use crate::world::{Season, Stage};
+use crate::world::{Copies, Season, Stage};
 use wholly_core::branch::Resolution;
 use wholly_core::ids::{Gid, Text};
 use wholly_core::input::{Action, Operate, Request};
 use wholly_core::record::Decision;
 
 const ROUND_US: u64 = 30_000;
+/// The same for one who is in haste, after a copy was put back.
+const HASTY_US: u64 = 3_000;
 
 /// How long before the bound the last question is asked, so that none is left in hand there.
 const QUIET_US: u64 = 100_000;
@@ -24,6 +26,9 @@ const QUIET_US: u64 = 100_000;
 pub struct Operator {
     /// Of so many rounds one is given to what is stuck; all are, once the world is healed.
     leisure: u64,
+    /// For so long after a copy was put back, what it left undecided is decided at once, whatever
+    /// participants may yet say of it.
+    haste_us: u64,
 }
 
 impl Client for Operator {
@@ -31,6 +36,7 @@ impl Client for Operator {
         match heard {
             Heard::Go => {
                 self.leisure = *desk.stage.chance.pick(&[1, 2, 8, 24]);
+                self.haste_us = *desk.stage.chance.pick(&[0, 20_000, 100_000, 400_000]);
                 self.round(desk);
             }
             Heard::Timer { .. } => self.round(desk),
@@ -49,7 +55,11 @@ impl Operator {
             Season::Healed { bound_us, .. } if desk.stage.now_us + QUIET_US > bound_us => return,
             Season::Healed { .. } => 1,
         };
-        desk.timer(ROUND_US);
+        let hasty = self.is_in_haste(desk.stage);
+        desk.timer(if hasty { HASTY_US } else { ROUND_US });
+        if hasty {
+            return self.decide_all(desk);
+        }
         let looks = desk.stage.chance.below(leisure) == 0;
         let stuck: Vec<Gid> = match looks {
             true => desk.stage.court.ledger.stuck().take(8).cloned().collect(),
@@ -85,6 +95,26 @@ impl Operator {
             _ => Action::Abort,
         };
         self.operate(gid, action, desk);
+    }
+
+    fn is_in_haste(&self, stage: &Stage) -> bool {
+        match stage.copies {
+            Copies::None | Copies::One(_) => false,
+            Copies::PutBack { at_us, .. } => stage.now_us < at_us + self.haste_us,
+        }
+    }
+
+    /// Decides whatever a restore left undecided.
+    fn decide_all(&self, desk: &mut Desk<'_>) {
+        let ledger = &desk.stage.court.ledger;
+        let unaccounted = |gid: &&Gid| ledger.case(gid).is_some_and(Case::is_unaccounted);
+        let gids: Vec<Gid> = ledger.open().filter(unaccounted).cloned().collect();
+        for gid in gids {
+            if desk.stage.chance.below(4) == 0 {
+                let action = self.account(&gid, desk);
+                self.operate(gid, action, desk);
+            }
+        }
     }
 
     /// Decides what a restore left undecided: as a client was told, where one was.

@@ -1,7 +1,7 @@
 //! Workload: a plan handed over in one request, steps side by side where they may, replies read,
 //! some never undone; deadlines, second submissions, and aborts that race with the end.
 
-use super::submitter::{Script, Submitter};
+use super::submitter::{Asks, Script, Submitter};
 use super::{Cast, any_participant, destination, gid, operation};
 use crate::chance::Chance;
 use crate::client::{branch_name, declare};
@@ -41,6 +41,10 @@ pub(crate) fn plan(workload: &'static str, number: u64, stage: &mut Stage) -> Sc
             0 => Some(chance.within(0, 20_000)),
             _ => None,
         },
+        asks: match chance.below(4) {
+            0 => Asks::Nothing,
+            _ => Asks::TheEnd,
+        },
         submits: if chance.below(5) == 0 { 2 } else { 1 },
         rival: None,
     }
@@ -64,7 +68,7 @@ pub(crate) fn digest(intent: usize) -> Digest {
 /// A random plan, made known as one intent.
 fn steps(workload: &'static str, stage: &mut Stage) -> (Vec<Step>, usize) {
     let count = stage.chance.skewed(1, stage.branches_max) as usize;
-    let forward = match stage.chance.below(4) {
+    let forward = match stage.chance.below(3) {
         0 => stage.chance.below(count as u64 + 1) as usize,
         _ => 0,
     };

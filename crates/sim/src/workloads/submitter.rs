@@ -1,7 +1,7 @@
 //! Submitter: hands a plan over, perhaps twice, perhaps aborts it, and asks how it ended.
 
 use crate::cells::Struck;
-use crate::client::{Client, Desk, Heard, principal};
+use crate::client::{Client, Desk, Heard, principal, retry};
 use crate::tally::Fault;
 use wholly_core::document::{Document, Response};
 use wholly_core::ids::{Digest, Gid, Text};
@@ -10,6 +10,7 @@ use wholly_core::plan::Step;
 use wholly_core::record::PhaseName;
 use wholly_core::rejection::Rejection;
 use wholly_core::time::Timestamp;
+use wholly_wire::problem::Retry;
 
 const TRIES_MAX: u32 = 12;
 
@@ -30,10 +31,21 @@ pub struct Script {
     pub wait: Wait,
     /// When it aborts, if it does.
     pub abort_after_us: Option<u64>,
+    /// What it asks about a plan that was accepted.
+    pub asks: Asks,
     /// How often it submits the same.
     pub submits: u32,
     /// The trouble it makes by coming at all, if somebody was there before.
     pub rival: Option<Fault>,
+}
+
+/// What a submitter asks about a plan that was accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asks {
+    /// How it ended.
+    TheEnd,
+    /// Nothing.
+    Nothing,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,6 +140,12 @@ impl Submitter {
         }
         match document.state {
             PhaseName::Ended => desk.leave(),
+            // It was handed over, which is enough for many.
+            PhaseName::Open | PhaseName::Forward | PhaseName::Finishing
+                if self.script.asks == Asks::Nothing =>
+            {
+                desk.leave();
+            }
             PhaseName::Open | PhaseName::Forward | PhaseName::Finishing => {
                 self.pause(Purpose::Look, desk);
             }
@@ -135,33 +153,16 @@ impl Submitter {
     }
 
     fn rejected(&mut self, purpose: Purpose, rejection: &Rejection, desk: &mut Desk<'_>) {
-        match rejection {
-            Rejection::Starting
-            | Rejection::OpenFull { .. }
-            | Rejection::OpenBytesFull { .. }
-            | Rejection::DestinationsFull { .. }
-            | Rejection::LookupsFull { .. }
-            | Rejection::InboxFull { .. }
-            | Rejection::Unreadable { .. }
-            | Rejection::Unaccounted { .. }
-            | Rejection::LogFull
-            | Rejection::Draining
-            | Rejection::WaitersFull { .. } => self.pause(purpose, desk),
-            Rejection::Decided { .. } => self.pause(Purpose::Look, desk),
-            Rejection::GidTaken { .. }
-            | Rejection::IdempotencyMismatch { .. }
-            | Rejection::BranchTaken { .. }
-            | Rejection::GidUnknown { .. }
-            | Rejection::OutcomeForgotten { .. }
-            | Rejection::BranchUnknown { .. }
-            | Rejection::BranchContradicted { .. }
-            | Rejection::NotOpen { .. }
-            | Rejection::PlanInvalid(_)
-            | Rejection::BranchInvalid { .. }
-            | Rejection::TooLarge { .. }
-            | Rejection::NotStuck { .. }
-            | Rejection::AlreadyEnded { .. }
-            | Rejection::WrongPhase { .. } => desk.leave(),
+        if let Rejection::Decided { .. } = rejection {
+            return self.pause(Purpose::Look, desk);
+        }
+        // A plan is accepted by its submission alone.
+        if let Rejection::GidUnknown { .. } = rejection {
+            return desk.leave();
+        }
+        match retry(rejection) {
+            Retry::Later | Retry::Now => self.pause(purpose, desk),
+            Retry::Never => desk.leave(),
         }
     }
 }
