@@ -1,6 +1,7 @@
 //! Tasks of the repository: `cargo xtask help` lists them.
 
 mod alerts;
+mod by_hand;
 mod chance;
 mod crash_sweep;
 mod full_disk;

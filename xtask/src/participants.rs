@@ -4,7 +4,7 @@
 use crate::http::Ask;
 use crate::process::{self, Counts};
 use crate::services::{self, Services, free_port};
-use crate::{Failure, programs};
+use crate::{Failure, by_hand, programs};
 use serde_json::{Value, json};
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -74,7 +74,11 @@ pub(crate) fn all(root: &Path, services: &Services) -> Result<Counts, Failure> {
             .map_err(|e| Failure::new(format!("making {} failed: {e}", made.display())))?;
     }
     let release = programs::release(root)?;
-    let counts = check_all(&Ground { root, services, release, built, folder: folder.clone() });
+    let ground = Ground { root, services, release, built, folder: folder.clone() };
+    let counts = check_all(&ground).and_then(|mut counts| {
+        counts.add(by_hand::check(root, &ground.release.join("wholly"), &folder)?);
+        Ok(counts)
+    });
     fs::remove_dir_all(&folder).ok();
     counts
 }
