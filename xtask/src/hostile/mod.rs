@@ -30,7 +30,7 @@ pub(crate) fn run(root: &Path, options: &[&str]) -> Result<(), Failure> {
         participants::start().map_err(|e| Failure::new(format!("listening: {e}")))?;
     let victim = Victim::start(&program, &participants)?;
     let base = victim.memory("VmRSS")?;
-    let allowed = allowed(base);
+    let allowed = allowed();
     println!("before: {} MiB; the sum of the limits: {} MiB", base >> 20, LIMITS.sum() >> 20);
     println!("{:<22}{:>9}{:>10}{:>8}{:>8}", "attack", "peak MiB", "allowed", "healthy", "lines");
     let ground = Ground { at: victim.address };
@@ -72,7 +72,7 @@ pub(crate) fn run(root: &Path, options: &[&str]) -> Result<(), Failure> {
     }
 }
 
-/// What the process may take: half as much again as the limits allow it together.
-fn allowed(base: u64) -> u64 {
-    (base + LIMITS.sum()) / 2 * 3
+/// What the process may take, itself included: half as much again as the limits allow together.
+fn allowed() -> u64 {
+    LIMITS.sum() / 2 * 3
 }

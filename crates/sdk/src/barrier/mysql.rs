@@ -127,6 +127,9 @@ const KEEP: &str = "UPDATE wholly_barrier SET reply = ? WHERE gid = ? AND branch
 const RAISE: &str = "INSERT INTO wholly_barrier_limit (origin, limit_ms) VALUES (?, ?)
      ON DUPLICATE KEY UPDATE limit_ms = GREATEST(limit_ms, VALUES(limit_ms))";
 
+/// Of the next local transaction of the connection alone, which is the one statement after it.
+const OF_THE_COMMITTED: &str = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED";
+
 const WRITTEN: &str = "SELECT limit_ms FROM wholly_barrier_limit WHERE origin = ?";
 
 const CLEAR: &str =
@@ -179,7 +182,10 @@ impl Table for MySql {
         met(db, arrival, &said).await
     }
 
+    /// Outside of any local transaction. At read uncommitted it would tell of a row that may never
+    /// be.
     async fn find(db: &mut Connection, arrival: &Arrival<'_>) -> Result<Met, sqlx::Error> {
+        sqlx::raw_sql(OF_THE_COMMITTED).execute(&mut *db).await?;
         let row = bind(FIND, arrival, None).fetch_one(db).await?;
         if bigint(arrival.begun) < row.try_get::<i64, _>("floor")? {
             return Ok(Met::Stale);
@@ -222,6 +228,7 @@ impl Table for MySql {
     }
 
     /// Outside of any local transaction, where reading locks nothing and fixes no view of the rows.
+    /// A limit that is not committed (at read uncommitted) holds as well: the coordinator gave it.
     async fn written(db: &mut Connection, origin: &Origin) -> Result<Timestamp, sqlx::Error> {
         let row = sqlx::query(WRITTEN).bind(origin.as_str()).fetch_optional(db).await?;
         let limit = row.map(|row| row.try_get::<i64, _>("limit_ms")).transpose()?.unwrap_or(0);

@@ -115,8 +115,8 @@ async fn a_limit_is_written_down_beside_a_handler<D: Bed>(isolation: Isolation) 
 #[cfg(feature = "mysql")]
 #[tokio::test]
 async fn mysql_a_limit_is_written_down_beside_a_handler() {
-    for isolation in [Isolation::ReadCommitted, Isolation::RepeatableRead, Isolation::Serializable]
-    {
+    use Isolation::{ReadCommitted, ReadUncommitted, RepeatableRead, Serializable};
+    for isolation in [ReadUncommitted, ReadCommitted, RepeatableRead, Serializable] {
         a_limit_is_written_down_beside_a_handler::<sqlx::MySql>(isolation).await;
     }
 }

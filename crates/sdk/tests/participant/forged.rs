@@ -2,7 +2,7 @@
 //! believed, none has an effect, and none is answered.
 
 use crate::asking::{Ask, branch, gid, read, send};
-use crate::handlers::{Gate, Lock, Stock};
+use crate::handlers::{Gate, Lock, LockNow, Stock};
 use crate::world::{Bed, Isolation, World};
 use axum::Router;
 use axum::body::Body;
@@ -71,7 +71,8 @@ impl Stand {
     async fn new(secret: &str) -> Stand {
         let world = Sqlite::make(Isolation::Default, 2).await;
         let service = Service::new("stock", world.pool.clone())
-            .tcc::<Lock>(Stock::<Sqlite>::new(&Gate::closed()));
+            .tcc::<Lock>(Stock::<Sqlite>::new(&Gate::closed()))
+            .saga::<LockNow>(Stock::<Sqlite>::new(&Gate::closed()));
         let wholly = Wholly::new("http://wholly").unwrap().credential("stock", secret).unwrap();
         let router = wholly.router([&service]);
         Stand { world, router }
@@ -170,18 +171,37 @@ async fn no_forged_call_has_an_effect_or_an_answer() {
 
 #[tokio::test]
 async fn a_replayed_call_has_no_second_effect() {
+    // What a branch has done after each call, whose copies are played before the next.
+    let branches: &[&[(Op, &str, usize)]] = &[
+        &[
+            (Op::Try, "stock.lock", 1),
+            (Op::Inspect, "stock.lock", 1),
+            (Op::Confirm, "stock.lock", 2),
+        ],
+        &[(Op::Try, "stock.lock", 1), (Op::Cancel, "stock.lock", 2)],
+        &[(Op::Cancel, "stock.lock", 0)],
+        &[(Op::Action, "stock.lock-now", 1), (Op::Compensate, "stock.lock-now", 2)],
+        &[(Op::Compensate, "stock.lock-now", 0)],
+    ];
     let stand = Stand::new(SECRET).await;
-    for (op, effects) in [(Op::Try, 1), (Op::Confirm, 2)] {
-        let call = ask(op, "order-1");
-        let pen = Pen::good();
-        for copy in 0..4 {
-            // Each is the same, to the byte of its signature.
-            assert!(stand.is_believed(written(&call, pen)).await, "{op:?} {copy}");
-            assert_eq!(stand.effects("order-1").await.len(), effects, "{op:?} {copy}");
+    let mut played = Vec::new();
+    for (at, calls) in branches.iter().enumerate() {
+        let of = format!("order-{at}");
+        for (op, operation, effects) in *calls {
+            let call = Ask::new(operation, *op, &of, "a");
+            let pen = Pen::good();
+            for copy in 0..4 {
+                // Each is the same, to the byte of its signature.
+                assert!(stand.is_believed(written(&call, pen)).await, "{op:?} {copy}");
+                assert_eq!(stand.effects(&of).await.len(), *effects, "{of} {op:?} {copy}");
+            }
+            let late = Pen { at: pen.at - 300, ..pen };
+            assert!(!stand.is_believed(written(&call, late)).await, "{op:?}, after its time");
+            assert_eq!(stand.effects(&of).await.len(), *effects, "{of} {op:?}, after its time");
+            played.push(*op);
         }
-        let late = Pen { at: pen.at - 300, ..pen };
-        assert!(!stand.is_believed(written(&call, late)).await, "{op:?}, replayed after its time");
     }
+    assert!(Op::ALL.iter().all(|op| played.contains(op)), "{played:?}");
 }
 
 #[tokio::test]

@@ -81,6 +81,10 @@ async fn in_sql<D: Bed>(
 ) -> Came {
     let ((gid, mark), branch) = (of, branch("b"));
     let arrival = Arrival { limit, ..Arrival::new((gid, &branch), step.op(), mark) };
+    if arrival.op == Op::Inspect {
+        let mut connection = world.pool.acquire().await.unwrap();
+        return (barrier::meet::<D>(&mut connection, &arrival).await.unwrap(), None);
+    }
     let mut tx = world.pool.begin_with(D::BEGIN).await.unwrap();
     let verdict = barrier::meet::<D>(&mut tx, &arrival).await.unwrap();
     let answer = match (&verdict, step) {

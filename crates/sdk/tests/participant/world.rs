@@ -10,12 +10,28 @@ use wholly_core::ids::{BranchId, Gid};
 pub(crate) enum Isolation {
     /// Whatever the database does by itself.
     Default,
+    #[cfg(feature = "mysql")]
+    ReadUncommitted,
     #[cfg(any(feature = "postgres", feature = "mysql"))]
     ReadCommitted,
     #[cfg(any(feature = "postgres", feature = "mysql"))]
     RepeatableRead,
     #[cfg(any(feature = "postgres", feature = "mysql"))]
     Serializable,
+}
+
+impl Isolation {
+    /// Otherwise a late call may see the limit of a later use before that is committed, and has no
+    /// row to wait for.
+    pub(crate) fn hides_what_is_not_committed(self) -> bool {
+        match self {
+            Isolation::Default => true,
+            #[cfg(feature = "mysql")]
+            Isolation::ReadUncommitted => false,
+            #[cfg(any(feature = "postgres", feature = "mysql"))]
+            Isolation::ReadCommitted | Isolation::RepeatableRead | Isolation::Serializable => true,
+        }
+    }
 }
 
 /// A database that tests run on.
@@ -156,6 +172,8 @@ impl Bed for sqlx::Postgres {
         let schema = format!("books_{}_{n}", std::process::id());
         let level = match isolation {
             Isolation::Default | Isolation::ReadCommitted => "read committed",
+            #[cfg(feature = "mysql")]
+            Isolation::ReadUncommitted => unreachable!("PostgreSQL reads only what is committed"),
             Isolation::RepeatableRead => "repeatable read",
             Isolation::Serializable => "serializable",
         };
@@ -203,6 +221,9 @@ impl Bed for sqlx::MySql {
         let n = WORLDS.fetch_add(1, Ordering::Relaxed);
         let books = format!("books_{}_{n}", std::process::id());
         let level = match isolation {
+            Isolation::ReadUncommitted => {
+                "SET SESSION TRANSACTION ISOLATION LEVEL READ UNCOMMITTED"
+            }
             Isolation::ReadCommitted => "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
             Isolation::Default | Isolation::RepeatableRead => {
                 "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ"
@@ -269,6 +290,13 @@ macro_rules! everywhere {
             $(#[tokio::test]
             async fn $name() {
                 super::$name::<sqlx::Postgres>($crate::world::Isolation::Serializable).await;
+            })+
+        }
+        #[cfg(feature = "mysql")]
+        mod mysql_read_uncommitted {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name::<sqlx::MySql>($crate::world::Isolation::ReadUncommitted).await;
             })+
         }
         #[cfg(feature = "mysql")]
