@@ -1,6 +1,6 @@
 //! One call in a global transaction: registered, tried, its answer seen; or known not to be.
 
-use crate::client::api::{Said, WAIT_MAX, decided_before, rejected};
+use crate::client::api::{Said, Told, WAIT_MAX, decided_before, rejected};
 use crate::ledger::{Came, Naming};
 use crate::operation::Operation;
 use crate::outcome::{BoxError, Error, Loss};
@@ -22,7 +22,6 @@ use wholly_core::limits::Limits;
 use wholly_core::record::{Cause, Decision};
 use wholly_core::retry::backoff_ms;
 use wholly_wire::headers;
-use wholly_wire::problem::Problem;
 use wholly_wire::v1::answer::{Refusal, Registered, TryWord};
 use wholly_wire::v1::raw;
 use wholly_wire::v1::request;
@@ -197,7 +196,7 @@ async fn register(flight: &InFlight, branch: &request::Branch<'_>) -> Result<Mar
         Ok(Said::Good(registered)) => {
             headers::parse_mark(&registered.mark).map_err(|error| unanswered(flight, error))
         }
-        Ok(Said::Problem(problem)) => Err(not_taken(flight, &problem)),
+        Ok(Said::Problem(told)) => Err(not_taken(flight, &told)),
         Err(lost) => Err(unanswered(flight, lost)),
     }
 }
@@ -246,7 +245,7 @@ async fn by_coordinator(
         let asked = open.client.ask_register(open.key(), branch, wait, open.until).await;
         let registered = match asked {
             Ok(Said::Good(registered)) => registered,
-            Ok(Said::Problem(problem)) => return Err(not_taken(flight, &problem)),
+            Ok(Said::Problem(told)) => return Err(not_taken(flight, &told)),
             Err(lost) => return Err(unanswered(flight, lost)),
         };
         match registered.answer.known() {
@@ -278,18 +277,22 @@ fn not_known(answer: &Word<TryWord>) -> String {
     format!("{answer} is no answer known here")
 }
 
-/// The coordinator did not take the registration.
-fn not_taken(flight: &InFlight, problem: &Problem<'static>) -> Error {
+/// The coordinator did not take the registration, or not this sending of it.
+fn not_taken(flight: &InFlight, told: &Told) -> Error {
     let open = &flight.open;
-    match decided_before(problem) {
+    match decided_before(&told.problem) {
         Some((document, Decision::Abort)) => {
             // The commit that the body may still ask for hears the same.
             flight.settle(Came::Nothing);
             open.aborted(document.cause.as_ref().and_then(Word::known).unwrap_or(Cause::Unknown))
         }
-        Some((_, Decision::Commit)) | None => {
+        Some((_, Decision::Commit)) | None if told.proves_nothing_changed() => {
             flight.settle(Came::Nothing);
-            rejected(Some(&open.gid), problem)
+            rejected(Some(&open.gid), &told.problem)
+        }
+        // The branch may be there and tried. A commit that does not name it would take it in.
+        Some((_, Decision::Commit)) | None => {
+            unanswered(flight, rejected(Some(&open.gid), &told.problem))
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Commit and abort: asked for in a task of their own, and followed until they are certain.
 
-use crate::client::api::{Awaited, Said, decided_before, rejected};
+use crate::client::api::{Awaited, Said, Told, decided_before, rejected};
 use crate::outcome::{BoxError, Error};
 use crate::scope::Failing;
 use crate::trace;
@@ -41,24 +41,24 @@ pub(crate) async fn commit(
     let gid = open.gid.clone();
     let task = open.runtime.clone().spawn(trace::kept(async move {
         let asked = open.client.ask_commit(open.key(), &tried, &refused, wait.awaited()).await;
-        let problem = match asked {
+        let told = match asked {
             Ok(Said::Good(document)) => return follow(&open, document, wait).await,
-            Ok(Said::Problem(problem)) => problem,
+            Ok(Said::Problem(told)) => told,
             Err(lost) => return Err(unknown(&open.gid, lost)),
         };
-        if decided_before(&problem).is_some() {
-            let document = problem.transaction.expect("it was looked at");
+        if decided_before(&told.problem).is_some() {
+            let document = told.problem.transaction.expect("it was looked at");
             return follow(&open, *document, wait).await;
         }
-        let error = rejected(Some(&open.gid), &problem);
-        match problem.retry.known() {
-            Some(Retry::Never) => {
-                // Nothing was changed by the request, so the transaction is still open.
+        let error = rejected(Some(&open.gid), &told.problem);
+        match told.problem.retry.known() {
+            Some(Retry::Never) if told.proves_nothing_changed() => {
+                // The transaction is still open.
                 let failing = Failing { reason: error.to_string(), branch: None };
                 abort_in_background(open, failing);
                 Err(error)
             }
-            Some(Retry::Later | Retry::Now) | None => Err(unknown(&open.gid, error)),
+            Some(Retry::Never | Retry::Later | Retry::Now) | None => Err(unknown(&open.gid, error)),
         }
     }));
     finished(gid, task).await
@@ -87,11 +87,11 @@ async fn ask_abort(open: Arc<Open>, failing: Failing, wait: Wait) -> Result<Sett
     let asked = open.client.ask_abort(open.key(), &reason, branch.as_ref(), wait.awaited()).await;
     match asked {
         Ok(Said::Good(document)) => follow(&open, document, wait).await,
-        Ok(Said::Problem(problem)) if decided_before(&problem).is_some() => {
-            let document = problem.transaction.expect("it was looked at");
+        Ok(Said::Problem(told)) if decided_before(&told.problem).is_some() => {
+            let document = told.problem.transaction.expect("it was looked at");
             follow(&open, *document, wait).await
         }
-        Ok(Said::Problem(problem)) => Err(rejected(Some(&open.gid), &problem)),
+        Ok(Said::Problem(told)) => Err(rejected_or_unknown(&open.gid, &told)),
         Err(lost) => Err(unknown(&open.gid, lost)),
     }
 }
@@ -120,7 +120,7 @@ async fn ask_again(
 ) -> Result<Document<'static>, Error> {
     let error: BoxError = match open.client.ask_document(&open.gid, Some(wait.awaited())).await {
         Ok(Said::Good(document)) => return Ok(document),
-        Ok(Said::Problem(problem)) => rejected(Some(&open.gid), &problem).into(),
+        Ok(Said::Problem(told)) => rejected(Some(&open.gid), &told.problem).into(),
         Err(lost) => lost.into(),
     };
     Err(match decided {
@@ -150,6 +150,15 @@ pub(crate) fn read(
         (Awaited::Decided, _) => Ok(Some(Settled { decision, cause, outcome: None })),
         (Awaited::Ended, false) => Ok(None),
         (Awaited::Ended, true) => Err(Error::Parked { gid: gid.clone(), decision: Some(decision) }),
+    }
+}
+
+/// A no that may be believed is one; any other leaves open what became of the request.
+pub(crate) fn rejected_or_unknown(gid: &Gid, told: &Told) -> Error {
+    let error = rejected(Some(gid), &told.problem);
+    match told.proves_nothing_changed() {
+        true => error,
+        false => unknown(gid, error),
     }
 }
 

@@ -84,7 +84,7 @@ impl Found {
     async fn ask(&self, gid: &Gid, awaited: Option<Awaited>) -> Result<Document, Error> {
         match self.client.ask_document(gid, awaited).await {
             Ok(Said::Good(document)) => Ok(document),
-            Ok(Said::Problem(problem)) => Err(rejected(Some(gid), &problem)),
+            Ok(Said::Problem(told)) => Err(rejected(Some(gid), &told.problem)),
             Err(lost) => Err(unknown(gid, lost)),
         }
     }

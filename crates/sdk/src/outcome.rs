@@ -128,7 +128,7 @@ pub enum Error {
         #[source]
         source: BoxError,
     },
-    /// The coordinator said no; nothing was changed by the request.
+    /// The coordinator said no; nothing was changed by the request, for no answer to it was lost.
     #[error("the coordinator refused ({code}): {detail}")]
     Rejected {
         /// Why, for programs; the page `/v1/problems/{code}` says more.

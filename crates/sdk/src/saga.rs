@@ -1,10 +1,10 @@
 //! A saga as a plan: written down, handed over in one request, carried out by the coordinator.
 
 use crate::Operation;
-use crate::client::api::{Awaited, Key, Said, random_name, rejected};
+use crate::client::api::{Awaited, Key, Said, decided_before, random_name};
 use crate::client::connection::Sent;
 use crate::client::{Participant, Wholly, parse_gid};
-use crate::deciding::unknown;
+use crate::deciding::{rejected_or_unknown, unknown};
 use crate::find::{Decided, Document, Ended, Found};
 use crate::outcome::{Error, unreachable};
 use serde_json::value::RawValue;
@@ -155,7 +155,7 @@ impl SagaPlan {
                 client: self.client,
                 gid,
             }),
-            Ok(Said::Problem(problem)) => Err(rejected(Some(&gid), &problem)),
+            Ok(Said::Problem(told)) => Err(rejected_or_unknown(&gid, &told)),
             Err(lost) => Err(match lost.sent {
                 Sent::Never => unreachable(self.client.url(), lost),
                 Sent::Perhaps => unknown(&gid, lost),
@@ -218,9 +218,9 @@ impl Submitted {
         let key = Key { gid: &self.gid, capability: &self.capability };
         match self.client.ask_abort(key, reason, None, Awaited::Decided).await {
             Ok(Said::Good(_)) => self.decided().await,
-            Ok(Said::Problem(problem)) => match crate::client::api::decided_before(&problem) {
+            Ok(Said::Problem(told)) => match decided_before(&told.problem) {
                 Some(_) => self.decided().await,
-                None => Err(rejected(Some(&self.gid), &problem)),
+                None => Err(rejected_or_unknown(&self.gid, &told)),
             },
             Err(lost) => Err(unknown(&self.gid, lost)),
         }

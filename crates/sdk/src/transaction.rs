@@ -3,6 +3,7 @@
 use crate::barrier::BarrierDatabase;
 use crate::calling::{Calling, Invoke, Prepared, Way};
 use crate::client::api::{Key, Said, random_name, rejected};
+use crate::client::connection::{Lost, Sent};
 use crate::client::{Participant, Wholly, parse_gid};
 use crate::ledger::{Came, Closed, Ledger, Naming};
 use crate::outcome::{BoxError, Error, unreachable};
@@ -99,7 +100,17 @@ impl Begin {
         };
         let begun = match self.client.ask_begin(&begin).await {
             Ok(Said::Good(begun)) => begun,
-            Ok(Said::Problem(problem)) => return Err(rejected(gid.as_ref(), &problem)),
+            Ok(Said::Problem(told)) => {
+                let error = rejected(gid.as_ref(), &told.problem);
+                // Whatever an earlier sending began, nothing is called in it, and it is aborted.
+                return Err(match told.earlier {
+                    Sent::Never => error,
+                    Sent::Perhaps => {
+                        let lost = Lost { sent: told.earlier, cause: Box::new(error) };
+                        unreachable(self.client.url(), lost)
+                    }
+                });
+            }
             Err(lost) => return Err(unreachable(self.client.url(), lost)),
         };
         Ok(Transaction::new(Open {

@@ -15,7 +15,7 @@ use wholly_core::limits::Limits;
 use wholly_core::record::Decision;
 use wholly_core::retry::backoff_ms;
 use wholly_wire::headers;
-use wholly_wire::problem::{Problem, Retry};
+use wholly_wire::problem::{Problem, Retry, row};
 use wholly_wire::v1::answer::{Begun, Registered, Transaction};
 use wholly_wire::v1::path::{self, Part};
 use wholly_wire::v1::request;
@@ -25,6 +25,10 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest the coordinator is asked to wait at once; a longer wait is asked for again.
 pub(crate) const WAIT_MAX: Duration = Duration::from_secs(20);
 const GID_UNKNOWN: &str = "gid_unknown";
+/// Codes that are final although what was decided of the transaction cannot be said.
+const OUT_OF_SIGHT: [&str; 2] = ["unknown", "unreadable"];
+/// Codes of a coordinator that took the request and broke off.
+const BROKEN_OFF: [&str; 2] = ["unavailable", "internal"];
 /// First and longest wait between two sendings of a request that had no answer.
 const BACKOFF_MS: u64 = 20;
 const BACKOFF_MS_MAX: u64 = 1_000;
@@ -33,7 +37,23 @@ const BACKOFF_MS_MAX: u64 = 1_000;
 #[derive(Debug)]
 pub(crate) enum Said<T> {
     Good(T),
-    Problem(Box<Problem<'static>>),
+    Problem(Told),
+}
+
+/// A problem, and what may have become of the request nevertheless.
+#[derive(Debug)]
+pub(crate) struct Told {
+    pub(crate) problem: Box<Problem<'static>>,
+    /// Whether an earlier sending of the same request may have been taken.
+    pub(crate) earlier: Sent,
+}
+
+impl Told {
+    /// Whether it proves that nothing was changed. A final no after a lost answer does not: the
+    /// sending before it may have been taken, and the no be about this one alone.
+    pub(crate) fn proves_nothing_changed(&self) -> bool {
+        self.earlier == Sent::Never && !OUT_OF_SIGHT.contains(&self.problem.code.as_ref())
+    }
 }
 
 /// Until when the coordinator is asked to wait before it answers.
@@ -224,8 +244,15 @@ impl Wholly {
         for attempt in 1.. {
             let heard = self.inner.connections.send(&ask, wait + ANSWER_TIMEOUT).await;
             let outcome = match heard.and_then(|heard| understand(&heard)) {
-                Ok(Said::Problem(problem)) if may_repeat(&problem) => Ok(Said::Problem(problem)),
-                Ok(said) => return Ok(said),
+                Ok(Said::Problem(Told { problem, earlier })) => {
+                    let told = Told { problem, earlier: sent.max(earlier) };
+                    if !may_repeat(&told.problem) {
+                        return Ok(Said::Problem(told));
+                    }
+                    sent = told.earlier.max(taken_by(&told.problem));
+                    Ok(Said::Problem(Told { earlier: sent, ..told }))
+                }
+                Ok(said @ Said::Good(_)) => return Ok(said),
                 Err(lost) => {
                     sent = sent.max(lost.sent);
                     Err(Lost { sent, cause: lost.cause })
@@ -259,7 +286,17 @@ fn understand<T: DeserializeOwned>(heard: &Heard) -> Result<Said<T>, Lost> {
         return parsed.map(Said::Good).map_err(|error| lost(none_of_v1(heard.status, &error)));
     }
     let parsed = serde_json::from_slice(&heard.body);
-    parsed.map(Said::Problem).map_err(|error| lost(none_of_v1(heard.status, &error)))
+    let told = |problem| Said::Problem(Told { problem, earlier: heard.earlier });
+    parsed.map(told).map_err(|error| lost(none_of_v1(heard.status, &error)))
+}
+
+/// Whether a coordinator that says so may have taken the request all the same.
+fn taken_by(problem: &Problem<'_>) -> Sent {
+    let code = problem.code.as_ref();
+    match row(code).is_none() || BROKEN_OFF.contains(&code) {
+        true => Sent::Perhaps,
+        false => Sent::Never,
+    }
 }
 
 fn none_of_v1(status: StatusCode, error: &serde_json::Error) -> Cause {

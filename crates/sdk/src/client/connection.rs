@@ -47,6 +47,8 @@ pub(crate) struct Ask {
 pub(crate) struct Heard {
     pub(crate) status: StatusCode,
     pub(crate) body: Bytes,
+    /// Whether the coordinator may have taken the request before, without an answer.
+    pub(crate) earlier: Sent,
 }
 
 /// No answer came.
@@ -164,10 +166,10 @@ impl Connections {
             }
         }
         let mut fresh = self.connect().await?;
-        *sent = Sent::Perhaps;
+        let earlier = std::mem::replace(sent, Sent::Perhaps);
         let heard = self.exchange_on(&mut fresh, ask).await?;
         self.keep(fresh);
-        Ok(heard)
+        Ok(Heard { earlier, ..heard })
     }
 
     async fn exchange_on(
@@ -179,7 +181,7 @@ impl Connections {
         let answer = connection.send_request(self.request(ask)?).await?;
         let (head, body) = answer.into_parts();
         let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await?.to_bytes();
-        Ok(Heard { status: head.status, body })
+        Ok(Heard { status: head.status, body, earlier: Sent::Never })
     }
 
     fn request(&self, ask: &Ask) -> Result<Request<Full<Bytes>>, Cause> {

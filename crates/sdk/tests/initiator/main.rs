@@ -8,6 +8,7 @@
 
 mod attribute;
 mod double;
+mod lost;
 mod propagation;
 mod saga;
 mod scope;
