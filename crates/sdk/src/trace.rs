@@ -3,9 +3,15 @@
 //!
 //! A handler stands where the coordinator's call stands, and what it asks of a coordinator names
 //! that place; so does what a service behind the join layer asks. Whoever traces with a library
-//! of his own says by [`spans_by`] how that one is asked; with OpenTelemetry as
+//! of his own says by [`spans_by`] how that one is asked; with OpenTelemetry (compiled and run with
+//! opentelemetry 0.33.1 and tracing-opentelemetry 0.34.0, which this crate does not depend on) as
 //!
 //! ```text
+//! use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+//!
+//! opentelemetry::global::set_text_map_propagator(
+//!     opentelemetry_sdk::propagation::TraceContextPropagator::new(),
+//! );
 //! wholly::trace::spans_by(|| {
 //!     let mut headers = std::collections::HashMap::new();
 //!     opentelemetry::global::get_text_map_propagator(|propagator| {
