@@ -42,8 +42,10 @@ cargo xtask TASK
                     throughput, latency, CPU, forced writes, beside the floor
   bench isolation [--quick] [--json] [--check [RATIO]]
                     what a dead destination with 10,000 transactions takes from healthy ones
-  bench signed [--quick] [--json]
-                    the whole path with signatures beside the path without
+  bench signed|spans|tls [--quick] [--json]
+                    the whole path with signatures, spans or TLS beside the path without
+  bench build PROGRAM [--quick] [--json]
+                    another build of `wholly` beside this one
   soak [--minutes 30] [--load 0.7] [--seed S] [--json]
                     a long load with kills: nothing lost, nothing twice, memory flat
   mysql             the barrier's tests on MySQL proper, unpacked from Debian's packages

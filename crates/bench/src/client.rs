@@ -8,6 +8,7 @@ use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use std::net::SocketAddr;
 use tokio::net::TcpStream;
+use wholly_tls::{Caller, PeerName, Stream};
 
 /// What can go wrong on the way.
 #[derive(Debug)]
@@ -19,11 +20,13 @@ pub(crate) struct Target {
     pub(crate) address: SocketAddr,
     /// The value of the header `authorization`, where who asks must be said.
     pub(crate) authorization: Option<HeaderValue>,
+    /// Who secures the connection, where it is to be.
+    pub(crate) secured: Option<Caller>,
 }
 
 impl From<SocketAddr> for Target {
     fn from(address: SocketAddr) -> Target {
-        Target { address, authorization: None }
+        Target { address, authorization: None, secured: None }
     }
 }
 
@@ -41,6 +44,15 @@ impl Client {
         let stream =
             TcpStream::connect(address).await.map_err(|e| Broken(format!("connect: {e}")))?;
         stream.set_nodelay(true).map_err(|e| Broken(format!("nodelay: {e}")))?;
+        let stream = match &target.secured {
+            None => Stream::Plain(stream),
+            Some(caller) => {
+                let host = address.ip().to_string();
+                let peer = PeerName::new(&host).expect("a certificate can name an address");
+                let secured = caller.secure(&peer, stream).await;
+                secured.map_err(|e| Broken(format!("{e}: {}", e.source)))?
+            }
+        };
         let (sender, connection) =
             handshake(TokioIo::new(stream)).await.map_err(|e| Broken(format!("handshake: {e}")))?;
         tokio::spawn(connection);

@@ -5,16 +5,17 @@ mod floor;
 mod isolation;
 mod load;
 mod open;
+mod paired;
 mod participants;
 mod process;
 mod report;
-mod signed;
 mod soak;
 mod steady;
 mod throughput;
 
 use clap::{Parser, Subcommand};
 use client::Broken;
+use paired::Subject;
 use participants::Believes;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -61,6 +62,12 @@ enum Measure {
     Isolation(isolation::Options),
     /// What signatures take of the whole path.
     Signed,
+    /// What spans take of it, where a collector takes them.
+    Spans,
+    /// What TLS takes of it, of clients and participants alike.
+    Tls,
+    /// What another build gives beside this one.
+    Build(paired::Build),
     /// A long load with kills: nothing lost, nothing twice, memory and descriptors flat.
     Soak(soak::Options),
 }
@@ -150,7 +157,7 @@ async fn child(arguments: &Arguments) -> Result<(), Broken> {
 async fn measure(arguments: &Arguments) -> Result<(), Broken> {
     let folder = tempfile::tempdir_in(&arguments.folder)
         .map_err(|e| Broken(format!("a folder in {}: {e}", arguments.folder.display())))?;
-    let participants = participants::serve(Believes::All)
+    let participants = participants::serve(Believes::All, None)
         .await
         .map_err(|e| Broken(format!("participants: {e}")))?;
     let ground = Ground {
@@ -163,7 +170,10 @@ async fn measure(arguments: &Arguments) -> Result<(), Broken> {
     match &arguments.command {
         None => throughput::run(&ground).await,
         Some(Measure::Isolation(options)) => isolation::run(&ground, options).await,
-        Some(Measure::Signed) => signed::run(&ground).await,
+        Some(Measure::Signed) => paired::run(&ground, &Subject::Signed).await,
+        Some(Measure::Spans) => paired::run(&ground, &Subject::Spans).await,
+        Some(Measure::Tls) => paired::run(&ground, &Subject::Tls).await,
+        Some(Measure::Build(build)) => paired::run(&ground, &Subject::Build(build.clone())).await,
         Some(Measure::Soak(options)) => soak::run(&ground, options).await,
     }
 }

@@ -12,8 +12,9 @@ use std::borrow::Cow;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::net::TcpListener;
+use wholly_tls::{Acceptor, Stream};
 use wholly_wire::signature::{Forged, METHOD, PATH, Verifier};
 
 /// Which calls they believe.
@@ -24,8 +25,14 @@ pub(crate) enum Believes {
     Signed(Arc<Verifier>),
 }
 
-/// Serves until the runtime ends.
-pub(crate) async fn serve(believes: Believes) -> std::io::Result<SocketAddr> {
+/// Longest that a handshake may take.
+const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+
+/// Serves until the runtime ends, within TLS where somebody shakes hands.
+pub(crate) async fn serve(
+    believes: Believes,
+    within: Option<Arc<Acceptor>>,
+) -> std::io::Result<SocketAddr> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let address = listener.local_addr()?;
     tokio::spawn(async move {
@@ -33,12 +40,22 @@ pub(crate) async fn serve(believes: Believes) -> std::io::Result<SocketAddr> {
             if stream.set_nodelay(true).is_err() {
                 continue;
             }
-            let believes = believes.clone();
+            let (believes, within) = (believes.clone(), within.clone());
             let service = service_fn(move |request| answer(believes.clone(), request));
-            tokio::spawn(
-                hyper::server::conn::http1::Builder::new()
-                    .serve_connection(TokioIo::new(stream), service),
-            );
+            tokio::spawn(async move {
+                let stream = match &within {
+                    None => Stream::Plain(stream),
+                    // Whoever is not let in hears so in the handshake.
+                    Some(acceptor) => match acceptor.accept(stream, HANDSHAKE_MAX).await {
+                        Ok(stream) => stream,
+                        Err(_unaccepted) => return,
+                    },
+                };
+                let served = hyper::server::conn::http1::Builder::new()
+                    .serve_connection(TokioIo::new(stream), service);
+                // A connection that breaks off has nobody left to answer.
+                let _ = served.await;
+            });
         }
     });
     Ok(address)

@@ -67,7 +67,7 @@ impl Coordinator {
             command.args(["--set", setting]);
         }
         command.env("WHOLLY_LOG", "error").stdin(Stdio::piped());
-        let server = spawn(command, "ready http://").await?;
+        let server = spawn(command, "ready ").await?;
         Ok((server, start.elapsed()))
     }
 }
@@ -107,6 +107,7 @@ pub(crate) async fn spawn(mut command: Command, begins: &str) -> Result<Server, 
         let line = lines.next_line().await.map_err(|e| Broken(format!("its output: {e}")))?;
         let line = line.ok_or_else(|| Broken(format!("{command:?} ended before it served")))?;
         if let Some(text) = line.trim().strip_prefix(begins) {
+            let text = text.split_once("://").map_or(text, |(_scheme, address)| address);
             let address = text.parse().map_err(|e| Broken(format!("address {text:?}: {e}")))?;
             return Ok(Server { child, address });
         }

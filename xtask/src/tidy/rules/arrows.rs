@@ -81,7 +81,7 @@ const ROOMS: &[Room] = &[
     },
     Room {
         name: "wholly-bench",
-        ours: &["wholly-core", "wholly-wire", "wholly-store", "wholly-server"],
+        ours: &["wholly-core", "wholly-wire", "wholly-store", "wholly-server", "wholly-tls"],
         in_tests: &[],
         others: Others::AllBut(&[]),
     },
