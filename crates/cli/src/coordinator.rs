@@ -52,6 +52,7 @@ impl Coordinator {
 
     /// Where a command is told to look, known as it is told to be.
     pub(crate) fn of(reading: &Reading) -> Result<Coordinator, Complaint> {
+        identity::refuse_plain(&reading.url, &reading.certificates)?;
         let credential = identity::credential(&reading.identity)?;
         let authorization = credential.map(|known| Authorization(known.authorization()));
         let trust = identity::trust(&reading.certificates);

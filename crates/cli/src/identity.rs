@@ -52,6 +52,20 @@ pub(crate) fn trust(certificates: &Certificates) -> Arc<Trust> {
     Arc::new(Trust::new(Calling { ca, identity: certificate.zip(key) }))
 }
 
+/// Refuses an address of plain text where certificates are named: nobody would have to prove
+/// anything, and the secret would be sent for everybody to read.
+pub(crate) fn refuse_plain(url: &str, certificates: &Certificates) -> Result<(), Complaint> {
+    let Certificates { ca, certificate, key } = certificates;
+    let plain = url.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("http://"));
+    if !plain || ca.is_none() && certificate.is_none() && key.is_none() {
+        return Ok(());
+    }
+    let happened = format!("certificates are named, and {url} is plain text");
+    Err(Complaint::new(Kind::Usage, happened)
+        .means("nobody was asked; no secret was sent")
+        .advice("write the address as https://HOST:PORT, or name no --ca and --certificate"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,5 +106,32 @@ mod tests {
         let missing = Identity { id: None, secret_file: Some(PathBuf::from("/nowhere/secret")) };
         let said = read(&missing, |_| None).unwrap_err().to_string();
         assert!(said.contains("/nowhere/secret"), "{said}");
+    }
+
+    #[test]
+    fn certificates_are_for_addresses_within_tls() {
+        let check = |url: &str, certificates: &Certificates, expected: Option<&str>| {
+            let said = refuse_plain(url, certificates).err().map(|said| said.to_string());
+            match (&said, expected) {
+                (None, None) => {}
+                (Some(said), Some(part)) => assert!(said.starts_with(part), "{said}"),
+                (said, expected) => panic!("{url}: {said:?} instead of {expected:?}"),
+            }
+        };
+        let none = Certificates::default();
+        let ca = Certificates { ca: Some(PathBuf::from("ca.pem")), ..Certificates::default() };
+        let file = || Some(PathBuf::from("one.pem"));
+        let own = Certificates { ca: None, certificate: file(), key: file() };
+        for url in ["http://wholly:7700", "HTTP://wholly"] {
+            check(url, &none, None);
+            let expected = format!("certificates are named, and {url} is plain text");
+            check(url, &ca, Some(&expected));
+            check(url, &own, Some(&expected));
+        }
+        for url in ["https://wholly:7700", "HTTPS://wholly", "wholly"] {
+            for certificates in [&none, &ca, &own] {
+                check(url, certificates, None);
+            }
+        }
     }
 }

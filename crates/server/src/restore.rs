@@ -1,10 +1,9 @@
 //! Restoring: a copy of a data folder is put back, marked as one, so that the coordinator that
 //! starts on it does not take what it has lost for what never was.
 
-use crate::backup::{self, Found, INVENTORY_FILE, NOTE_FILE, Whole};
+use crate::backup::{self, Found, INVENTORY_FILE, NOTE_FILE, UNFINISHED_FILE, Whole};
 use crate::folder::FolderError;
 use crate::folder::{KEY_FILE, ORIGIN_FILE, RESTORED_FILE, mark_restored};
-use std::ffi::OsStr;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -63,6 +62,9 @@ pub enum RestoreError {
     #[error(transparent)]
     Mark(#[from] FolderError),
 }
+
+/// Files that say what a folder is, which the one that is put back is not.
+const NOT_PUT_BACK: [&str; 4] = [RESTORED_FILE, INVENTORY_FILE, UNFINISHED_FILE, NOTE_FILE];
 
 /// What was put back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -150,7 +152,7 @@ fn copy_folder(from: &Path, to: &Path, put_back: &mut PutBack) -> Result<(), Res
         let kind = entry.file_type().map_err(failed("look at", &source))?;
         if kind.is_dir() {
             copy_folder(&source, &target, put_back)?;
-        } else if ![RESTORED_FILE, INVENTORY_FILE, NOTE_FILE].map(OsStr::new).contains(&&*name) {
+        } else if !NOT_PUT_BACK.iter().any(|other| name == *other) {
             put_back.bytes += fs::copy(&source, &target).map_err(failed("copy", &source))?;
             put_back.files += 1;
             sync(&target)?;

@@ -123,10 +123,14 @@ impl Connections {
         }
     }
 
-    /// To the same coordinator, which must prove to be it by these.
+    /// To the same coordinator, which must prove to be it by these; none where it is spoken to in
+    /// plain text, which proves nothing and shows everybody the secret.
     #[cfg(feature = "tls")]
-    pub(crate) fn trusting(&self, trust: Trust) -> Connections {
-        Connections { trust: Arc::new(trust), ..self.again() }
+    pub(crate) fn trusting(&self, trust: Trust) -> Option<Connections> {
+        match self.address.scheme {
+            Scheme::Http => None,
+            Scheme::Https(_) => Some(Connections { trust: Arc::new(trust), ..self.again() }),
+        }
     }
 
     /// To the same coordinator, which is told who asks.

@@ -70,16 +70,21 @@ impl Wholly {
 
     /// The same client to a coordinator of `https://` that must prove to be it by these files, and
     /// is shown a certificate where they name one. Without this, whom the system believes is
-    /// believed. The files are read once, here.
+    /// believed. The files are read once, here. A coordinator of `http://` is refused: it could
+    /// prove nothing, and would be sent the secret in plain text.
     #[cfg(feature = "tls")]
     pub fn tls(self, tls: &Tls) -> Result<Wholly, Error> {
+        let wrong = |why| Error::Invalid { what: "TLS for", value: self.url().to_owned(), why };
         let trust = wholly_tls::Trust::new(tls.clone());
         trust.caller().map_err(|error| {
             let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
-            let why = format!("cannot be used: {error}{}", cause.unwrap_or_default());
-            Error::Invalid { what: "TLS for", value: self.url().to_owned(), why }
+            wrong(format!("cannot be used: {error}{}", cause.unwrap_or_default()))
         })?;
         let connections = self.inner.connections.trusting(trust);
+        let connections = connections.ok_or_else(|| {
+            let plain = "cannot be spoken: http:// is plain text; write https://, or name no files";
+            wrong(plain.to_owned())
+        })?;
         let (patience, credential) = (self.inner.patience, self.inner.credential.clone());
         Ok(Wholly { inner: Arc::new(Inner { connections, patience, credential }) })
     }
@@ -93,21 +98,21 @@ impl Wholly {
     }
 
     fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Result<Wholly, Error> {
-        let missing = |name: &str, why: &str| Error::Invalid {
+        let wrong = |name: &str, why: &str| Error::Invalid {
             what: "variable",
             value: name.to_owned(),
             why: why.to_owned(),
         };
         let Some(url) = variable("WHOLLY_URL") else {
             let why = "is not set; it is the coordinator's address, as http://127.0.0.1:7700";
-            return Err(missing("WHOLLY_URL", why));
+            return Err(wrong("WHOLLY_URL", why));
         };
         let set = |name| variable(name).filter(|value| !value.is_empty());
         let pair = |one: &'static str, other: &'static str| match (set(one), set(other)) {
             (None, None) => Ok(None),
             (Some(one), Some(other)) => Ok(Some((one, other))),
-            (Some(_), None) => Err(missing(other, &format!("is not set, and {one} is"))),
-            (None, Some(_)) => Err(missing(one, &format!("is not set, and {other} is"))),
+            (Some(_), None) => Err(wrong(other, &format!("is not set, and {one} is"))),
+            (None, Some(_)) => Err(wrong(one, &format!("is not set, and {other} is"))),
         };
         let wholly = Wholly::new(&url)?;
         #[cfg(feature = "tls")]
@@ -117,6 +122,14 @@ impl Wholly {
             let tls = Tls { ca: set("WHOLLY_CA").map(Into::into), identity };
             if tls == Tls::default() { wholly } else { wholly.tls(&tls)? }
         };
+        #[cfg(not(feature = "tls"))]
+        if let Some(name) = ["WHOLLY_CA", "WHOLLY_CERTIFICATE", "WHOLLY_KEY"]
+            .into_iter()
+            .find(|name| set(name).is_some())
+        {
+            let why = "is set, for which the feature `tls` of crate wholly is off";
+            return Err(wrong(name, why));
+        }
         match pair("WHOLLY_ID", "WHOLLY_SECRET")? {
             None => Ok(wholly),
             Some((id, secret)) => wholly.credential(&id, &secret),
@@ -247,6 +260,30 @@ mod tests {
         let three = [SECRET; 3].join(",");
         check_variables(&[url, id, ("WHOLLY_SECRET", &three)], Err("more than two"));
     }
+
+    #[test]
+    fn a_secret_goes_nowhere_in_plain_text_where_tls_is_meant() {
+        let (id, secret) = (("WHOLLY_ID", "orders"), ("WHOLLY_SECRET", SECRET));
+        let meant = |url: &str, name: &str, expected: Result<&str, &str>| {
+            check_variables(&[("WHOLLY_URL", url), (name, ""), id, secret], Ok(url));
+            check_variables(&[("WHOLLY_URL", url), (name, AUTHORITIES), id, secret], expected);
+        };
+        let off = Err("for which the feature `tls` of crate wholly is off");
+        match cfg!(feature = "tls") {
+            true => {
+                meant("http://wholly", "WHOLLY_CA", Err("http:// is plain text; write https://"));
+                meant("https://wholly", "WHOLLY_CA", Ok("https://wholly"));
+            }
+            false => {
+                meant("http://wholly", "WHOLLY_CA", off);
+                meant("http://wholly", "WHOLLY_CERTIFICATE", off);
+                meant("http://wholly", "WHOLLY_KEY", off);
+            }
+        }
+    }
+
+    /// Where Debian keeps the authorities that a system believes.
+    const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
     const SECRET: &str = "0123456789abcdef0123456789abcdef";
 

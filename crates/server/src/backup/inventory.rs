@@ -88,11 +88,14 @@ impl Inventory {
 
 /// What a folder says of itself.
 pub fn find(folder: &Path) -> io::Result<Found> {
-    if folder.join(UNFINISHED_FILE).try_exists()? {
-        return Ok(Found::Unfinished);
-    }
+    // Once there is an inventory, all is there: a mark beside it is that of one who came too late.
     let text = match fs::read(folder.join(INVENTORY_FILE)) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Ok(match folder.join(UNFINISHED_FILE).try_exists()? {
+                true => Found::Unfinished,
+                false => Found::None,
+            });
+        }
         text => text?,
     };
     let inventory: Inventory = serde_json::from_slice(&text).map_err(io::Error::other)?;

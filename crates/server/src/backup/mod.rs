@@ -11,7 +11,7 @@ pub use note::{NOTE_FILE, Note, Whole, noted};
 use crate::disk::free_bytes;
 use crate::folder::{KEY_FILE, ORIGIN_FILE, RESTORED_FILE};
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use wholly_core::time::Timestamp;
@@ -24,6 +24,8 @@ const FOLDER_MODE: u32 = 0o700;
 const MODE: u32 = 0o600;
 /// Room that must be left besides what is copied: what arrives meanwhile is copied too.
 const SPARE_BYTES: u64 = 64 << 20;
+/// Bytes that are read at a time to find where the last whole line ends.
+const TAIL_BYTES: u64 = 4_096;
 /// The end of the names of files that are being written.
 const PART: &str = ".part";
 
@@ -199,9 +201,15 @@ impl Place {
             return Err(BackupError::Inside { to: to.to_owned(), data: data.to_owned() });
         }
         let names = names(to).map_err(failed("list", to))?;
-        if !names.is_empty() && !names.iter().any(|name| name == UNFINISHED_FILE) {
+        let has = |file: &str| names.iter().any(|name| name == file);
+        if has(INVENTORY_FILE) || !names.is_empty() && !has(UNFINISHED_FILE) {
             return Err(BackupError::NotEmpty { to: to.to_owned() });
         }
+        Place::mark(to)
+    }
+
+    /// Marks a folder as one in which a backup is being made.
+    fn mark(to: &Path) -> Result<Place, BackupError> {
         let path = to.join(UNFINISHED_FILE);
         let options = &mut OpenOptions::new();
         let options = options.create(true).truncate(false).write(true).mode(MODE);
@@ -212,6 +220,16 @@ impl Place {
                 return Err(BackupError::UnderWay { to: to.to_owned() });
             }
             Err(TryLockError::Error(source)) => return Err(failed("lock", &path)(source)),
+        }
+        // The backup that was under way may have been finished since the folder was looked at: what
+        // is marked by this is whole, and nobody else's mark.
+        if to.join(INVENTORY_FILE).try_exists().map_err(failed("look at", to))? {
+            return match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    Err(failed("remove", &path)(error))
+                }
+                Ok(()) | Err(_) => Err(BackupError::NotEmpty { to: to.to_owned() }),
+            };
         }
         // The mark before anything that it is the mark of.
         sync(&path).and_then(|()| sync(to)).and_then(|()| sync(above(to)))?;
@@ -250,27 +268,51 @@ impl Place {
     }
 }
 
-/// Copies the files beside log and archive, whole lines of those that grow.
+/// Copies the files beside log and archive, whole lines of the one that grows.
 fn copy_files(data: &Path, to: &Path) -> Result<(), BackupError> {
-    for name in names(data).map_err(failed("list", data))? {
-        let path = data.join(&name);
-        let is_file = path.is_file();
-        let is_of_this_folder = [LOCK_FILE, RESTORED_FILE, NOTE_FILE].contains(&name.as_str());
-        if !is_file || is_of_this_folder || name.ends_with(PART) {
+    for name in copied_names(names(data).map_err(failed("list", data))?) {
+        let (path, target) = (data.join(&name), to.join(&name));
+        if !path.is_file() {
             continue;
         }
-        let mut bytes = fs::read(&path).map_err(failed("read", &path))?;
-        if name == crate::audit::FILE {
-            let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-            bytes.truncate(whole);
-        }
-        let target = to.join(&name);
+        let mut source = File::open(&path).map_err(failed("open", &path))?;
         let options = &mut OpenOptions::new();
-        let options = options.write(true).create_new(true).mode(MODE);
+        let options = options.read(true).write(true).create_new(true).mode(MODE);
         let mut file = options.open(&target).map_err(failed("create", &target))?;
-        file.write_all(&bytes).map_err(failed("write", &target))?;
+        io::copy(&mut source, &mut file).map_err(failed("copy", &path))?;
+        if name == crate::audit::FILE {
+            cut_to_lines(&mut file).map_err(failed("write", &target))?;
+        }
     }
     Ok(())
+}
+
+/// The files beside log and archive that belong in a backup. The audit is the last one: what
+/// operators said stands there before it stands anywhere else, so of every act in the backup it has
+/// the line.
+fn copied_names(mut names: Vec<String>) -> Vec<String> {
+    let of_the_folder = [LOCK_FILE, RESTORED_FILE, NOTE_FILE];
+    names.retain(|name| !of_the_folder.contains(&name.as_str()) && !name.ends_with(PART));
+    names.sort_by_key(|name| name == crate::audit::FILE);
+    names
+}
+
+/// Cuts off what stands behind the last end of a line.
+fn cut_to_lines(file: &mut File) -> io::Result<()> {
+    let mut end = file.metadata()?.len();
+    let mut block = Vec::new();
+    while end > 0 {
+        let from = end.saturating_sub(TAIL_BYTES);
+        block.clear();
+        file.seek(SeekFrom::Start(from))?;
+        file.take(end - from).read_to_end(&mut block)?;
+        if let Some(at) = block.iter().rposition(|byte| *byte == b'\n') {
+            end = from + at as u64 + 1;
+            break;
+        }
+        end = from;
+    }
+    file.set_len(end)
 }
 
 /// Lists the files of a folder of the backup, each synced and read back, and syncs the folder.
@@ -330,4 +372,80 @@ fn sync(path: &Path) -> Result<(), BackupError> {
 fn failed(act: &'static str, path: &Path) -> impl FnOnce(io::Error) -> BackupError + use<> {
     let path = path.to_owned();
     move |source| BackupError::Disk { act, path, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    /// Everything in a folder.
+    fn content(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+        let names = names(folder).unwrap().into_iter();
+        names.map(|name| (name.clone(), fs::read(folder.join(name)).unwrap())).collect()
+    }
+
+    #[test]
+    fn a_backup_that_was_finished_in_between_stays() {
+        let to = tempfile::tempdir().unwrap();
+        fs::write(to.path().join(KEY_FILE), "a key").unwrap();
+        // Another one has looked at the folder before this.
+        let inventory = Inventory::of_this_release("just then".to_owned());
+        let text = serde_json::to_vec(&inventory).unwrap();
+        fs::write(to.path().join(INVENTORY_FILE), text).unwrap();
+        let before = content(to.path());
+        let taken = Place::mark(to.path()).map(|_| ());
+        assert!(matches!(taken, Err(BackupError::NotEmpty { .. })), "{taken:?}");
+        assert_eq!(content(to.path()), before);
+        // The other one may be killed before its mark is gone again.
+        fs::write(to.path().join(UNFINISHED_FILE), "").unwrap();
+        assert!(matches!(find(to.path()), Ok(Found::Finished(_))));
+        let before = content(to.path());
+        let data = tempfile::tempdir().unwrap();
+        let taken = Place::take(data.path(), to.path()).map(|_| ());
+        assert!(matches!(taken, Err(BackupError::NotEmpty { .. })), "{taken:?}");
+        assert_eq!(content(to.path()), before);
+    }
+
+    #[test]
+    fn what_was_left_unfinished_gives_way() {
+        let (data, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        for name in [UNFINISHED_FILE, KEY_FILE] {
+            fs::write(to.path().join(name), "").unwrap();
+        }
+        let place = Place::take(data.path(), to.path()).unwrap();
+        let taken = Place::take(data.path(), to.path()).map(|_| ());
+        assert!(matches!(taken, Err(BackupError::UnderWay { .. })), "{taken:?}");
+        assert_eq!(names(to.path()).unwrap(), [UNFINISHED_FILE]);
+        drop(place);
+    }
+
+    #[test]
+    fn the_audit_is_copied_after_what_it_has_lines_of() {
+        let names = [crate::audit::FILE, KEY_FILE, LOCK_FILE, crate::orders::FILE, ORIGIN_FILE]
+            .map(str::to_owned);
+        let copied = copied_names(names.to_vec());
+        assert_eq!(copied, [KEY_FILE, crate::orders::FILE, ORIGIN_FILE, crate::audit::FILE]);
+    }
+
+    #[test]
+    fn whole_lines_of_the_audit_are_copied_however_long() {
+        let check = |lines: &str, whole: usize| {
+            let (data, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+            fs::write(data.path().join(crate::audit::FILE), lines).unwrap();
+            copy_files(data.path(), to.path()).unwrap();
+            let copied = fs::read(to.path().join(crate::audit::FILE)).unwrap();
+            assert_eq!(copied, lines.as_bytes()[..whole], "{} bytes", lines.len());
+        };
+        let block = usize::try_from(TAIL_BYTES).unwrap();
+        check("", 0);
+        check("no end", 0);
+        check("one\ntwo\n", 8);
+        check("one\ntwo\nthr", 8);
+        for long in [block - 1, block, block + 1, 3 * block] {
+            check(&format!("one\n{}", "x".repeat(long)), 4);
+            check(&"x".repeat(long), 0);
+            check(&format!("{}\n", "x".repeat(long)), long + 1);
+        }
+    }
 }
