@@ -3,6 +3,7 @@
 use crate::document::Document;
 use crate::ids::{BranchId, Gid};
 use crate::plan::PlanError;
+use crate::record::Decision;
 use alloc::boxed::Box;
 use core::fmt;
 
@@ -226,7 +227,8 @@ impl fmt::Display for Rejection {
                 "branch {branch} of {gid} was registered with other content; take another name"
             ),
             Rejection::Decided { document } => match document.decision {
-                Some(decision) => write!(f, "{} is decided: {decision:?}", document.gid),
+                Some(Decision::Commit) => write!(f, "{} is decided: commit", document.gid),
+                Some(Decision::Abort) => write!(f, "{} is decided: abort", document.gid),
                 None => write!(f, "{} can no longer take this", document.gid),
             },
             Rejection::GidUnknown { gid } => write!(

@@ -20,7 +20,7 @@ use crate::network::{Letter, Sender};
 use crate::sights;
 use crate::tally::{Fault, Sight};
 use crate::trace::number_of;
-use crate::watch::{Flight, Silences, Watch};
+use crate::watch::{self, Flight, Silences, Watch};
 use crate::world::{AUDITOR, Season, Stage, Stream};
 pub(crate) use copy::outlives_a_restore;
 use copy::{Copy, Folder, input_of};
@@ -32,7 +32,7 @@ use wholly_core::branch::Answer;
 use wholly_core::document::Response;
 use wholly_core::driver::Driver;
 use wholly_core::effect::{Call, Content, Draft, Effect, Proof};
-use wholly_core::ids::{Body, CallId, Destination, Origin, Position, RequestId, Text};
+use wholly_core::ids::{Body, CallId, Origin, Position, RequestId, Text};
 use wholly_core::input::{Input, Request};
 use wholly_core::limits::Limits;
 use wholly_core::rejection::Rejection;
@@ -251,7 +251,7 @@ impl Coordinator {
             stage.tally.sight(Sight::JumpSeen);
         }
         driver.step(clocks, input, &mut process.effects);
-        let named = || driver.lanes().map(|(destination, _)| number_of_destination(destination));
+        let named = || driver.lanes().filter_map(|(name, lane)| watch::named(name, &lane));
         process.silences.forget_unless(named);
         if driver.is_ready() {
             self.folder = Folder::Own;
@@ -577,12 +577,7 @@ fn stream_of(call: &Call, life: u32) -> [u64; 3] {
 }
 
 pub(crate) fn participant_of(call: &Call) -> usize {
-    number_of_destination(&call.destination)
-}
-
-fn number_of_destination(destination: &Destination) -> usize {
-    let number = destination.as_str().strip_prefix('p').and_then(|n| n.parse().ok());
-    number.expect("destinations of the simulator are numbered")
+    watch::number_of(&call.destination)
 }
 
 fn words_of_draft(draft: &Draft) -> String {

@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 use wholly_core::branch::{Answer, Op};
+use wholly_core::driver::LaneGauges;
 use wholly_core::effect::{Content, Draft};
-use wholly_core::ids::{BranchId, CallId, Gid, Position};
+use wholly_core::ids::{BranchId, CallId, Destination, Gid, Position};
 use wholly_core::input::Input;
 use wholly_core::limits::Limits;
 use wholly_core::record::{Cause, Fact, Record};
@@ -162,6 +163,17 @@ impl Silences {
             }
         }
     }
+}
+
+/// The participant of a lane that something open names: one that rests is among the lanes anyway.
+pub(crate) fn named(destination: &Destination, lane: &LaneGauges) -> Option<usize> {
+    let open = lane.branches + lane.in_flight + lane.queued + lane.waiting > 0;
+    open.then(|| number_of(destination))
+}
+
+pub(crate) fn number_of(destination: &Destination) -> usize {
+    let number = destination.as_str().strip_prefix('p').and_then(|n| n.parse().ok());
+    number.expect("destinations of the simulator are numbered")
 }
 
 fn is_silence(input: &Input) -> bool {

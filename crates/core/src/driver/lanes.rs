@@ -454,6 +454,8 @@ impl Lanes {
 /// How the calls to one destination stand.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LaneGauges {
+    /// Branches of open transactions that name it.
+    pub branches: usize,
     /// Under way: slots in use.
     pub in_flight: usize,
     /// Slots that are free.
@@ -477,6 +479,7 @@ impl Lanes {
         let lanes = self.lanes.iter().map(move |(destination, lane)| {
             let slots = lane.slots.unwrap_or(destination_calls_max);
             let gauges = LaneGauges {
+                branches: lane.branches,
                 in_flight: lane.in_flight,
                 free: slots.saturating_sub(lane.in_flight),
                 queued: lane.queue.len() - lane.stale,

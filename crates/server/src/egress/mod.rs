@@ -192,6 +192,7 @@ impl Egress {
             match lanes.get_mut(label) {
                 Some(shown) if destinations.is_named(&destination) => *shown = lane,
                 Some(shown) => {
+                    shown.branches += lane.branches;
                     shown.in_flight += lane.in_flight;
                     shown.free += lane.free;
                     shown.queued += lane.queued;

@@ -2,7 +2,7 @@
 //! log is gone.
 
 use super::{Case, Ledger, Truth, Waits};
-use wholly_core::branch::RowSeen;
+use wholly_core::branch::{Branch, RowSeen, Second};
 use wholly_core::ids::{Gid, Position};
 use wholly_core::record::{Cause, Decision};
 use wholly_core::time::Timestamp;
@@ -75,6 +75,13 @@ impl Case {
     pub fn is_aborted_by_operator(&self) -> bool {
         let decision = self.decided.map(|(_, decision, _)| decision);
         self.is_by_operator() && decision == Some(Decision::Abort)
+    }
+
+    /// Whether a restore left a branch in doubt, so that whether the commit took it is nobody's
+    /// claim but an operator's.
+    pub fn leaves_in_doubt(&self, branch: &Branch) -> bool {
+        let is_his = branch.restored().is_some() || matches!(branch.second, Second::Resolved(_));
+        self.past == Past::Undecided && is_his
     }
 
     /// Whether a restore left it, or a branch of it, to an operator.
