@@ -1,5 +1,5 @@
 //! A witness: between a coordinator and its clients, it passes every byte on and looks at every
-//! answer before its client hears it.
+//! answer before its client hears it; that it is as described, and that no canary sings.
 
 use crate::answer::{Came, check, header};
 use std::net::{SocketAddr, TcpListener as Listener};
@@ -12,7 +12,7 @@ use tokio::runtime;
 use tokio::sync::oneshot;
 
 /// Stands before a coordinator until it is dropped, which panics if anything was asked or answered
-/// that is not as described.
+/// that is not as described, or if a canary came out.
 ///
 /// Whatever is wrong is not passed on: its connection is closed.
 #[derive(Debug)]
@@ -131,6 +131,7 @@ fn look(request: &[u8], answer: &[u8]) {
     assert!(header(head, "transfer-encoding").is_none(), "in pieces, which nobody reads here");
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
     check(request, &Came { status, head, body });
+    wholly_canary::check_answer(request, head, body);
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! Who may ask what: every route against every role, and strangers; changed secrets.
 
-use crate::canary::{NEXT, SECRET};
 use crate::world::{Heard, World};
 use serde_json::json;
+use wholly_canary::{NEXT, SECRET};
 use wholly_server::Config;
 use wholly_server::keyring::Grant;
 use wholly_wire::base64;

@@ -1,8 +1,8 @@
 //! Good requests: begin, register, commit, abort, submit, wait, list, history.
 
-use crate::canary::REPLY;
 use crate::world::World;
 use serde_json::json;
+use wholly_canary::REPLY;
 use wholly_wire::headers::{CAPABILITY, IDEMPOTENCY_KEY};
 
 #[tokio::test]

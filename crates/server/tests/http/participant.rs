@@ -1,11 +1,11 @@
 //! Those whom a coordinator calls: a server of a few lines, and the participant built on it.
 
-use crate::canary::REPLY;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
+use wholly_canary::REPLY;
 
 /// Serves until the test ends: says to each request, by its head and body, what is said to it;
 /// where that is nothing, it never answers. Gives its URL.

@@ -14,8 +14,6 @@ use wholly_server::Place;
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const ASKER: &str = "b7ad6b7169203331";
 const STATE: &str = "congo=t61rcWkgMzE";
-/// What everything planted in payloads and replies begins with: a collector never hears of it.
-const CANARY: &str = "canary-";
 /// So often at most is looked whether something has come about.
 const LOOKS_MAX: usize = 100_000;
 
@@ -59,7 +57,7 @@ impl Collector {
     fn spans(&self) -> Vec<Seen> {
         let requests = self.requests.lock().unwrap();
         let text = format!("{requests:?}");
-        assert!(!text.contains(CANARY), "{text}");
+        wholly_canary::check("a span", &text);
         let mut spans = Vec::new();
         for request in requests.iter() {
             let resource = &request["resourceSpans"][0];

@@ -1,11 +1,12 @@
 //! From start to stop: sagas and tccs over HTTP, restarts, folders and ports that are taken.
 
-use crate::canary::{self, REPLY};
+use crate::canary;
 use crate::participant::Participant;
 use crate::world::{Folder, Heard, ask};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::path::Path;
+use wholly_canary::REPLY;
 use wholly_server::egress::Rule;
 use wholly_server::{Config, Coordinator, FolderError, Running, ServeError};
 

@@ -8,6 +8,7 @@ use std::path::Path;
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use wholly_canary::Listener;
 use wholly_described::Came;
 use wholly_server::egress::Rule;
 use wholly_server::{Config, Coordinator, Running};
@@ -21,12 +22,11 @@ pub(crate) struct World {
 }
 
 /// A data folder; when it goes, so must every canary be silent.
-pub(crate) struct Folder(TempDir);
+pub(crate) struct Folder(TempDir, Listener);
 
 impl Folder {
     pub(crate) fn new() -> Folder {
-        canary::listen();
-        Folder(tempfile::tempdir().unwrap())
+        Folder(tempfile::tempdir().unwrap(), Listener::new())
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -173,7 +173,7 @@ async fn exchange(addr: SocketAddr, request: &[u8]) -> Heard {
     let heard = read(&mut stream).await;
     let Heard { status, head, body } = &heard;
     wholly_described::check(request, &Came { status: *status, head, body });
-    canary::check(request, &heard);
+    wholly_canary::check_answer(request, head, body);
     heard
 }
 

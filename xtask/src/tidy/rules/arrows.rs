@@ -52,18 +52,24 @@ const ROOMS: &[Room] = &[
     Room {
         name: "wholly",
         ours: &["wholly-core", "wholly-wire", "wholly-macros", "wholly-tls"],
-        in_tests: &["wholly-server", "wholly-described"],
+        in_tests: &["wholly-server", "wholly-described", "wholly-canary"],
         others: Others::AllBut(&[]),
     },
     Room {
         name: "wholly-server",
         ours: &["wholly-core", "wholly-wire", "wholly-store", "wholly-tls"],
-        in_tests: &["wholly-described"],
+        in_tests: &["wholly-described", "wholly-canary"],
         others: Others::AllBut(&["axum", "reqwest", "sqlx"]),
     },
     Room {
-        name: "wholly-described",
+        name: "wholly-canary",
         ours: &["wholly-wire"],
+        in_tests: &[],
+        others: Others::Only(&["tracing-subscriber"]),
+    },
+    Room {
+        name: "wholly-described",
+        ours: &["wholly-canary", "wholly-wire"],
         in_tests: &[],
         others: Others::Only(&["serde_json", "tokio"]),
     },
@@ -88,7 +94,7 @@ const ROOMS: &[Room] = &[
     Room {
         name: "wholly-testkit",
         ours: &["wholly-core", "wholly-wire", "wholly-store", "wholly-server", "wholly"],
-        in_tests: &[],
+        in_tests: &["wholly-canary"],
         others: Others::AllBut(&["reqwest"]),
     },
     Room {
@@ -116,7 +122,7 @@ const ROOMS: &[Room] = &[
             "wholly-server",
             "wholly-shop",
         ],
-        in_tests: &["wholly-described"],
+        in_tests: &["wholly-described", "wholly-canary"],
         others: Others::AllBut(&[]),
     },
     Room {
