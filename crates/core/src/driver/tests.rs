@@ -515,6 +515,40 @@ fn a_deadline_that_nobody_named_is_kept_to_the_millisecond() {
     assert_eq!(stage.driver.gauges().open, 0);
 }
 
+/// What a store makes of such a mark, its suite says: it forgets what ended before it.
+#[test]
+fn a_mark_gives_up_what_ended_a_millisecond_more_than_the_retention_time_ago() {
+    for (ended_after_ms, is_given_up) in [(2_000, false), (1_999, true)] {
+        let limits =
+            Limits { open_timeout_ms: ended_after_ms, retention_ms: 5_000, ..Limits::default() };
+        let mut stage = Stage::new(limits);
+        stage.begin("a");
+        stage.pass(1_000);
+        stage.pass(ended_after_ms - 1_000);
+        stage.pass(2_000 - ended_after_ms);
+        for _ in 0..5 {
+            stage.pass(1_000);
+        }
+        let ended = stage.log.iter().find_map(|draft| match &draft.content {
+            Content::Transaction { summary, .. } => summary.ended.map(|at| (summary.begun, at)),
+            Content::Mark(_) => None,
+        });
+        let (begun, ended) = ended.expect("its deadline is over");
+        assert_eq!(ended, START.wall.plus_ms(ended_after_ms));
+        let marks = stage.log.iter().rev().filter_map(|draft| match &draft.content {
+            Content::Mark(mark) => Some(*mark),
+            Content::Transaction { .. } => None,
+        });
+        let [last, before] = marks.take(2).collect::<Vec<_>>()[..] else {
+            panic!("there is a mark each second")
+        };
+        assert_eq!(last.ended_before, stage.now.wall.minus_ms(5_000));
+        assert_eq!(ended < last.ended_before, is_given_up, "{ended_after_ms}");
+        assert!(ended >= before.ended_before, "{ended_after_ms}");
+        assert!(begun < last.limit, "{begun:?} {last:?}");
+    }
+}
+
 #[test]
 fn a_jump_of_the_clock_at_the_limit_is_time_and_one_above_waits_for_the_grace() {
     for (jump_ms, is_held) in [(10_000, false), (10_001, true)] {

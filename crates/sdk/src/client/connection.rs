@@ -254,3 +254,44 @@ async fn speak(
     tokio::spawn(connection);
     Ok(sender)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    /// A coordinator that answers one request with so many blanks.
+    async fn answering(bytes: usize) -> Connections {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                assert!(stream.read_buf(&mut request).await.unwrap() > 0, "a whole request");
+            }
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {bytes}\r\n\r\n");
+            stream.write_all(head.as_bytes()).await.unwrap();
+            // Whoever finds it too long closes, with a part of it unread.
+            let _ = stream.write_all(&vec![b' '; bytes]).await;
+        });
+        Connections::new(Address::parse(&url).unwrap())
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_read_up_to_its_limit_and_one_byte_more_is_none() {
+        let ask = Ask {
+            method: Method::GET,
+            target: "/v1".to_owned(),
+            headers: Vec::new(),
+            body: Bytes::new(),
+        };
+        let hung = Duration::from_secs(600);
+        let heard = answering(ANSWER_BYTES_MAX).await.send(&ask, hung).await.unwrap();
+        assert_eq!((heard.status, heard.body.len()), (StatusCode::OK, ANSWER_BYTES_MAX));
+        let lost = answering(ANSWER_BYTES_MAX + 1).await.send(&ask, hung).await.unwrap_err();
+        assert_eq!(lost.sent, Sent::Perhaps);
+        assert_eq!(lost.cause.to_string(), "length limit exceeded");
+    }
+}

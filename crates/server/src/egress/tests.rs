@@ -256,6 +256,53 @@ async fn what_comes_too_slowly_or_never_is_unknown() {
     check(Conduct::Stall(format!("{head}\r\n123")), expected).await;
 }
 
+/// Keeps a clock that is paused where it stands, until this is dropped: tokio moves it by itself
+/// only while no thread is at work.
+fn still() -> std::sync::mpsc::Sender<()> {
+    let (held, dropped) = std::sync::mpsc::channel::<()>();
+    tokio::task::spawn_blocking(move || dropped.recv());
+    held
+}
+
+/// A call that was read and waits for its answer; the time of calls is 100 ms, and goes on by hand.
+async fn asked(
+    egress: &Arc<Egress>,
+    listener: &TcpListener,
+) -> (TcpStream, tokio::task::JoinHandle<Answer>) {
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (egress, call) = (Arc::clone(egress), Call { timeout_ms: 100, ..call(&url) });
+    let called = tokio::spawn(async move { egress.call(&call).await });
+    let (mut stream, _) = listener.accept().await.unwrap();
+    read_request(&mut stream).await.unwrap();
+    (stream, called)
+}
+
+/// The clock goes on, and whoever that wakes has run.
+async fn go_on(ms: u64) {
+    tokio::time::advance(Duration::from_millis(ms)).await;
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_counts_within_the_time_of_its_call_and_not_after_it() {
+    let _still = still();
+    let (egress, listener) = (dev(), TcpListener::bind("127.0.0.1:0").await.unwrap());
+    // Too late: the answer comes when the time is over, and is taken for no later call's.
+    let (mut late, called) = asked(&egress, &listener).await;
+    go_on(100).await;
+    assert!(called.is_finished(), "it is given up");
+    assert_eq!(spell(&called.await.unwrap()), "unknown: no answer within 100 ms");
+    let _ = late.write_all(done("1").as_bytes()).await;
+    // Just in time, on a connection of its own.
+    let (mut stream, called) = asked(&egress, &listener).await;
+    go_on(99).await;
+    assert!(!called.is_finished(), "it is waited for");
+    stream.write_all(done("2").as_bytes()).await.unwrap();
+    assert_eq!(spell(&called.await.unwrap()), "done 2");
+}
+
 #[tokio::test]
 async fn what_is_too_much_is_unknown() {
     let endless = |head: &str, more: &str| Conduct::Endless(head.to_owned(), more.to_owned());

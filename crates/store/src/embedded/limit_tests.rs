@@ -190,6 +190,133 @@ fn a_segment_stays_while_a_hand_over_reads_from_it() {
     assert!(oldest(&desk) > Segment(1), "what has been read may go");
 }
 
+/// A log beside an archive in memory, whose steps are carried out by hand.
+struct Beside {
+    desk: Desk,
+    twin: Twin,
+    writer: Writer,
+}
+
+impl Beside {
+    fn new(limits: ArchiveLimits) -> Beside {
+        let archive = Some(FoundArchive { limits, slices: Vec::new() });
+        let desk = Desk::beside(archive, Options::default());
+        Beside { desk, twin: Twin::default(), writer: Writer::new(11) }
+    }
+
+    /// So many begin and end, each a millisecond after the one before.
+    fn end(&mut self, count: usize) {
+        for _ in 0..count {
+            let begin = self.writer.begin();
+            let gid = gid_of(&begin);
+            self.desk.commit(begin);
+            self.desk.commit(self.writer.end(&gid));
+        }
+    }
+
+    /// What a mark forgets goes with what is written after it.
+    fn mark(&mut self, mark: ClockMark) {
+        for _ in 0..2 {
+            self.desk.commit(self.writer.mark(mark));
+        }
+    }
+
+    /// Carries out what there is to do, and says what it was.
+    fn hand_over(&mut self) -> Vec<String> {
+        let mut done = Vec::new();
+        while let Some(op) = self.desk.committer.next_archive() {
+            done.push(op.to_string());
+            let came = carry_out(&op, &self.desk.disk, &mut self.twin).expect("nothing fails");
+            self.desk.committer.complete_archive(Ok(came));
+        }
+        done
+    }
+
+    /// Transactions of each slice.
+    fn rows(&self) -> Vec<u64> {
+        self.twin.open().slices.iter().map(|facts| facts.rows).collect()
+    }
+}
+
+#[test]
+fn a_bulk_goes_at_its_limit_and_takes_no_more() {
+    let limits = ArchiveLimits { bulk_rows_max: 5, ..ArchiveLimits::default() };
+    let bulk = ["put of 5 transactions into 0000000001.slice", "commit of 0000000001.slice"];
+    for (count, expected) in [(4, &[][..]), (5, &bulk), (6, &bulk)] {
+        let mut beside = Beside::new(limits);
+        beside.end(count);
+        assert_eq!(beside.hand_over(), expected, "{count}");
+        let rows = if expected.is_empty() { 0 } else { 5 };
+        assert_eq!(beside.rows().iter().sum::<u64>(), rows, "{count}");
+        // The rest goes with the next one.
+        beside.end(10 - count);
+        beside.hand_over();
+        assert_eq!(beside.rows(), [10], "{count}");
+    }
+}
+
+#[test]
+fn a_slice_takes_so_many_and_the_next_one_begins_another() {
+    let limits = ArchiveLimits { bulk_rows_max: 1, slice_rows_max: 5, ..Default::default() };
+    let mut beside = Beside::new(limits);
+    for (count, expected) in [(4, &[4][..]), (1, &[5]), (1, &[5, 1]), (4, &[5, 5]), (1, &[5, 5, 1])]
+    {
+        beside.end(count);
+        beside.hand_over();
+        assert_eq!(beside.rows(), expected);
+    }
+}
+
+#[test]
+fn an_archive_keeps_all_at_its_limit_and_a_slice_less_one_byte_above() {
+    let limits = ArchiveLimits { bulk_rows_max: 1, slice_rows_max: 1, ..Default::default() };
+    let filled = |limits: ArchiveLimits| {
+        let mut beside = Beside::new(limits);
+        beside.end(20);
+        beside.hand_over();
+        beside.mark(ClockMark::default());
+        beside
+    };
+    let bytes = filled(limits).desk.committer.stats().archive_bytes;
+    for (archive_bytes_max, lost) in [(bytes, 0), (bytes - 1, 1)] {
+        let mut beside = filled(ArchiveLimits { archive_bytes_max, ..limits });
+        let removed: &[&str] = if lost == 0 { &[] } else { &["removal of 0000000001.slice"] };
+        assert_eq!(beside.hand_over(), removed, "{archive_bytes_max}");
+        assert_eq!(beside.rows().len() as u64, 20 - lost);
+        let stats = beside.desk.committer.stats();
+        assert_eq!((stats.ended, stats.lost), (20 - lost, lost));
+        let told = beside.desk.reports.iter().map(|report| match report {
+            Completion::Lost { count } => *count,
+            Completion::Durable(_) | Completion::Room(_) | Completion::Failed(_) => 0,
+        });
+        assert_eq!(told.sum::<u64>(), lost, "it is told of");
+    }
+}
+
+/// Its last one ends at the moment at which it begins, and the next slice's a millisecond later.
+#[test]
+fn a_slice_is_kept_until_its_last_one_is_too_old_by_a_millisecond() {
+    let limits = ArchiveLimits { bulk_rows_max: 1, slice_rows_max: 3, ..Default::default() };
+    let mut beside = Beside::new(limits);
+    beside.end(6);
+    beside.hand_over();
+    let slices = beside.twin.open().slices;
+    let (clock, at) = (beside.writer.clock, slices[0].ended_max);
+    assert_eq!((slices[0].begun_max, slices[1].ended_max), (at, at.plus_ms(3)));
+    for (limit, ended_before, expected) in [
+        (at.plus_ms(1), at, &[3, 3][..]),
+        (at, at.plus_ms(1), &[3, 3]),
+        (at.plus_ms(1), at.plus_ms(1), &[3]),
+        (at.plus_ms(4), at.plus_ms(3), &[3]),
+        (at.plus_ms(4), at.plus_ms(4), &[]),
+    ] {
+        beside.mark(ClockMark { clock, limit, ended_before });
+        beside.hand_over();
+        assert_eq!(beside.rows(), expected, "{limit:?} {ended_before:?}");
+        assert_eq!(beside.desk.committer.stats().lost, 0);
+    }
+}
+
 #[test]
 fn at_its_limit_the_log_forgets_the_ended_first_and_counts_them() {
     let mut desk = Desk::new(small());

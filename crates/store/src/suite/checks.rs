@@ -23,8 +23,9 @@ pub(super) const ALL: [(&str, Check); 7] = [
 ];
 
 /// Checks of a store that forgets the ended one by one.
-pub(super) const ONE_BY_ONE: [(&str, Check); 2] = [
+pub(super) const ONE_BY_ONE: [(&str, Check); 3] = [
     ("the ended are forgotten by age", forgotten_by_age),
+    ("the ended are known to the last millisecond", forgotten_to_the_millisecond),
     ("the ended are forgotten for want of room, and counted", forgotten_for_room),
 ];
 
@@ -294,6 +295,34 @@ fn forgotten_by_age(bench: &mut dyn Bench) {
         assert_eq!(opened.store.stats().lost, 0);
         opened = bench.crash(opened);
         assert_eq!(opened.loaded.mark, Some(mark));
+    }
+}
+
+/// The first ends at the moment at which it begins, the second a millisecond later: the mark that
+/// lets the first go keeps the second.
+fn forgotten_to_the_millisecond(bench: &mut dyn Bench) {
+    let mut opened = bench.fresh(1_000);
+    let mut writer = Writer::new(12);
+    let ended = end_some(&opened, &mut writer, 2);
+    let (clock, at) = (writer.clock, ended[0].1);
+    assert_eq!(ended[1].1, at.plus_ms(1));
+    for (limit, ended_before, expected) in [
+        (at.plus_ms(1), at, [true, true]),
+        (at, at.plus_ms(1), [true, true]),
+        (at.plus_ms(1), at.plus_ms(1), [false, true]),
+        (at.plus_ms(2), at.plus_ms(1), [false, true]),
+        (at.plus_ms(2), at.plus_ms(2), [false, false]),
+    ] {
+        // What a mark forgets goes with what is written after it.
+        for _ in 0..2 {
+            opened.store.append(writer.mark(ClockMark { clock, limit, ended_before }));
+            assert_eq!(opened.settle(writer.position).len(), 0, "nothing is lost");
+        }
+        for _ in 0..2 {
+            let known: Vec<bool> = ended.iter().map(|(gid, _)| is_known(&opened, gid)).collect();
+            assert_eq!(known, expected, "{limit:?} {ended_before:?}");
+            opened = bench.crash(opened);
+        }
     }
 }
 
