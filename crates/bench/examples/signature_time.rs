@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::time::Instant;
 use wholly_wire::credential::{Credential, Secrets};
 use wholly_wire::headers;
-use wholly_wire::signature::{METHOD, PATH, Validity, Verifier, content_digest};
+use wholly_wire::signature::{METHOD, PATH, Stands, Validity, Verifier, content_digest};
 
 const ROUNDS: u32 = 100_000;
 
@@ -31,7 +31,7 @@ fn main() {
         let signing = begun.elapsed() / rounds;
         let begun = Instant::now();
         for _ in 0..rounds {
-            let value = |name: &str| value(name, &digest, &input, &tag);
+            let value = |name: &str| Stands::from(value(name, &digest, &input, &tag));
             let head = verifier.check(1_700_000_000, value, |name| name == "stock");
             let head = black_box(head).expect("it was signed");
             head.check_body(black_box(&body)).expect("it is that body");

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::net::TcpListener;
 use wholly_tls::{Acceptor, Stream};
-use wholly_wire::signature::{Forged, METHOD, PATH, Verifier};
+use wholly_wire::signature::{Forged, METHOD, PATH, Stands, Verifier};
 
 /// Which calls they believe.
 #[derive(Clone)]
@@ -87,9 +87,13 @@ async fn answer(
 fn verify(verifier: &Verifier, head: &Parts, body: &[u8]) -> Result<(), Forged> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let value = |name: &str| match name {
-        METHOD => Some(Cow::from(head.method.as_str())),
-        PATH => Some(Cow::from(head.uri.path())),
-        header => head.headers.get(header).and_then(|value| value.to_str().ok()).map(Cow::from),
+        METHOD => Stands::Once(Cow::from(head.method.as_str())),
+        PATH => Stands::Once(Cow::from(head.uri.path())),
+        header => match head.headers.get(header).map(HeaderValue::to_str) {
+            Some(Ok(value)) => Stands::Once(Cow::from(value)),
+            Some(Err(_)) => Stands::Unclear,
+            None => Stands::Nowhere,
+        },
     };
     verifier.check(now, value, |audience| ["a", "b"].contains(&audience))?.check_body(body)
 }

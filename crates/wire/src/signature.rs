@@ -220,6 +220,34 @@ impl fmt::Display for Forged {
 
 impl std::error::Error for Forged {}
 
+/// What a call has under the name of a component.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stands<'v> {
+    /// Nothing.
+    Nowhere,
+    /// This, once.
+    Once(Cow<'v, str>),
+    /// Several, or what is no text. It is not as if it were absent: whoever reads the call after
+    /// its signature may take the first of them.
+    Unclear,
+}
+
+impl<'v> Stands<'v> {
+    fn once(self) -> Option<Cow<'v, str>> {
+        match self {
+            Stands::Once(value) => Some(value),
+            Stands::Nowhere | Stands::Unclear => None,
+        }
+    }
+}
+
+impl<'v> From<Option<Cow<'v, str>>> for Stands<'v> {
+    /// Of a call in which no name can stand twice.
+    fn from(value: Option<Cow<'v, str>>) -> Stands<'v> {
+        value.map_or(Stands::Nowhere, Stands::Once)
+    }
+}
+
 /// What a participant verifies calls with: its own credential.
 #[derive(Clone, Debug)]
 pub struct Verifier {
@@ -254,16 +282,15 @@ impl Verifier {
     }
 
     /// Whether a call was signed for this credential, a short while ago, for a service that is
-    /// `here`. `value` gives method, path and headers by name: none where one is absent or stands
-    /// twice.
+    /// `here`. `value` gives method, path and headers by name.
     pub fn check<'v>(
         &self,
         now_seconds: u64,
-        value: impl Fn(&str) -> Option<Cow<'v, str>>,
+        value: impl Fn(&str) -> Stands<'v>,
         here: impl Fn(&str) -> bool,
     ) -> Result<Head, Forged> {
-        let input = value(SIGNATURE_INPUT).ok_or(Forged::Unsigned)?;
-        let signature = value(SIGNATURE).ok_or(Forged::Unsigned)?;
+        let input = value(SIGNATURE_INPUT).once().ok_or(Forged::Unsigned)?;
+        let signature = value(SIGNATURE).once().ok_or(Forged::Unsigned)?;
         let input = Input::parse(&input)?;
         input.covers_all(&value)?;
         if input.keyid != self.keyid {
@@ -272,7 +299,8 @@ impl Verifier {
         let tag = tag_of(&signature)?;
         let mut base = String::with_capacity(1_024);
         for name in &input.components {
-            let value = value(name).ok_or(Forged::Missing { component: (*name).to_owned() })?;
+            let missing = || Forged::Missing { component: (*name).to_owned() };
+            let value = value(name).once().ok_or_else(missing)?;
             add_line(&mut base, name, &value);
         }
         // Every key is tried, so that time does not tell which one it was.
@@ -282,11 +310,11 @@ impl Verifier {
             return Err(Forged::Wrong);
         }
         input.holds(now_seconds)?;
-        let audience = value(AUDIENCE).unwrap_or_default();
+        let audience = value(AUDIENCE).once().unwrap_or_default();
         if !here(&audience) {
             return Err(Forged::Elsewhere { audience: audience.into_owned() });
         }
-        let digest = value(CONTENT_DIGEST).unwrap_or_default().trim().to_owned();
+        let digest = value(CONTENT_DIGEST).once().unwrap_or_default().trim().to_owned();
         Ok(Head { digest })
     }
 }
@@ -348,8 +376,11 @@ impl<'a> Input<'a> {
     }
 
     /// What must be covered is, each once, and the layout of the body where the call says one.
-    fn covers_all<'v>(&self, value: impl Fn(&str) -> Option<Cow<'v, str>>) -> Result<(), Forged> {
-        let body = value(BODY).map(|_| BODY);
+    fn covers_all<'v>(&self, value: impl Fn(&str) -> Stands<'v>) -> Result<(), Forged> {
+        let body = match value(BODY) {
+            Stands::Once(_) | Stands::Unclear => Some(BODY),
+            Stands::Nowhere => None,
+        };
         let must = COVERED.into_iter().chain(body);
         for component in must.clone() {
             if !self.components.contains(&component) {

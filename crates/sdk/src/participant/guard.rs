@@ -2,13 +2,13 @@
 
 use super::router::{NoAnswer, no_answer};
 use axum::extract::OriginalUri;
-use http::StatusCode;
 use http::request::Parts;
+use http::{HeaderValue, StatusCode};
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 use wholly_wire::credential::Credential;
-use wholly_wire::signature::{Forged, Head, METHOD, PATH, Verifier};
+use wholly_wire::signature::{Forged, Head, METHOD, PATH, Stands, Verifier};
 
 /// Refused calls are told of at most once in so many seconds: whoever reaches the port can send as
 /// many as it likes.
@@ -42,14 +42,15 @@ impl Guard {
             None => head.uri.path(),
         };
         let value = |name: &str| match name {
-            METHOD => Some(Cow::from(head.method.as_str())),
-            PATH => Some(Cow::from(path)),
-            derived if derived.starts_with('@') => None,
+            METHOD => Stands::Once(Cow::from(head.method.as_str())),
+            PATH => Stands::Once(Cow::from(path)),
+            derived if derived.starts_with('@') => Stands::Nowhere,
             header => {
                 let mut values = head.headers.get_all(header).iter();
-                match (values.next(), values.next()) {
-                    (Some(value), None) => value.to_str().ok().map(Cow::from),
-                    (None, _) | (Some(_), Some(_)) => None,
+                match (values.next().map(HeaderValue::to_str), values.next()) {
+                    (Some(Ok(value)), None) => Stands::Once(Cow::from(value)),
+                    (None, _) => Stands::Nowhere,
+                    (Some(_), _) => Stands::Unclear,
                 }
             }
         };

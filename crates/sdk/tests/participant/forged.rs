@@ -127,6 +127,14 @@ const FORGERIES: &[Forgery] = &[
         changed(ask, |call| put(call, headers::MARK, "origin=log-1;begun=1001;limit=0"))
     }),
     ("another layout", |ask| changed(ask, |call| put(call, headers::BODY, "envelope"))),
+    ("a layout that stands twice", |ask| {
+        changed(ask, |call| {
+            for _ in 0..2 {
+                let layout = HeaderValue::from_static("envelope");
+                call.headers_mut().append(HeaderName::from_static(headers::BODY), layout);
+            }
+        })
+    }),
     ("another body", |ask| {
         changed(ask, |call| *call.body_mut() = Body::from("{\"act\":\"other\"}"))
     }),

@@ -75,7 +75,7 @@ fn signed(op: Op) -> Message {
 }
 
 fn judged(verifier: &Verifier, now: u64, message: &Message, body: &[u8]) -> Result<(), Forged> {
-    let value = |name: &str| message.get(name).map(Cow::from);
+    let value = |name: &str| Stands::from(message.get(name).map(Cow::from));
     verifier.check(now, value, |audience| audience == "stock")?.check_body(body)
 }
 
@@ -236,6 +236,32 @@ fn a_signature_that_leaves_something_out_is_not_believed() {
     }
 }
 
+/// Of what stands twice nobody can say which is meant; the layout of a body too, which need not be
+/// there.
+#[test]
+fn what_stands_twice_is_not_believed() {
+    let key = Secret::new(SECRET).unwrap().signing_key();
+    let verifier = Verifier::new(&credential("stock", SECRET));
+    let mut plain = message(Op::Try);
+    plain.remove(BODY);
+    let plain = signed_by(&key, "stock", NOW, plain);
+    let check = |message: &Message, twice: &str, expected: Forged| {
+        let value = |name: &str| match name == twice {
+            true => Stands::Unclear,
+            false => Stands::from(message.get(name).map(Cow::from)),
+        };
+        let heard = verifier.check(NOW, value, |audience| audience == "stock");
+        assert_eq!(heard, Err(expected), "{twice}");
+    };
+    check(&plain, BODY, Forged::NotCovered { component: BODY });
+    for component in COVERED.into_iter().chain([BODY]) {
+        let missing = Forged::Missing { component: component.to_owned() };
+        check(&signed(Op::Try), component, missing);
+    }
+    check(&plain, SIGNATURE, Forged::Unsigned);
+    check(&plain, SIGNATURE_INPUT, Forged::Unsigned);
+}
+
 #[test]
 fn nothing_is_covered_twice() {
     let check = |more: &[&'static str], expected: Result<(), Forged>| {
@@ -243,7 +269,7 @@ fn nothing_is_covered_twice() {
             COVERED.iter().chain(more).map(|name| format!("\"{name}\"")).collect();
         let rest = ";created=1;expires=2;keyid=\"k\";alg=\"hmac-sha256\"";
         let text = format!("wholly=({}){rest}", list.join(" "));
-        let value = |_: &str| None::<Cow<'_, str>>;
+        let value = |_: &str| Stands::Nowhere;
         assert_eq!(Input::parse(&text).unwrap().covers_all(value), expected, "{text}");
     };
     let twice = Forged::Malformed { why: "covers one component twice" };
