@@ -225,8 +225,8 @@ impl Transaction {
         branch: Option<BranchIndex>,
         touched: Touched<'_>,
     ) -> Fact {
-        let untouched = (0..self.branches.len())
-            .map(index_of)
+        let untouched = self
+            .indexes()
             .filter(|index| {
                 let branch = &self.branches[index.at()];
                 branch.spec.caller == Caller::Coordinator
@@ -254,13 +254,20 @@ impl Transaction {
         if self.is_ended() {
             return Err(Rejection::AlreadyEnded { gid: self.gid.clone() });
         }
-        let branches = match branch {
+        let branches: Vec<BranchIndex> = match branch {
             Some(id) => Vec::from([self.known(id)?]),
-            None => (0..self.branches.len())
-                .map(index_of)
-                .filter(|index| self.branches[index.at()].is_stuck())
-                .collect(),
+            None => self.indexes().filter(|index| self.branches[index.at()].is_stuck()).collect(),
         };
+        let his: Vec<_> = branches.iter().filter(|index| self.needs_word(**index)).collect();
+        let is_all_his = !his.is_empty() && his.len() == branches.len();
+        if is_all_his && (branch.is_some() || self.due().is_empty()) {
+            return Err(Rejection::WrongPhase {
+                gid: self.gid.clone(),
+                why: "what is stuck has no call that could settle it; look into the \
+                      participant's books, and resolve each branch",
+            });
+        }
+        let branches = branches.into_iter().filter(|index| !self.needs_word(*index)).collect();
         Ok(Some(Fact::Retried { branches, by: by.clone(), reason: reason.clone() }))
     }
 
@@ -307,6 +314,10 @@ impl Transaction {
                 reason: reason.clone(),
             })),
         }
+    }
+
+    fn indexes(&self) -> impl Iterator<Item = BranchIndex> + use<> {
+        (0..self.branches.len()).map(index_of)
     }
 
     /// The same decision again changes nothing; the other one is refused.

@@ -19,15 +19,24 @@ impl Transaction {
         }
     }
 
-    /// How a branch stands after a retry: it is inspected once more, or called again. What cannot
-    /// be taken back has no call; only an operator's word settles it.
+    /// How a branch stands after a retry: it is inspected once more, or called again.
     pub(super) fn standing_retried(&self, index: BranchIndex) -> Standing {
+        match self.past {
+            Past::Known if self.needs_word(index) => self.branches[index.at()].standing.clone(),
+            Past::Known => Standing::Free,
+            Past::Lost => Standing::Stuck(StuckReason::Restored { row: RowSeen::NotAsked }),
+        }
+    }
+
+    /// Whether a branch has no call that could settle it, only an operator's word: it cannot be
+    /// taken back, or nobody can read its row any more.
+    pub(super) fn needs_word(&self, index: BranchIndex) -> bool {
         let branch = &self.branches[index.at()];
         match (self.past, branch.spec.direction, branch.restored()) {
             (Past::Known, Direction::ForwardOnly, Some(_))
-            | (Past::Known, Direction::Reversible, Some(RowSeen::Stale)) => branch.standing.clone(),
-            (Past::Known, Direction::Reversible | Direction::ForwardOnly, _) => Standing::Free,
-            (Past::Lost, _, _) => Standing::Stuck(StuckReason::Restored { row: RowSeen::NotAsked }),
+            | (Past::Known, Direction::Reversible, Some(RowSeen::Stale)) => true,
+            (Past::Known, Direction::Reversible | Direction::ForwardOnly, _)
+            | (Past::Lost, _, _) => false,
         }
     }
 

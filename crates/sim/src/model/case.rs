@@ -5,7 +5,7 @@ use crate::evidence::Closed;
 use crate::tally::State;
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use wholly_core::branch::{Answer, Mode, Op, Resolution, RowSeen};
+use wholly_core::branch::{Answer, Direction, Mode, Op, Resolution, RowSeen};
 use wholly_core::document::TryAnswer;
 use wholly_core::ids::{Body, BranchId, BranchIndex, Digest, IdempotencyKey, Position};
 use wholly_core::record::{Begun, Cause, Decision, Outcome, Record, Start, Summary};
@@ -57,6 +57,8 @@ pub struct Truth {
     pub resolved: Option<(Position, Resolution)>,
     /// Whether one ever did, also in a log of which an older copy was put back since.
     pub vouched: bool,
+    /// Whether it can be taken back, once it is registered.
+    pub direction: Option<Direction>,
     /// What its row said to a restored coordinator, and when an operator had it read once more.
     pub rows: Vec<(Position, Option<RowSeen>)>,
     /// What its calls carried: op, payload, replies.
@@ -265,7 +267,8 @@ impl Case {
         spec: &wholly_core::branch::BranchSpec,
     ) {
         self.order.push((spec.id.clone(), spec.mode, spec.payload.clone()));
-        self.truth_mut(&spec.id).registered = Some(position);
+        let truth = self.truth_mut(&spec.id);
+        (truth.registered, truth.direction) = (Some(position), Some(spec.direction));
     }
 }
 

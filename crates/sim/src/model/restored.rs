@@ -2,7 +2,7 @@
 //! log is gone.
 
 use super::{Case, Ledger, Truth, Waits};
-use wholly_core::branch::{Branch, RowSeen, Second};
+use wholly_core::branch::{Branch, Direction, RowSeen, Second};
 use wholly_core::ids::{Gid, Position};
 use wholly_core::record::{Cause, Decision};
 use wholly_core::time::Timestamp;
@@ -91,6 +91,15 @@ impl Case {
 }
 
 impl Truth {
+    /// Whether it may be that only an operator's word settles it: nobody can read its row any
+    /// more, or it cannot be taken back.
+    pub fn may_need_word(&self) -> bool {
+        let row = self.rows.last().and_then(|(_, row)| row.as_ref());
+        let is_for_good = self.direction == Some(Direction::ForwardOnly);
+        let is_unclear = is_for_good || row == Some(&RowSeen::Stale);
+        is_unclear && self.resolved.is_none()
+    }
+
     /// What its row says, and keeps of the reply to its first op.
     pub(super) fn learn_row(&mut self, position: Position, row: &RowSeen) {
         self.rows.push((position, Some(row.clone())));

@@ -131,11 +131,17 @@ impl Operator {
         let Some(case) = desk.stage.court.ledger.case(gid).filter(|c| !c.order.is_empty()) else {
             return Action::Retry { branch: None };
         };
-        // Of those that wait for him, if it is known which.
-        let waits = |id| case.branches.get(id).is_some_and(Truth::waits_for_operator);
-        let stuck: Vec<_> = case.order.iter().filter(|(id, _, _)| waits(id)).collect();
-        let all: Vec<_> = case.order.iter().collect();
-        let choice = if stuck.is_empty() { all } else { stuck };
+        // Of those that wait for him, where it is known which; of those that may, every other time.
+        let of = |id| case.branches.get(id);
+        let among = |is_his: fn(&Truth) -> bool| -> Vec<_> {
+            case.order.iter().filter(|(id, _, _)| of(id).is_some_and(is_his)).collect()
+        };
+        let (waiting, unclear) = (among(Truth::waits_for_operator), among(Truth::may_need_word));
+        let choice = match (waiting.is_empty(), unclear.is_empty()) {
+            (false, _) => waiting,
+            (true, false) if desk.stage.chance.below(2) == 0 => unclear,
+            (true, _) => case.order.iter().collect(),
+        };
         let place = desk.stage.chance.below(choice.len() as u64) as usize;
         let (branch, _, _) = choice[place].clone();
         let stands = case.branches.get(&branch).is_some_and(|truth| truth.stands());
