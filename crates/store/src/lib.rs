@@ -10,7 +10,7 @@ pub mod disk;
 pub mod embedded;
 pub mod encoding;
 mod gids;
-pub mod index;
+mod index;
 pub mod memory;
 pub mod mutants;
 mod retention;

@@ -1,7 +1,7 @@
 //! The crashing twin: an archive in memory that splits pending from durable, for the simulator.
 
 use super::{Archive, ArchiveError, ArchiveReader, Archived, OpenedArchive, Slice, SliceFacts};
-use crate::contract::{Cursor, Filter, Listed, Listing, Page, ReadError};
+use crate::contract::{Filter, Listed, Listing, Page, ReadError};
 use crate::encoding::decode_records;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -128,10 +128,7 @@ impl ArchiveReader for Twin {
             .filter(|item| page.after.as_ref().is_none_or(|after| item.cursor() < *after))
             .collect();
         items.sort_unstable_by_key(|item| std::cmp::Reverse(item.cursor()));
-        let more = items.len() > page.limit;
-        items.truncate(page.limit);
-        let next: Option<Cursor> = items.last().map(Listed::cursor).filter(|_| more);
-        Ok(Listing { items, next })
+        Ok(Listing::cut(items, None, page.limit))
     }
 }
 
