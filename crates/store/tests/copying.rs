@@ -4,7 +4,7 @@
 #![cfg(feature = "sqlite")]
 
 use rusqlite::Connection;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -344,4 +344,49 @@ fn what_grows_is_let_go_of_while_closed_slices_are_copied() {
     assert!(copied.checked.slices.len() > 2, "{copied:?}");
     assert_eq!(kept[0], 0, "nobody reads what grows");
     assert!(kept.contains(&1), "it is read while it is copied itself: {kept:?}");
+}
+
+#[test]
+fn a_log_hands_over_and_forgets_while_a_copy_stands_still() {
+    let limits = ArchiveLimits { slice_rows_max: 40, bulk_rows_max: 5, ..Default::default() };
+    let options = Options { segment_bytes: 8_192, ..Options::default() };
+    let folder = TempDir::new().expect("a folder");
+    let mut written = Written {
+        opened: Some(open(folder.path(), &options, limits)),
+        writer: Writer::new(6),
+        told: Arc::default(),
+        kept_ms: u64::MAX,
+    };
+    let mut chance = Chance::new(6);
+    written.archive(&mut chance, 130);
+    let slices = || -> BTreeSet<String> {
+        let entries = fs::read_dir(folder.path().join("archive")).expect("it is there");
+        let names = entries.map(|entry| entry.expect("a file").file_name().into_string());
+        let names = names.map(|name| name.expect("ours are all text"));
+        names.filter(|name| name.ends_with(".slice")).collect()
+    };
+    let before = slices();
+    assert!(before.len() > 2, "one is copied, others wait for it: {before:?}");
+    let to = TempDir::new().expect("a folder");
+    let mut stood_still = 0;
+    let copied = copy(folder.path(), to.path(), &mut |_| {
+        stood_still += 1;
+        if stood_still > 1 {
+            return;
+        }
+        // The one that is being copied goes, those that wait, and the one that grew.
+        written.kept_ms = KEPT_MS;
+        for _ in 0..100_000 {
+            if before.is_disjoint(&slices()) {
+                return;
+            }
+            written.go_on(&mut chance);
+        }
+        panic!("a copy holds them: {:?}", written.opened().store.stats());
+    });
+    let copied = copied.expect("it can be copied");
+    assert!(before.is_disjoint(&slices()) && stood_still > 1, "{copied:?}");
+    // Nothing was written since the copy went on, so that it has all of that, too.
+    let told = written.told.lock().expect("nobody panics while telling").clone();
+    check_copy(to.path(), &options, limits, &told);
 }
