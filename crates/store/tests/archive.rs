@@ -192,9 +192,14 @@ fn a_page_that_finds_little_says_where_to_go_on() {
     let mut archive = sqlite::open(folder.path(), limits).expect("it is empty");
     let plain = ended(0, 1).remove(0);
     let name = |number: u64| Name::new(if number % 5_000 == 7 { "rare" } else { "plain" });
+    let outcome = |number: u64| match number % 9_000 {
+        11 => Outcome::Mixed,
+        12 => Outcome::Hazard,
+        _ => Outcome::AsDecided,
+    };
     let many = (0..45_000).map(|end| {
         let (begun, name) = (Timestamp(end / 7), name(end).expect("a name"));
-        let (outcome, modes) = (Some(Outcome::AsDecided), vec![Mode::Tcc]);
+        let (outcome, modes) = (Some(outcome(end)), vec![Mode::Tcc]);
         let summary = Summary { begun, name, outcome, modes, ..plain.summary.clone() };
         Archived { end, gid: gid(end), summary, ..plain.clone() }
     });
@@ -223,9 +228,23 @@ fn a_page_that_finds_little_says_where_to_go_on() {
     check(gids("nobody"), 50, (0, 1));
     let rare = Some(Name::new("rare").expect("a name"));
     check(Filter { name: rare, ..Filter::default() }, 50, (9, 5));
-    check(Filter { outcome: Some(Outcome::Mixed), ..Filter::default() }, 50, (0, 5));
+    let ended = |outcome| Filter { outcome: Some(outcome), ..Filter::default() };
+    check(ended(Outcome::AsDecided), 10_000, (44_990, 5));
+    // The few that did not end as decided are looked for among themselves.
+    check(ended(Outcome::Mixed), 50, (5, 1));
+    check(ended(Outcome::Hazard), 2, (5, 3));
+    check(Filter { begun_before: Some(Timestamp(3_000)), ..ended(Outcome::Mixed) }, 50, (3, 1));
+    check(Filter { mode: Some(Mode::Saga), ..ended(Outcome::Hazard) }, 50, (0, 1));
     check(Filter { mode: Some(Mode::Saga), ..Filter::default() }, 50, (0, 5));
     check(Filter { mode: Some(Mode::Tcc), ..Filter::default() }, 10_000, (45_000, 5));
+    // A slice of a release that knew no such index is read by its rows.
+    let slice = folder.path().join("archive/0000000001.slice");
+    set(&slice, "DROP INDEX ended_unlike_decided");
+    check(ended(Outcome::Mixed), 50, (5, 5));
+    check(Filter { begun_before: Some(Timestamp(3_000)), ..ended(Outcome::Mixed) }, 50, (3, 3));
+    drop(archive);
+    let checked = sqlite::check(folder.path()).expect("nothing is wrong with it");
+    assert_eq!(checked.iter().map(|facts| facts.rows).collect::<Vec<_>>(), [45_000]);
 }
 
 /// What somebody did to a file of the archive, and what opening says of it.

@@ -3,7 +3,9 @@
 use super::super::filter::{GidFilter, hash};
 use super::super::{ArchiveError, ArchiveReader, Slice, SliceFacts};
 use super::failed;
-use super::slice::{checksum, connect, look_at, refused, signed, unsigned};
+use super::slice::{
+    UNLIKE_DECIDED, UNLIKE_DECIDED_INDEX, checksum, connect, look_at, refused, signed, unsigned,
+};
 use crate::contract::{Cursor, Filter, Listed, Listing, Page, ReadError};
 use crate::encoding::{Glance, Reader, decode_records, summary};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -14,7 +16,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use wholly_core::ids::{Gid, Name};
-use wholly_core::record::Record;
+use wholly_core::record::{Outcome, Record};
 use wholly_core::time::Timestamp;
 
 /// Rows looked at for one page: a filter that matches little must not take long.
@@ -253,10 +255,9 @@ impl SqliteReader {
         connection: &Connection,
         paging: &mut Paging<'_>,
     ) -> Result<(Vec<Listed>, Option<Cursor>), ReadError> {
-        let query = "SELECT begun, gid, number, summary FROM ended \
-                     WHERE (begun, gid) < (?, ?) AND begun >= ? ORDER BY begun DESC, gid DESC";
         let failed = |error| self.shared.failed(slice, error);
-        let mut query = connection.prepare_cached(query).map_err(failed)?;
+        let query = ordered(connection, paging.filter).map_err(failed)?;
+        let mut query = connection.prepare_cached(&query).map_err(failed)?;
         let (begun, gid) = paging.below();
         let below = params![signed(begun.0), gid, paging.from()];
         let mut rows = query.query(below).map_err(failed)?;
@@ -418,6 +419,26 @@ impl ArchiveReader for SqliteReader {
     }
 }
 
+/// The rows of a slice that are looked at for a filter, in the order of a list: all of them, or
+/// those that did not end as decided, where the slice has an index of them.
+fn ordered(connection: &Connection, filter: &Filter) -> rusqlite::Result<String> {
+    let indexed = match filter.outcome {
+        None | Some(Outcome::AsDecided) => false,
+        Some(Outcome::Mixed | Outcome::Hazard) => {
+            let index = "SELECT 1 FROM sqlite_schema WHERE type = 'index' AND name = ?";
+            connection.prepare_cached(index)?.exists([UNLIKE_DECIDED_INDEX])?
+        }
+    };
+    let (by, meant) = match indexed {
+        true => (format!("INDEXED BY {UNLIKE_DECIDED_INDEX}"), UNLIKE_DECIDED),
+        false => (String::new(), "TRUE"),
+    };
+    Ok(format!(
+        "SELECT begun, gid, number, summary FROM ended {by} WHERE {meant} \
+         AND (begun, gid) < (?, ?) AND begun >= ? ORDER BY begun DESC, gid DESC"
+    ))
+}
+
 impl Paging<'_> {
     /// Everything that the page may show lies below this.
     fn below(&self) -> (Timestamp, &str) {
@@ -434,5 +455,70 @@ impl Paging<'_> {
 
     fn finish(self) -> Listing {
         Listing::cut(self.items, self.horizon, self.limit)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::sqlite::slice::{Opening, SliceFile};
+    use crate::encoding::{Naming, put_summary};
+    use wholly_core::record::{Decision, PhaseName, Summary};
+
+    /// How SQLite goes about a filter in an empty slice.
+    fn plan(outcome: Option<Outcome>) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(Slice(1).to_string());
+        let file = SliceFile::create(&path).unwrap();
+        file.commit(&SliceFacts::empty(Slice(1), 0)).unwrap();
+        drop(file);
+        assert!(matches!(SliceFile::open(&path).unwrap(), Opening::Committed(_)));
+        let connection = connect(&path).unwrap();
+        let query = ordered(&connection, &Filter { outcome, ..Filter::default() }).unwrap();
+        let mut query = connection.prepare(&format!("EXPLAIN QUERY PLAN {query}")).unwrap();
+        let steps = query.query_map(params![9, "order", 0], |row| row.get::<_, String>(3)).unwrap();
+        steps.collect::<Result<Vec<_>, _>>().unwrap().join("; ")
+    }
+
+    #[test]
+    fn rare_outcomes_are_looked_for_among_themselves_and_nothing_is_sorted() {
+        let by_key = "SEARCH ended USING PRIMARY KEY (begun>? AND (begun,gid)<(?,?))";
+        let by_index =
+            "SEARCH ended USING INDEX ended_unlike_decided (begun>? AND (begun,gid)<(?,?))";
+        assert_eq!(plan(None), by_key);
+        assert_eq!(plan(Some(Outcome::AsDecided)), by_key);
+        assert_eq!(plan(Some(Outcome::Mixed)), by_index);
+        assert_eq!(plan(Some(Outcome::Hazard)), by_index);
+    }
+
+    #[test]
+    fn the_index_has_what_did_not_end_as_decided_and_nothing_else() {
+        let connection = Connection::open_in_memory().unwrap();
+        let check = |outcome: Outcome, decision: Option<Decision>| {
+            let summary = Summary {
+                name: Name::new("order").unwrap(),
+                begun: Timestamp(1),
+                modes: Vec::new(),
+                phase: PhaseName::Ended,
+                decision,
+                cause: None,
+                outcome: Some(outcome),
+                stuck: 0,
+                parked: false,
+                waits_for: Vec::new(),
+                changed: Timestamp(1),
+                ended: Some(Timestamp(1)),
+            };
+            let mut packed = Vec::new();
+            put_summary(&summary, Naming::Written, &mut packed);
+            let query = format!("SELECT {UNLIKE_DECIDED} FROM (SELECT ? AS summary)");
+            let within: bool = connection.query_row(&query, [packed], |row| row.get(0)).unwrap();
+            assert_eq!(within, outcome != Outcome::AsDecided, "{outcome:?}, {decision:?}");
+        };
+        for decision in [None, Some(Decision::Commit), Some(Decision::Abort)] {
+            for outcome in [Outcome::AsDecided, Outcome::Mixed, Outcome::Hazard] {
+                check(outcome, decision);
+            }
+        }
     }
 }

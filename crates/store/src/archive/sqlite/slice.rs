@@ -6,6 +6,10 @@
 //! facts     the one row that says what the slice holds; written by every commit
 //! filter    the gids as a filter, once the slice is closed
 //! ```
+//!
+//! An index names the few that did not end as decided. It is SQLite's own to keep, whichever
+//! release writes the slice, and says nothing that is not in the rows: a slice without it is read
+//! by its rows alone, and has the same format.
 
 use super::super::filter::GidFilter;
 use super::super::{ArchiveError, Archived, Slice, SliceFacts};
@@ -42,6 +46,12 @@ const TABLES: &str = "
         ended_max INTEGER NOT NULL);
     CREATE TABLE filter (one INTEGER PRIMARY KEY CHECK (one = 1), bits BLOB NOT NULL);";
 
+/// True of those alone that did not end as decided, by the first byte of what is packed: an outcome
+/// in bits 5 and 6, of which 1 is as decided; bit 7 is nought where something has ended.
+pub(super) const UNLIKE_DECIDED: &str = "summary >= x'40' AND summary < x'80'";
+/// The index of these, in the order of a list.
+pub(super) const UNLIKE_DECIDED_INDEX: &str = "ended_unlike_decided";
+
 /// A slice's file, opened for writing.
 pub(super) struct SliceFile {
     path: PathBuf,
@@ -65,7 +75,8 @@ impl SliceFile {
         let file = SliceFile::connect(path)?;
         let pragmas = format!(
             "BEGIN IMMEDIATE; PRAGMA application_id = {APPLICATION}; \
-             PRAGMA user_version = {FORMAT_VERSION}; {TABLES}"
+             PRAGMA user_version = {FORMAT_VERSION}; {TABLES} \
+             CREATE INDEX {UNLIKE_DECIDED_INDEX} ON ended (begun, gid) WHERE {UNLIKE_DECIDED};"
         );
         file.connection.execute_batch(&pragmas).map_err(|e| file.failed("creation", e))?;
         Ok(file)
