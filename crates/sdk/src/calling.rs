@@ -136,17 +136,21 @@ impl<R: DeserializeOwned> Future for Calling<R> {
 impl Reply {
     fn read<R: DeserializeOwned>(self) -> Result<R, Error> {
         let Reply { operation, json } = self;
-        serde_json::from_str(json.get()).map_err(|source| Error::Shape {
+        serde_json::from_str(json.get()).map_err(|error| Error::Shape {
             what: "reply",
             operation,
-            source,
+            source: error.into(),
         })
     }
 }
 
 async fn call(prepared: Prepared) -> Result<Reply, Error> {
     let Prepared { open, way, operation, mode, payload, naming } = prepared;
-    let payload = payload.map_err(|source| Error::Shape { what: "payload", operation, source })?;
+    let payload = payload.map_err(|error| Error::Shape {
+        what: "payload",
+        operation,
+        source: error.into(),
+    })?;
     let flight = open.enter(naming, operation)?;
     let branch = |to: &Destination, call: bool| request::Branch {
         branch: flight.branch.to_string().into(),

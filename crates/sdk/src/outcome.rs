@@ -2,6 +2,7 @@
 //! what to do.
 
 use crate::client::connection::Lost;
+use crate::misfit::Misfit;
 use std::error::Error as StdError;
 use wholly_core::ids::{BranchId, Code, Gid};
 use wholly_core::record::{Cause, Decision, Outcome};
@@ -184,7 +185,7 @@ pub enum Error {
         operation: &'static str,
         /// What is wrong.
         #[source]
-        source: serde_json::Error,
+        source: Misfit,
     },
 }
 

@@ -8,6 +8,7 @@ use crate::deciding::{rejected_or_unknown, unknown};
 use crate::find::{Decided, Document, Ended, Found};
 use crate::outcome::{Error, unreachable};
 use serde_json::value::RawValue;
+use std::fmt;
 use std::time::Duration;
 use wholly_core::branch::Mode;
 use wholly_core::ids::{Destination, Gid};
@@ -120,8 +121,9 @@ impl SagaPlan {
                 reads: Vec::new(),
                 forward,
             }),
-            Err(source) => {
-                let wrong = Error::Shape { what: "payload", operation: O::NAME, source };
+            Err(error) => {
+                let (operation, source) = (O::NAME, error.into());
+                let wrong = Error::Shape { what: "payload", operation, source };
                 self.wrong.get_or_insert(wrong);
             }
         }
@@ -184,12 +186,19 @@ impl Step {
 }
 
 /// A saga that the coordinator has.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Submitted {
     client: Wholly,
     gid: Gid,
     found: Found,
     capability: String,
+}
+
+impl fmt::Debug for Submitted {
+    /// Says its id alone: the capability is a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Submitted").field("gid", &self.gid).finish_non_exhaustive()
+    }
 }
 
 impl Submitted {

@@ -2,6 +2,7 @@
 
 use super::Wholly;
 use super::connection::{Ask, Cause, Heard, Lost, Sent};
+use crate::misfit::Misfit;
 use crate::outcome::Error;
 use crate::trace::{self, Place};
 use bytes::Bytes;
@@ -283,11 +284,13 @@ fn understand<T: DeserializeOwned>(heard: &Heard) -> Result<Said<T>, Lost> {
     let lost = |cause: Cause| Lost { sent: Sent::Perhaps, cause };
     if heard.status.is_success() {
         let parsed = serde_json::from_slice(&heard.body);
-        return parsed.map(Said::Good).map_err(|error| lost(none_of_v1(heard.status, &error)));
+        return parsed
+            .map(Said::Good)
+            .map_err(|error| lost(none_of_v1(heard.status, error.into())));
     }
     let parsed = serde_json::from_slice(&heard.body);
     let told = |problem| Said::Problem(Told { problem, earlier: heard.earlier });
-    parsed.map(told).map_err(|error| lost(none_of_v1(heard.status, &error)))
+    parsed.map(told).map_err(|error| lost(none_of_v1(heard.status, error.into())))
 }
 
 /// Whether a coordinator that says so may have taken the request all the same.
@@ -299,7 +302,7 @@ fn taken_by(problem: &Problem<'_>) -> Sent {
     }
 }
 
-fn none_of_v1(status: StatusCode, error: &serde_json::Error) -> Cause {
+fn none_of_v1(status: StatusCode, error: Misfit) -> Cause {
     format!("an answer with status {status} that no coordinator gives: {error}").into()
 }
 

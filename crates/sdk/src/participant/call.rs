@@ -1,6 +1,7 @@
 //! The call that a handler is serving: its ids, its deadline, the replies it reads.
 
 use crate::error::Failure;
+use crate::misfit::Misfit;
 use crate::operation::Operation;
 use crate::trace::{self, Place};
 use std::sync::Arc;
@@ -130,15 +131,13 @@ impl Call {
 }
 
 /// Reads JSON; no bytes at all are null.
-pub(crate) fn parse<T: serde::de::DeserializeOwned>(body: &Body) -> serde_json::Result<T> {
-    match body.as_bytes() {
-        [] => serde_json::from_slice(b"null"),
-        bytes => serde_json::from_slice(bytes),
-    }
+pub(crate) fn parse<T: serde::de::DeserializeOwned>(body: &Body) -> Result<T, Misfit> {
+    let bytes = if body.is_empty() { b"null" } else { body.as_bytes() };
+    Ok(serde_json::from_slice(bytes)?)
 }
 
 /// Writes JSON; null becomes no bytes at all.
-pub(crate) fn print<T: serde::Serialize>(value: &T) -> serde_json::Result<Body> {
+pub(crate) fn print<T: serde::Serialize>(value: &T) -> Result<Body, Misfit> {
     let bytes = serde_json::to_vec(value)?;
     Ok(if bytes == b"null" { Body::default() } else { Body::new(&bytes) })
 }

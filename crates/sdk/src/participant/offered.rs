@@ -4,6 +4,7 @@ use super::call::{parse, print};
 use super::{Call, Connection, Outside, Saga, Tcc};
 use crate::barrier::BarrierDatabase;
 use crate::error::{Failure, NotDone};
+use crate::misfit::Misfit;
 use crate::operation::Operation;
 use std::marker::PhantomData;
 use std::pin::Pin;
@@ -185,11 +186,11 @@ fn written<O: Operation>(reply: &O::Reply) -> Result<Body, NotDone> {
     Ok(print(reply)?)
 }
 
-fn payload_wrong<O: Operation>(error: serde_json::Error) -> Failure {
+fn payload_wrong<O: Operation>(error: Misfit) -> Failure {
     Failure::new(format!("the payload is none of {}: {error}", O::NAME))
 }
 
-fn reply_wrong<O: Operation>(error: serde_json::Error) -> Failure {
+fn reply_wrong<O: Operation>(error: Misfit) -> Failure {
     Failure::new(format!("the reply that was kept is none of {}: {error}", O::NAME))
 }
 

@@ -3,6 +3,7 @@
 use super::call::{Call, Parts};
 use super::guard::Guard;
 use super::service::{Answers, AnyService, unoffered};
+use crate::misfit::Misfit;
 use crate::trace::Place;
 use axum::Router;
 use axum::body::{Body as HttpBody, to_bytes};
@@ -212,8 +213,8 @@ impl Contents {
     }
 
     fn of_envelope(bytes: &[u8]) -> Result<Self, String> {
-        let envelope: Envelope<'_> =
-            serde_json::from_slice(bytes).map_err(|error| format!("no envelope: {error}"))?;
+        let envelope: Envelope<'_> = serde_json::from_slice(bytes)
+            .map_err(|error| format!("no envelope: {}", Misfit::from(error)))?;
         let replies = envelope.replies.iter().map(|(name, reply)| {
             let name = BranchId::new(name).map_err(|error| format!("step {name:?} {error}"))?;
             Ok((name, Body::new(reply.get().as_bytes())))

@@ -7,6 +7,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use wholly::Wholly;
+use wholly_canary::{Listener, PAYLOAD, REPLY, SECRET};
+
+/// What a begin gives, and what a request of another service brings along.
+pub(crate) const CAPABILITY: &str = "1.canary-secret-capability";
 
 /// How long a client is patient where its patience must run out.
 const IMPATIENT: Duration = Duration::from_millis(150);
@@ -44,9 +48,9 @@ pub(crate) struct Heard {
     pub(crate) kind: &'static str,
     /// Method, path and query.
     pub(crate) line: String,
-    /// Headers by name.
+    /// Headers by name, but for the credential; the capability as `1.cap`.
     pub(crate) headers: BTreeMap<String, String>,
-    /// The body as text.
+    /// The body as text, without the card that is in every payload.
     pub(crate) body: String,
 }
 
@@ -55,6 +59,7 @@ pub(crate) struct Double {
     pub(crate) wholly: Wholly,
     pub(crate) patience: Duration,
     shared: Arc<Shared>,
+    _listener: Arc<Listener>,
 }
 
 struct Shared {
@@ -71,7 +76,7 @@ pub(crate) fn document(state: &str, decision: &str, outcome: &str, cause: &str) 
     format!(
         r#"{{"gid":"g-1","name":"n","principal":"anonymous","state":"{state}","decision":{},
         "outcome":{},"cause":{},"parked":{},"stuck":0,"begun":"2026-01-01T00:00:00.000Z",
-        "changed":"2026-01-01T00:00:00.000Z","deadline":null,"branches":[],"capability":"1.cap",
+        "changed":"2026-01-01T00:00:00.000Z","deadline":null,"branches":[],
         "of_a_later_release":1}}"#,
         word(decision),
         word(outcome),
@@ -101,8 +106,15 @@ pub(crate) fn aborted() -> Act {
 }
 
 pub(crate) fn begun() -> Act {
-    let body = r#"{"gid":"g-1","capability":"1.cap","deadline":"2026-01-01T00:01:00.000Z"}"#;
-    Act::Say(201, body.to_owned())
+    let deadline = "2026-01-01T00:01:00.000Z";
+    let body = format!(r#"{{"gid":"g-1","capability":"{CAPABILITY}","deadline":"{deadline}"}}"#);
+    Act::Say(201, body)
+}
+
+/// Alone with a begin, this shows the capability.
+fn submitted() -> Act {
+    let shown = format!("\"branches\":[],\"capability\":\"{CAPABILITY}\",");
+    Act::Say(201, document("forward", "", "", "").replace("\"branches\":[],", &shown))
 }
 
 pub(crate) fn tried(answer: &str) -> Act {
@@ -113,7 +125,7 @@ pub(crate) fn tried(answer: &str) -> Act {
 }
 
 pub(crate) fn done() -> Act {
-    tried(r#""done","reply":{"warehouse":7}"#)
+    tried(&format!(r#""done","reply":{{"warehouse":7,"secret":"{REPLY}"}}"#))
 }
 
 pub(crate) fn refused(code: &str) -> Act {
@@ -124,6 +136,7 @@ pub(crate) fn refused(code: &str) -> Act {
 impl Double {
     /// Listens, and answers well unless the script says otherwise. The last act of a kind stays.
     pub(crate) async fn start(script: &[(&'static str, &[Act])]) -> Double {
+        let heard = Arc::new(Listener::new());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let ends_badly = |acts: &[Act]| acts.last().is_some_and(Act::is_asked_again);
@@ -137,7 +150,7 @@ impl Double {
             ("commit", vec![committed()]),
             ("abort", vec![aborted()]),
             ("get", vec![Act::Say(200, document("ended", "commit", "as_decided", "initiator"))]),
-            ("submit", vec![Act::Say(201, document("forward", "", "", ""))]),
+            ("submit", vec![submitted()]),
         ]);
         for (kind, said) in script {
             acts.insert(kind, said.to_vec());
@@ -155,7 +168,8 @@ impl Double {
             }
         });
         let wholly = Wholly::with_patience(&url, patience).unwrap();
-        Double { wholly, patience, shared }
+        let wholly = wholly.credential("orders", SECRET).unwrap();
+        Double { wholly, patience, shared, _listener: heard }
     }
 
     /// Everything heard so far.
@@ -233,10 +247,11 @@ async fn read(socket: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Heard> {
     let head = String::from_utf8(buffer[..end].to_vec()).unwrap();
     let mut lines = head.lines();
     let line = lines.next().unwrap().trim_end_matches(" HTTP/1.1").to_owned();
-    let headers: BTreeMap<String, String> = lines
+    let mut headers: BTreeMap<String, String> = lines
         .filter_map(|line| line.split_once(": "))
-        .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
+        .map(|(name, value)| (name.to_lowercase(), value.replace(CAPABILITY, "1.cap")))
         .collect();
+    assert!(headers.remove("authorization").is_some(), "{line}");
     let length: usize = headers.get("content-length").map_or(0, |text| text.parse().unwrap());
     while buffer.len() < end + length {
         if socket.read_buf(buffer).await.ok()? == 0 {
@@ -245,6 +260,9 @@ async fn read(socket: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Heard> {
     }
     let body = String::from_utf8(buffer[end..end + length].to_vec()).unwrap();
     buffer.drain(..end + length);
+    let card = format!("\"card\":\"{PAYLOAD}\",");
+    assert_eq!(body.contains("\"payload\":"), body.contains(&card), "{body}");
+    let body = body.replace(&card, "");
     let kind = match line.split(['?', ' ']).nth(1).unwrap() {
         "/v1/transactions" => "begin",
         path if path.ends_with("/branches") => "register",

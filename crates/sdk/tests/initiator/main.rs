@@ -7,6 +7,7 @@
 )]
 
 mod attribute;
+mod canary;
 mod double;
 mod lost;
 mod propagation;
@@ -26,12 +27,14 @@ pub(crate) struct Locked {
 
 #[derive(Serialize, Deserialize, Operation)]
 #[operation(name = "stock.lock", mode = tcc, reply = Locked)]
+#[serde(tag = "card", rename = "canary-payload-91b3")]
 pub(crate) struct Lock {
     pub(crate) sku: u32,
 }
 
 #[derive(Serialize, Deserialize, Operation)]
 #[operation(name = "stock.lock-now", mode = saga)]
+#[serde(tag = "card", rename = "canary-payload-91b3")]
 pub(crate) struct LockNow {
     pub(crate) sku: u32,
 }

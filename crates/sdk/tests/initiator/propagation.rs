@@ -1,7 +1,7 @@
 //! Propagation: the transaction goes along to named hosts, and is joined there.
 
 use crate::Lock;
-use crate::double::{Act, Double, refused, tried};
+use crate::double::{Act, CAPABILITY, Double, refused, tried};
 use axum::Router;
 use axum::body::Body;
 use axum::routing::post;
@@ -49,7 +49,8 @@ async fn named_hosts_are_told_and_others_are_not() {
     let wholly = &double.wholly;
     assert_eq!(mirrored(wholly, "http://points/deduct").await, "none none");
     let run = wholly.transaction("n").run(async |_| {
-        assert_eq!(mirrored(wholly, "http://points/deduct").await, "g-1 1.cap");
+        let brought = format!("g-1 {CAPABILITY}");
+        assert_eq!(mirrored(wholly, "http://points/deduct").await, brought);
         assert_eq!(mirrored(wholly, "http://bank/deduct").await, "none none");
         Ok(())
     });
@@ -77,8 +78,10 @@ async fn ask(wholly: &Wholly, headers: &[(&str, &str)]) -> StatusCode {
     Service::<Request<Body>>::call(&mut service, request).await.unwrap().status()
 }
 
+/// The capability of another service's transaction.
+const OTHERS: &str = "9.canary-secret-capability";
 const BROUGHT: &[(&str, &str)] =
-    &[("wholly-gid", "g-9"), ("wholly-capability", "9.cap"), ("wholly-timeout-ms", "300")];
+    &[("wholly-gid", "g-9"), ("wholly-capability", OTHERS), ("wholly-timeout-ms", "300")];
 
 #[tokio::test]
 async fn a_request_that_brings_a_transaction_joins_it() {
@@ -87,7 +90,7 @@ async fn a_request_that_brings_a_transaction_joins_it() {
     assert_eq!(double.kinds(), "register");
     let register = double.first("register").await;
     assert!(register.line.starts_with("POST /v1/transactions/g-9/branches"), "{}", register.line);
-    assert_eq!(register.headers["wholly-capability"], "9.cap");
+    assert_eq!(register.headers["wholly-capability"], OTHERS);
     // Its default name cannot be one that the initiator has taken.
     assert!(register.body.starts_with(r#"{"branch":"stock.lock:"#), "{}", register.body);
 }
@@ -103,7 +106,7 @@ async fn what_brings_nothing_joins_nothing_and_what_is_broken_is_not_done() {
     check_brought(&[], StatusCode::IM_A_TEAPOT).await;
     check_brought(&[("wholly-gid", "g-9"), ("wholly-timeout-ms", "300")], StatusCode::IM_A_TEAPOT)
         .await;
-    check_brought(&[("wholly-capability", "9.cap")], StatusCode::BAD_REQUEST).await;
+    check_brought(&[("wholly-capability", OTHERS)], StatusCode::BAD_REQUEST).await;
     check_brought(&[BROUGHT[1], BROUGHT[2], ("wholly-gid", "a b")], StatusCode::BAD_REQUEST).await;
     check_brought(&[BROUGHT[0], BROUGHT[1], ("wholly-timeout-ms", "x")], StatusCode::BAD_REQUEST)
         .await;

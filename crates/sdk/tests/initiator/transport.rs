@@ -90,7 +90,9 @@ async fn the_capability_is_shown() {
 
 async fn check_error(script: &[(&'static str, &[Act])], expected: &str) {
     let (heard, said) = run(script).await;
-    let seen = match said.unwrap_err() {
+    let error = said.unwrap_err();
+    wholly_canary::check_error(&error);
+    let seen = match error {
         Error::Aborted { cause, reason, .. } => {
             let reason = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
             format!("aborted {cause:?}{reason}")

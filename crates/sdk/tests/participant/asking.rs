@@ -7,6 +7,7 @@ use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use std::time::Duration;
 use tower_service::Service as _;
+use wholly_canary::{Canary, PAYLOAD, REPLY, found};
 use wholly_core::branch::{Answer, Kept, Op, Refusal};
 use wholly_core::effect::Mark;
 use wholly_core::ids::{self, BranchId, Code, Gid, Origin, Text};
@@ -38,7 +39,7 @@ pub(crate) struct Ask {
 }
 
 impl Ask {
-    /// Of branch `stock`, with `{"act": act}` for a payload.
+    /// Of branch `stock`, with `{"act": act}` and a canary for a payload.
     pub(crate) fn new(operation: &str, op: Op, of: &str, act: &str) -> Self {
         let asked = Asked {
             gid: gid(of),
@@ -48,7 +49,7 @@ impl Ask {
         };
         let mark = mark("log-1", 1_000, 0);
         let headers = CallHeaders { asked, timeout_ms: 5_000, mark, body: BodyKind::Payload };
-        Ask { headers, body: format!("{{\"act\":{act:?}}}") }
+        Ask { headers, body: format!("{{\"card\":\"{PAYLOAD}\",\"act\":{act:?}}}") }
     }
 
     pub(crate) fn request(&self) -> Request<Body> {
@@ -113,10 +114,18 @@ pub(crate) async fn send(router: &Router, request: Request<Body>) -> Response {
 pub(crate) async fn read(response: Response) -> (http::response::Parts, String) {
     let (head, body) = response.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
-    (head, String::from_utf8(body.to_vec()).unwrap())
+    let body = String::from_utf8(body.to_vec()).unwrap();
+    let said = format!("{head:?} {body}");
+    assert_eq!(found(&said, &[Canary::Secret, Canary::Payload]), None, "{said}");
+    // A reply is what a participant says; an answer of any other kind has none.
+    if head.status != StatusCode::OK {
+        wholly_canary::check("an answer that is not done", &said);
+    }
+    (head, body)
 }
 
-/// An answer in a few words: `done "reply" kept`, `refused code`, `working`, `unknown`.
+/// An answer in a few words: `done "reply" kept`, `refused code`, `working`, `unknown`; a reply
+/// without what is planted in it.
 pub(crate) fn words(answer: &Answer) -> String {
     let kept = |kept: &Kept| match kept {
         Kept::Kept => " kept",
@@ -125,6 +134,9 @@ pub(crate) fn words(answer: &Answer) -> String {
     match answer {
         Answer::Done { reply, kept: k } => {
             let reply = String::from_utf8_lossy(reply.as_bytes()).into_owned();
+            let planted = format!("\"secret\":\"{REPLY}\",");
+            assert_eq!(reply.contains("\"warehouse\""), reply.contains(&planted), "{reply}");
+            let reply = reply.replace(&planted, "");
             format!("done {reply}{}", kept(k)).trim_end().replace("  ", " ")
         }
         Answer::Refused(refusal) => format!("refused {}{}", refusal.code, kept(&refusal.kept)),

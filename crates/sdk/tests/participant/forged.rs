@@ -12,14 +12,12 @@ use sqlx::Sqlite;
 use std::borrow::Cow;
 use std::time::{SystemTime, UNIX_EPOCH};
 use wholly::{Service, Wholly};
+use wholly_canary::{NEXT, SECRET};
 use wholly_core::branch::Op;
 use wholly_wire::credential::{Credential, Secrets};
 use wholly_wire::headers::{self, ANSWER};
 use wholly_wire::signature::{self, METHOD, PATH, Signed, Validity};
 use wholly_wire::words::Spelled;
-
-const SECRET: &str = "0123456789abcdef0123456789abcdef";
-const NEXT: &str = "fedcba9876543210fedcba9876543210";
 
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()

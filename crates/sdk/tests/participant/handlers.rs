@@ -11,6 +11,7 @@ use wholly::{Failure, NotDone, Operation, Saga, Tcc, refuse};
 
 /// What a reply says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "secret", rename = "canary-reply-6c02")]
 pub(crate) struct Locked {
     pub(crate) warehouse: String,
 }
@@ -71,6 +72,7 @@ impl<D: Bed> Stock<D> {
 
     async fn first(&self, act: &str, db: &mut Connection<D>) -> Result<String, NotDone> {
         let call = wholly::call();
+        wholly_canary::check("a call", &format!("{call:?}"));
         let key = (call.gid(), call.branch());
         D::effect(db, key, "first").await?;
         if let Some(times) = act.strip_prefix("again ") {

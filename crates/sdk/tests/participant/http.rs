@@ -1,7 +1,7 @@
 //! By HTTP: what each call is answered, what it leaves, and what no answer is.
 
 use crate::asking::{Ask, branch, gid, mark, read, send, words};
-use crate::handlers::{Gate, Lock, LockNow, Stock};
+use crate::handlers::{Gate, Lock, LockNow, Locked, Stock};
 use crate::world::{Bed, Isolation, World, everywhere};
 use axum::Router;
 use axum::body::Body;
@@ -121,7 +121,8 @@ async fn failed_work_leaves_nothing<D: Bed>(isolation: Isolation) {
 }
 
 async fn what_is_too_long_is_not_kept<D: Bed>(isolation: Isolation) {
-    let max = "{\"warehouse\":\"first of a\"}".len();
+    let reply = Locked { warehouse: "first of a".into() };
+    let max = serde_json::to_vec(&reply).unwrap().len();
     for (bytes, expected, effects) in
         [(max, DONE, vec!["first".to_string()]), (max - 1, "unknown", vec![])]
     {

@@ -41,6 +41,7 @@ async fn a_handler_runs_in_the_span_of_its_branch() {
     request.headers_mut().insert("traceparent", PARENT.parse().unwrap());
     send(&router, request).await;
     let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    wholly_canary::check("the log", &text);
     let failed = text.lines().find(|line| line.contains("a handler failed")).unwrap();
     let event: serde_json::Value = serde_json::from_str(failed).unwrap();
     let span = &event["span"];

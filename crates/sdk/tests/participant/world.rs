@@ -3,6 +3,7 @@
 use sqlx::{Pool, Row};
 use std::future::Future;
 use wholly::barrier::BarrierDatabase;
+use wholly_canary::Listener;
 use wholly_core::ids::{BranchId, Gid};
 
 /// How far concurrent local transactions are kept apart.
@@ -73,6 +74,7 @@ pub(crate) trait Bed: BarrierDatabase {
 pub(crate) struct World<D: Bed> {
     pub(crate) pool: Pool<D>,
     _folder: Option<tempfile::TempDir>,
+    _listener: Listener,
 }
 
 const TABLES: &str = "
@@ -143,7 +145,7 @@ impl Bed for sqlx::Sqlite {
         let tables = TABLES.replace("{serial}", "INTEGER PRIMARY KEY");
         sqlx::raw_sql(sqlx::AssertSqlSafe(tables)).execute(&pool).await.unwrap();
         wholly::Service::new("books", pool.clone()).migrate().await.unwrap();
-        World { pool, _folder: Some(folder) }
+        World { pool, _folder: Some(folder), _listener: Listener::new() }
     }
 
     /// A real one needs a second writer and patience; the code is what counts.
@@ -189,7 +191,7 @@ impl Bed for sqlx::Postgres {
         let tables = schema + &TABLES.replace("{serial}", "BIGSERIAL");
         sqlx::raw_sql(sqlx::AssertSqlSafe(tables)).execute(&pool).await.unwrap();
         wholly::Service::new("books", pool.clone()).migrate().await.unwrap();
-        World { pool, _folder: None }
+        World { pool, _folder: None, _listener: Listener::new() }
     }
 
     async fn busy(db: &mut Self::Connection) -> sqlx::Error {
@@ -243,7 +245,7 @@ impl Bed for sqlx::MySql {
         let tables = TABLES.replace("{serial}", "BIGINT AUTO_INCREMENT PRIMARY KEY");
         sqlx::raw_sql(sqlx::AssertSqlSafe(tables)).execute(&pool).await.unwrap();
         wholly::Service::new("books", pool.clone()).migrate().await.unwrap();
-        World { pool, _folder: None }
+        World { pool, _folder: None, _listener: Listener::new() }
     }
 
     async fn busy(db: &mut Self::Connection) -> sqlx::Error {

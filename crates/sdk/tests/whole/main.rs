@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops where its ground fails")]
 
+mod canary;
 mod identity;
 mod plans;
 mod scopes;

@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
 use wholly::{Failure, NotDone, Operation, Participant, Saga, Service, Tcc, Wholly, refuse_unless};
+use wholly_canary::{Listener, SECRET};
 use wholly_described::Witness;
 use wholly_server::egress::Rule;
 use wholly_server::keyring::Grant;
@@ -18,6 +19,7 @@ use wholly_server::{Config, Coordinator, Running};
 use wholly_wire::credential::{Credential, Role, Secrets};
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "secret", rename = "canary-reply-6c02")]
 pub(crate) struct Locked {
     pub(crate) warehouse: u32,
 }
@@ -25,6 +27,7 @@ pub(crate) struct Locked {
 /// Reserve, then use or release.
 #[derive(Serialize, Deserialize, Operation)]
 #[operation(name = "stock.lock", mode = tcc, reply = Locked)]
+#[serde(tag = "card", rename = "canary-payload-91b3")]
 pub(crate) struct Lock {
     pub(crate) quantity: i64,
 }
@@ -32,6 +35,7 @@ pub(crate) struct Lock {
 /// Take at once; put back if it turns.
 #[derive(Serialize, Deserialize, Operation)]
 #[operation(name = "stock.lock-now", mode = saga, reply = Locked)]
+#[serde(tag = "card", rename = "canary-payload-91b3")]
 pub(crate) struct LockNow {
     pub(crate) quantity: i64,
 }
@@ -183,7 +187,7 @@ async fn carry(State(network): State<Network>, request: Request, next: Next) -> 
 pub(crate) struct World {
     pub(crate) wholly: Wholly,
     pub(crate) running: Running,
-    /// What clients hear of the coordinator is as described.
+    /// What clients hear of the coordinator is as described, and without canaries.
     pub(crate) witness: Witness,
     pub(crate) stock: Participant,
     pub(crate) points: Participant,
@@ -194,6 +198,12 @@ pub(crate) struct World {
     pools: Vec<SqlitePool>,
     /// Gone with the world, and the data folder in it.
     pub(crate) folder: TempDir,
+    _listener: Listener,
+}
+
+/// By which one is known where all are.
+pub(crate) fn secret_of(name: &str) -> String {
+    format!("{SECRET}-of-{name}")
 }
 
 const NAMES: [&str; 3] = ["stock", "points", "orders"];
@@ -206,11 +216,11 @@ impl World {
 
     /// The same, everybody being known by a secret of its own, and every call signed.
     pub(crate) async fn known() -> World {
-        World::made(|name| Some(format!("{name:-<32}"))).await
+        World::made(|name| Some(secret_of(name))).await
     }
 
     async fn made(secret: fn(&str) -> Option<String>) -> World {
-        let folder = TempDir::new().unwrap();
+        let (folder, listener) = (TempDir::new().unwrap(), Listener::new());
         let mut config = Config::in_process(&folder.path().join("data"));
         let as_of = |client: Wholly, name: &str| match secret(name) {
             None => client,
@@ -220,16 +230,18 @@ impl World {
         config.limits.call_timeout_ms = 2_000;
         let network = Network::default();
         let (mut pools, mut services) = (Vec::new(), Vec::new());
+        let mut grant = |name: &str, role| {
+            let Some(secret) = secret(name) else { return };
+            let credential = Credential::new(name, Secrets::parse(&secret).unwrap()).unwrap();
+            config.credentials.insert(name.into(), Grant { credential, role });
+            config.dev = false;
+        };
+        NAMES.iter().for_each(|name| grant(name, Role::Service));
+        grant("anna", Role::Operator);
+        grant("prometheus", Role::Metrics);
         for name in NAMES {
             let pool = database(&folder, name).await;
             let client = as_of(Wholly::new("http://127.0.0.1:1").unwrap(), name);
-            if let Some(secret) = secret(name) {
-                let secrets = Secrets::parse(&secret).unwrap();
-                let credential = Credential::new(name, secrets).unwrap();
-                let grant = Grant { credential, role: Role::Service };
-                config.credentials.insert(name.into(), grant);
-                config.dev = false;
-            }
             let service = client.service(name, pool.clone());
             let service = service.tcc::<Lock>(Shelf).saga::<LockNow>(Shelf).saga::<Note>(Shelf);
             service.migrate().await.unwrap();
@@ -253,6 +265,7 @@ impl World {
             config,
             pools,
             folder,
+            _listener: listener,
         }
     }
 
