@@ -14,6 +14,7 @@ mod log;
 mod plans;
 mod records;
 mod requests;
+mod signatures;
 
 use std::sync::OnceLock;
 
@@ -36,6 +37,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "lists", bytes_max: 512, run: lists::run },
     Target { name: "headers", bytes_max: 512, run: headers::run },
     Target { name: "capabilities", bytes_max: 256, run: capabilities::run },
+    Target { name: "signatures", bytes_max: 1_024, run: signatures::run },
     Target { name: "addresses", bytes_max: 640, run: addresses::run },
     Target { name: "answers", bytes_max: 1_024, run: answers::run },
     Target { name: "plans", bytes_max: 1_024, run: plans::run },
