@@ -56,7 +56,7 @@ async fn no_error_says_what_it_is_about() {
     check(&[("begin", &[problem(401, "credential_wrong", "never", "")])], "credential_wrong").await;
     check(&[("commit", &[problem(403, "capability_wrong", "never", "")])], "capability_wrong")
         .await;
-    // What is said `later` is waited for no longer than a client is patient.
+    // What is said `later` is waited for only as long as a client is patient.
     let odd = format!(r#"{{"gid":"g-1","capability":["{CAPABILITY}"],"retry":"later"}}"#);
     check(&[("begin", &[Act::Say(201, odd)])], "that no coordinator gives").await;
     let odd = format!(r#"{{"gid":"g-1","deadline":"{CAPABILITY}","retry":"later"}}"#);
