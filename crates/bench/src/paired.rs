@@ -204,7 +204,7 @@ async fn within_tls(ground: &Ground, mut coordinator: Coordinator) -> Result<Wit
     let (certificate, key) = authority.issue(&["127.0.0.1"]).write(&ground.folder, "bench");
     let broken = |e| Broken(format!("TLS: {e}"));
     let text = format!("[tls]\ncertificate = {certificate:?}\nkey = {key:?}\nca = {ca:?}\n\n");
-    let listening = Listening { certificate, key, client_ca: None };
+    let listening = Listening::new(certificate, key);
     let acceptor = Arc::new(Acceptor::open(&listening).map_err(broken)?);
     let secured = Caller::open(&Calling { ca: Some(ca), identity: None }).map_err(broken)?;
     let participants = serve(Believes::All, Some(acceptor)).await?;

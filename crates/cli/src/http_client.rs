@@ -309,7 +309,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let authority = Authority::new("known");
         let (certificate, key) = authority.issue(&["localhost"]).write(folder.path(), "peer");
-        let listening = Listening { certificate, key, client_ca: None };
+        let listening = Listening::new(certificate, key);
         let acceptor = Acceptor::open(&listening).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();

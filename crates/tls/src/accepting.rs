@@ -1,9 +1,9 @@
 //! The side that listens: its certificate, read again while it runs, and whom it lets in.
 
+use crate::clients::{self, Clients, NotNamed};
 use crate::stream::Stream;
-use crate::{ALPN, Expiries, TlsError, files, provider};
-use rustls::ServerConfig;
-use rustls::server::WebPkiClientVerifier;
+use crate::{ALPN, Expiries, OldestVersion, TlsError, files, provider};
+use rustls::{ServerConfig, SupportedProtocolVersion};
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, RwLock};
@@ -11,16 +11,24 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{TlsAcceptor, TlsStream};
 
-/// The files of a listener.
+/// The files of a listener, and whom it speaks to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listening {
     /// Its certificate, and those between it and its authority.
     pub certificate: PathBuf,
     /// The key of the first of them.
     pub key: PathBuf,
-    /// Authorities one of which must have signed every client's certificate; without it clients
-    /// need none.
-    pub client_ca: Option<PathBuf>,
+    /// Who is let in by a certificate; without it clients need none.
+    pub clients: Option<Clients>,
+    /// The oldest version that clients may speak.
+    pub oldest: OldestVersion,
+}
+
+impl Listening {
+    /// Lets everybody in who speaks 1.3.
+    pub fn new(certificate: PathBuf, key: PathBuf) -> Listening {
+        Listening { certificate, key, clients: None, oldest: OldestVersion::default() }
+    }
 }
 
 /// Takes connections in. What it was told last counts for the next one; those that stand go on.
@@ -49,6 +57,9 @@ pub enum Unaccepted {
     /// The client showed no certificate, or none that is believed.
     #[error("the client is not believed")]
     Certificate(#[source] io::Error),
+    /// The client showed a certificate that is believed, and is not among those who are let in.
+    #[error("the client is not named")]
+    NotNamed(#[source] NotNamed),
     /// The client does not believe us, or what it said is no TLS that is spoken here.
     #[error("the handshake failed")]
     Failed(#[source] io::Error),
@@ -59,13 +70,14 @@ pub enum Unaccepted {
 
 impl Unaccepted {
     /// Every word that there is.
-    pub const WORDS: [&str; 4] = ["late", "certificate", "failed", "broken"];
+    pub const WORDS: [&str; 5] = ["late", "certificate", "not_named", "failed", "broken"];
 
     /// A word for figures.
     pub fn word(&self) -> &'static str {
         match self {
             Unaccepted::Late { .. } => "late",
             Unaccepted::Certificate(_) => "certificate",
+            Unaccepted::NotNamed(_) => "not_named",
             Unaccepted::Failed(_) => "failed",
             Unaccepted::Broken(_) => "broken",
         }
@@ -74,6 +86,9 @@ impl Unaccepted {
     fn new(error: io::Error) -> Unaccepted {
         use rustls::Error::{InvalidCertificate, NoCertificatesPresented};
         let cause = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        if let Some(why) = cause.and_then(NotNamed::why) {
+            return Unaccepted::NotNamed(why);
+        }
         match cause {
             Some(InvalidCertificate(_) | NoCertificatesPresented) => Unaccepted::Certificate(error),
             Some(_) => Unaccepted::Failed(error),
@@ -86,6 +101,13 @@ impl Acceptor {
     /// Reads the files.
     pub fn open(listening: &Listening) -> Result<Acceptor, TlsError> {
         Ok(Acceptor { read: RwLock::new(Arc::new(read(listening)?)) })
+    }
+
+    /// For tests alone: one that speaks 1.2 and nothing later.
+    #[cfg(feature = "authority")]
+    pub fn outdated(listening: &Listening) -> Result<Acceptor, TlsError> {
+        let read = read_for(listening, &[&rustls::version::TLS12])?;
+        Ok(Acceptor { read: RwLock::new(Arc::new(read)) })
     }
 
     /// Reads the files again. Where one is wrong, all stays as it was.
@@ -125,20 +147,22 @@ impl Acceptor {
 }
 
 fn read(listening: &Listening) -> Result<Read, TlsError> {
-    let Listening { certificate, key, client_ca } = listening;
+    read_for(listening, listening.oldest.versions())
+}
+
+fn read_for(
+    listening: &Listening,
+    versions: &[&'static SupportedProtocolVersion],
+) -> Result<Read, TlsError> {
+    let Listening { certificate, key, clients, oldest: _ } = listening;
     let builder = ServerConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions)
         .map_err(TlsError::Setup)?;
-    let mut clients = Expiries::default();
-    let builder = match client_ca {
-        None => builder.with_no_client_auth(),
-        Some(path) => {
-            let (roots, expiries) = files::authorities(path)?;
-            clients = expiries;
-            let verifier =
-                WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider()).build();
-            let failed = |source| TlsError::Verifier { path: path.clone(), source };
-            builder.with_client_cert_verifier(verifier.map_err(failed)?)
+    let (builder, clients) = match clients {
+        None => (builder.with_no_client_auth(), Expiries::default()),
+        Some(clients) => {
+            let (verifier, expiries) = clients::verifier(clients)?;
+            (builder.with_client_cert_verifier(verifier), expiries)
         }
     };
     let (chain, own_key) = files::identity(certificate, key)?;

@@ -136,11 +136,12 @@ fn name(text: &str) -> Vec<u8> {
     sequence(&[&tagged(0x31, &part)])
 }
 
-/// The names and addresses that a certificate is for.
+/// The names, addresses and URIs that a certificate is for.
 fn alternatives(names: &[&str]) -> Vec<u8> {
     let named = names.iter().map(|name| match name.parse() {
         Ok(IpAddr::V4(ip)) => tagged(0x87, &ip.octets()),
         Ok(IpAddr::V6(ip)) => tagged(0x87, &ip.octets()),
+        Err(_) if name.contains("://") => tagged(0x86, name.as_bytes()),
         Err(_) => tagged(0x82, name.as_bytes()),
     });
     let named: Vec<Vec<u8>> = named.collect();

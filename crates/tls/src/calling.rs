@@ -1,9 +1,9 @@
 //! The side that calls: whom it believes to be the one it calls, and how it says who it is itself.
 
 use crate::stream::Stream;
-use crate::{ALPN, Expiries, TlsError, files, provider};
+use crate::{ALPN, Expiries, OldestVersion, TlsError, files, provider};
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -40,13 +40,19 @@ impl fmt::Debug for Caller {
 #[derive(Debug, Default)]
 pub struct Trust {
     calling: Calling,
+    oldest: OldestVersion,
     caller: OnceLock<Caller>,
 }
 
 impl Trust {
-    /// By these files, unread.
+    /// By these files, unread; nothing but 1.3 is spoken.
     pub fn new(calling: Calling) -> Trust {
-        Trust { calling, caller: OnceLock::new() }
+        Trust::of(calling, OldestVersion::default())
+    }
+
+    /// By these files, unread; nothing older than this is spoken.
+    pub fn of(calling: Calling, oldest: OldestVersion) -> Trust {
+        Trust { calling, oldest, caller: OnceLock::new() }
     }
 
     /// Who secures connections by them, if they were read already.
@@ -59,7 +65,7 @@ impl Trust {
         if let Some(caller) = self.caller.get() {
             return Ok(caller);
         }
-        let opened = Caller::open(&self.calling)?;
+        let opened = Caller::read(&self.calling, self.oldest.versions())?;
         Ok(self.caller.get_or_init(|| opened))
     }
 }
@@ -89,14 +95,27 @@ pub struct Unsecured {
 }
 
 impl Caller {
-    /// Reads the files.
+    /// Reads the files; nothing but 1.3 is spoken.
     pub fn open(calling: &Calling) -> Result<Caller, TlsError> {
+        Caller::read(calling, OldestVersion::default().versions())
+    }
+
+    /// For tests alone: one that speaks 1.2 and nothing later.
+    #[cfg(feature = "authority")]
+    pub fn outdated(calling: &Calling) -> Result<Caller, TlsError> {
+        Caller::read(calling, &[&rustls::version::TLS12])
+    }
+
+    fn read(
+        calling: &Calling,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> Result<Caller, TlsError> {
         let (roots, authorities) = match &calling.ca {
             Some(path) => files::authorities(path)?,
             None => (system_roots()?, Expiries::default()),
         };
         let builder = ClientConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(versions)
             .map_err(TlsError::Setup)?
             .with_root_certificates(roots);
         let mut config = match &calling.identity {

@@ -37,13 +37,19 @@ impl World {
 
     fn listening(&self, issued: &Issued) -> Listening {
         let (certificate, key) = issued.write(self.path(), "listener");
-        Listening { certificate, key, client_ca: None }
+        Listening::new(certificate, key)
     }
 
     /// Lets in only whom the known authority has signed.
     fn strict(&self) -> Listening {
+        self.strict_for(Names::Any)
+    }
+
+    /// Lets in only who bears one of these names besides.
+    fn strict_for(&self, names: Names) -> Listening {
         let listening = self.listening(&self.known.issue(&["stock"]));
-        Listening { client_ca: Some(self.known.write(self.path())), ..listening }
+        let ca = self.known.write(self.path());
+        Listening { clients: Some(Clients { ca, names }), ..listening }
     }
 
     fn calling(&self, identity: Option<&Issued>) -> Calling {
@@ -140,6 +146,90 @@ async fn where_clients_need_a_certificate_one_of_the_authority_is_needed() {
     check(Some(self_signed(&["orders"])), refused).await;
     check(Some(world.known.issue_for(&["orders"], Validity::Past)), refused).await;
     check(Some(world.known.issue_for(&["orders"], Validity::Future)), refused).await;
+}
+
+#[tokio::test]
+async fn of_those_with_a_certificate_only_who_is_named_is_let_in() {
+    let world = World::new();
+    let list = ["orders.internal", "spiffe://shop/Billing"].map(str::to_owned);
+    let strict = world.strict_for(Names::parse(&list).unwrap());
+    let check = async |names: &[&str], expected| {
+        let issued = world.known.issue(names);
+        check(&strict, &world.calling(Some(&issued)), "stock", expected).await;
+    };
+    for names in [
+        &["orders.internal"][..],
+        &["Orders.INTERNAL"],
+        &["points.internal", "orders.internal"],
+        &["spiffe://shop/Billing"],
+        &["10.0.0.7", "spiffe://shop/Billing"],
+    ] {
+        check(names, WELL).await;
+    }
+    for names in [
+        &["points.internal"][..],
+        &["orders"],
+        &["a.orders.internal"],
+        &["*.internal"],
+        &["orders.internal.evil.example"],
+        &["spiffe://shop/billing"],
+        &["spiffe://shop/Billing/more"],
+        &["https://orders.internal"],
+        &["10.0.0.7"],
+    ] {
+        check(names, ("not_named: the client is not named: its certificate is for", "alert")).await;
+    }
+    // What the authority has not signed is not even asked for its names.
+    let stranger = world.stranger.issue(&["orders.internal"]);
+    let seen = Acceptor::open(&strict).unwrap();
+    let seen = went(&seen, &Caller::open(&world.calling(Some(&stranger))).unwrap(), "stock").await;
+    assert!(seen.accepted.starts_with("certificate: "), "{seen:?}");
+    // A list without a name is nobody's.
+    let nobody = Acceptor::open(&world.strict_for(Names::default())).unwrap();
+    let orders = world.calling(Some(&world.known.issue(&["orders.internal"])));
+    let seen = went(&nobody, &Caller::open(&orders).unwrap(), "stock").await;
+    assert!(seen.accepted.starts_with("not_named: "), "{seen:?}");
+}
+
+/// Not even by a session that it had before.
+#[tokio::test]
+async fn who_is_taken_off_the_list_is_let_in_no_more() {
+    let world = World::new();
+    let names = |name: &str| Names::parse(&[name.to_owned()]).unwrap();
+    let acceptor = Acceptor::open(&world.strict_for(names("orders"))).unwrap();
+    let caller = Caller::open(&world.calling(Some(&world.known.issue(&["orders"])))).unwrap();
+    for _ in 0..2 {
+        assert_eq!(went(&acceptor, &caller, "stock").await.called, "pong");
+    }
+    acceptor.reload(&world.strict_for(names("points"))).unwrap();
+    let seen = went(&acceptor, &caller, "stock").await;
+    assert!(seen.accepted.starts_with("not_named: "), "{seen:?}");
+    acceptor.reload(&world.strict_for(names("orders"))).unwrap();
+    assert_eq!(went(&acceptor, &caller, "stock").await.called, "pong");
+}
+
+#[tokio::test]
+async fn an_older_version_is_spoken_only_where_that_is_said() {
+    let world = World::new();
+    let listening = world.listening(&world.known.issue(&["stock"]));
+    let calling = world.calling(None);
+    let old = Listening { oldest: OldestVersion::Tls12, ..listening.clone() };
+    let trust = |oldest| Trust::of(calling.clone(), oldest).caller().unwrap().clone();
+    let outdated = Caller::outdated(&calling).unwrap();
+    let check = async |acceptor: &Acceptor, caller: &Caller, expected: (&str, &str)| {
+        let seen = went(acceptor, caller, "stock").await;
+        assert!(seen.accepted.contains(expected.0), "{seen:?}, not {expected:?}");
+        assert!(seen.called.contains(expected.1), "{seen:?}, not {expected:?}");
+    };
+    let [strict, lenient] = [&listening, &old].map(|files| Acceptor::open(files).unwrap());
+    check(&strict, &outdated, ("failed: ", "ProtocolVersion")).await;
+    check(&strict, &trust(OldestVersion::Tls12), WELL).await;
+    check(&lenient, &outdated, WELL).await;
+    check(&lenient, &trust(OldestVersion::Tls13), WELL).await;
+    let outdated = Acceptor::outdated(&listening).unwrap();
+    check(&outdated, &trust(OldestVersion::Tls13), ("failed: ", "ProtocolVersion")).await;
+    check(&outdated, &trust(OldestVersion::Tls12), WELL).await;
+    check(&outdated, &Caller::open(&calling).unwrap(), ("failed: ", "ProtocolVersion")).await;
 }
 
 #[tokio::test]
@@ -247,11 +337,9 @@ fn a_file_that_cannot_be_used_is_named_with_what_to_do() {
     let odd = write("odd", "-----BEGIN PRIVATE KEY-----\n!!\n-----END PRIVATE KEY-----\n");
     let nowhere = world.path().join("nowhere");
     let check = |certificate: &Path, key: &Path, ca: Option<&Path>, words: &[&str]| {
-        let listening = Listening {
-            certificate: certificate.to_owned(),
-            key: key.to_owned(),
-            client_ca: ca.map(Path::to_owned),
-        };
+        let clients = ca.map(|ca| Clients { ca: ca.to_owned(), names: Names::Any });
+        let listening = Listening::new(certificate.to_owned(), key.to_owned());
+        let listening = Listening { clients, ..listening };
         let error = Acceptor::open(&listening).expect_err("it cannot be used");
         let said = format!("{error}: {}", cause(&error));
         for word in words {

@@ -5,6 +5,7 @@ use tempfile::TempDir;
 use wholly::{BoxError, Error, Tls, Wholly};
 use wholly_server::config::TlsConfig;
 use wholly_server::{Config, Coordinator, Running};
+use wholly_tls::Names;
 use wholly_tls::authority::Authority;
 
 struct World {
@@ -14,15 +15,17 @@ struct World {
 }
 
 impl World {
-    /// A coordinator for `localhost` that lets in only whom the same authority has signed.
+    /// A coordinator for `localhost` that lets in only `orders`, and only by the same authority.
     async fn start() -> World {
         let folder = tempfile::tempdir().unwrap();
         let known = Authority::new("known");
         let (certificate, key) = known.issue(&["localhost"]).write(folder.path(), "coordinator");
         let client_ca = Some(known.write(folder.path()));
         let mut config = Config::in_process(&folder.path().join("data"));
+        let client_names = Some(Names::parse(&["orders".to_owned()]).unwrap());
+        let (certificate, key) = (Some(certificate), Some(key));
         config.tls =
-            TlsConfig { certificate: Some(certificate), key: Some(key), client_ca, ca: None };
+            TlsConfig { certificate, key, client_ca, client_names, ..TlsConfig::default() };
         World { running: Coordinator::start(config).await.unwrap(), folder, known }
     }
 

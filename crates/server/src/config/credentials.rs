@@ -2,7 +2,8 @@
 
 use super::error::{ConfigError, Source};
 use super::page::Key;
-use super::settings::{Value, nearest};
+use super::settings::nearest;
+use super::value::Value;
 use crate::keyring::Grant;
 use std::path::PathBuf;
 use wholly_wire::credential::{Credential, Role, Secrets};

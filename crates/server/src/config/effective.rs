@@ -105,7 +105,8 @@ impl Config {
 
 fn destination(text: &mut String, name: &str, rule: &Rule, origin: &str) {
     let key = format!("destinations.{}", quoted(name));
-    let Rule { url, answers, replies, body, slots, timeout_ms, credential, ca } = rule;
+    let Rule { url, answers, replies, body, slots, timeout_ms, credential, ca, tls_min_version } =
+        rule;
     let answers = match answers {
         Answers::Wholly => "wholly",
         Answers::Plain => "plain",
@@ -118,9 +119,13 @@ fn destination(text: &mut String, name: &str, rule: &Rule, origin: &str) {
         BodyForm::Payload => "payload",
         BodyForm::Envelope => "envelope",
     };
+    let version = tls_min_version.spell();
     let said = [("url", url.as_str()), ("answers", answers), ("replies", replies), ("body", body)];
     for (word, value) in said {
         line(text, &format!("{key}.{word} = {}", quoted(value)), origin);
+    }
+    if url.starts_with("https://") {
+        line(text, &format!("{key}.tls_min_version = {}", quoted(version)), origin);
     }
     if let Some(slots) = slots {
         line(text, &format!("{key}.slots = {slots}"), origin);
@@ -161,10 +166,11 @@ mod tests {
 
     const FILE: &str = r#"
         hosts = ["coordinator.internal"]
+        tls = { certificate = "c", key = "k", client_ca = "a", client_names = ["B.internal", "a"] }
         calls.timeout_ms = 1000
         log.segment_bytes = 1048576
         [destinations]
-        safe = { url = "https://safe", ca = "/etc/shop.pem" }
+        safe = { url = "https://safe", ca = "/etc/shop.pem", tls_min_version = "1.2" }
         points = "http://points"
         "svc-*" = { url = "http://*.internal", slots = 4, timeout_ms = 9, answers = "plain" }
         [credentials.orders]
@@ -192,6 +198,10 @@ mod tests {
         check("transactions.reply_bytes_max = 65536 ", "# bytes; default");
         check("transactions.branches_max = 1024 ", "# default");
         check("hosts = [\"coordinator.internal\"]", "wholly.toml");
+        check("tls.client_names = [\"a\", \"b.internal\"] ", "wholly.toml");
+        check("tls.min_version = \"1.3\" ", "# default");
+        check("destinations.\"safe\".tls_min_version = \"1.2\" ", "wholly.toml");
+        check("destinations.\"mail\".tls_min_version = \"1.3\" ", "WHOLLY_DESTINATIONS");
         check("# trace_effects is not set", "# default");
         check("destinations.\"stock\".url = \"http://stock:8\"", "WHOLLY_DESTINATIONS");
         check("# credentials.\"orders\": role service, secret masked", "wholly.toml");

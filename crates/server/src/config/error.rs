@@ -101,6 +101,8 @@ pub enum ConfigError {
         /// Which is not.
         missing: &'static str,
     },
+    /// Authorities of clients without a word on which of their clients are meant.
+    Unnamed,
     /// A listener beyond loopback that shows secrets to whoever is on the way.
     WithoutTls {
         /// Where it would listen.
@@ -165,6 +167,11 @@ impl fmt::Display for ConfigError {
                 f,
                 "{said} is of no use without {missing}; name that file too, or leave both out"
             ),
+            ConfigError::Unnamed => f.write_str(
+                "tls.client_ca without tls.client_names does not say which of its clients are let \
+                 in; list the names in their certificates, as tls.client_names = \
+                 [\"orders.internal\"], or say [\"*\"] for every client of that authority",
+            ),
             ConfigError::WithoutTls { listen } => write!(
                 f,
                 "listening on {listen} without TLS would show the secrets of all clients to \
@@ -192,6 +199,7 @@ impl std::error::Error for ConfigError {
             | ConfigError::Order { .. }
             | ConfigError::BeyondLoopback { .. }
             | ConfigError::Alone { .. }
+            | ConfigError::Unnamed
             | ConfigError::WithoutTls { .. }
             | ConfigError::Signer { .. }
             | ConfigError::DevBeyondLoopback { .. } => None,

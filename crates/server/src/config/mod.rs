@@ -7,6 +7,7 @@ mod error;
 mod page;
 mod rule;
 mod settings;
+mod value;
 
 pub use error::{ConfigError, Source};
 pub use page::with_tables;
@@ -15,13 +16,14 @@ use crate::egress::{Rule, Urls};
 use crate::keyring::{Grant, Keyring};
 use crate::spans::{Place, TracingConfig};
 use crate::transport::http::RequestLimits;
-use settings::{SETTINGS, Value};
+use settings::SETTINGS;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use value::Value;
 use wholly_core::limits::Limits;
 use wholly_store::archive::ArchiveLimits;
-use wholly_tls::Listening;
+use wholly_tls::{Clients, Listening, Names, OldestVersion};
 use wholly_wire::credential::Role;
 
 /// The file that is read from the working folder when none is named.
@@ -66,7 +68,7 @@ pub struct Config {
     pub said: BTreeMap<String, Source>,
 }
 
-/// Files of certificates and keys, PEM all of them.
+/// Files of certificates and keys, PEM all of them, and who is spoken to by them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TlsConfig {
     /// The certificate that clients are shown; without it they are spoken to in plain text.
@@ -75,6 +77,11 @@ pub struct TlsConfig {
     pub key: Option<PathBuf>,
     /// Authorities one of which must have signed the certificate of every client.
     pub client_ca: Option<PathBuf>,
+    /// The names one of which that certificate must bear; with authorities and without names
+    /// nobody is let in.
+    pub client_names: Option<Names>,
+    /// The oldest version that clients may speak.
+    pub min_version: OldestVersion,
     /// Authorities by which destinations of `https://` are known; without it those that this
     /// system believes.
     pub ca: Option<PathBuf>,
@@ -215,8 +222,11 @@ impl Config {
 
     /// The files by which clients are spoken to within TLS, if they are.
     pub fn listening(&self) -> Option<Listening> {
-        let TlsConfig { certificate, key, client_ca, ca: _ } = self.tls.clone();
-        Some(Listening { certificate: certificate?, key: key?, client_ca })
+        let TlsConfig { certificate, key, client_ca, client_names, min_version, ca: _ } =
+            self.tls.clone();
+        let names = client_names.unwrap_or_default();
+        let clients = client_ca.map(|ca| Clients { ca, names });
+        Some(Listening { certificate: certificate?, key: key?, clients, oldest: min_version })
     }
 
     /// Who is known: nobody with `dev`, else those whom the configuration names.
@@ -422,12 +432,14 @@ impl Config {
 
     /// A certificate has its key, and what is of no use without them does not stand alone.
     fn check_tls(&self) -> Result<(), ConfigError> {
-        let TlsConfig { certificate, key, client_ca, ca: _ } = &self.tls;
-        let (said, missing) = match (certificate, key, client_ca) {
-            (Some(_), None, _) => ("tls.certificate", "tls.key"),
-            (None, Some(_), _) => ("tls.key", "tls.certificate"),
-            (None, None, Some(_)) => ("tls.client_ca", "tls.certificate"),
-            (Some(_), Some(_), _) | (None, None, None) => return Ok(()),
+        let TlsConfig { certificate, key, client_ca, client_names, .. } = &self.tls;
+        let (said, missing) = match (certificate, key, client_ca, client_names) {
+            (Some(_), None, _, _) => ("tls.certificate", "tls.key"),
+            (None, Some(_), _, _) => ("tls.key", "tls.certificate"),
+            (None, None, Some(_), _) => ("tls.client_ca", "tls.certificate"),
+            (_, _, None, Some(_)) => ("tls.client_names", "tls.client_ca"),
+            (Some(_), Some(_), Some(_), None) => return Err(ConfigError::Unnamed),
+            (Some(_), Some(_), Some(_), Some(_)) | (_, _, None, None) => return Ok(()),
         };
         Err(ConfigError::Alone { said, missing })
     }

@@ -2,12 +2,14 @@
 
 use super::error::{ConfigError, Source};
 use super::page::Key;
-use super::settings::{self, Value};
+use super::settings;
+use super::value::Value;
 use crate::egress::{Answers, BodyForm, Replies, Rule, RuleError, check_rule};
 use std::path::PathBuf;
+use wholly_tls::OldestVersion;
 
 /// Every key of a destination.
-pub(super) const KEYS: [Key; 8] = [
+pub(super) const KEYS: [Key; 9] = [
     Key {
         name: "url",
         default: "",
@@ -50,6 +52,12 @@ pub(super) const KEYS: [Key; 8] = [
         default: "`tls.ca`",
         may_be: "a file",
         says: "authorities by which it is known, if its URL is `https://`",
+    },
+    Key {
+        name: "tls_min_version",
+        default: "1.3",
+        may_be: "1.3, 1.2",
+        says: "the oldest version of TLS that is spoken with it, a text",
     },
     Key {
         name: "credential",
@@ -115,6 +123,9 @@ pub(super) fn set(
         }
         "timeout_ms" => rule.timeout_ms = Some(value.number().map_err(failed)?),
         "credential" => rule.credential = Some(value.text().map_err(failed)?),
+        "tls_min_version" => {
+            rule.tls_min_version = value.one_of(&OldestVersion::SPELLED).map_err(failed)?;
+        }
         "ca" => rule.ca = Some(PathBuf::from(value.text().map_err(failed)?)),
         _unknown_text => {
             let nearest = settings::nearest(key, KEYS.iter().map(|key| key.name));

@@ -2,89 +2,11 @@
 
 use super::Config;
 use super::effective::quoted;
+use super::value::Value;
 use crate::egress::{Address, Reach};
 use crate::spans::Place;
 use std::path::PathBuf;
-
-/// A value as it was written, before its key gives it a meaning.
-#[derive(Clone, Debug)]
-pub(super) enum Value {
-    /// A TOML string, or anything from environment and flags.
-    Text(String),
-    Number(u64),
-    Switch(bool),
-    List(Vec<String>),
-    /// Something no key takes.
-    Odd,
-}
-
-impl Value {
-    pub(super) fn from_toml(value: &toml::Value) -> Self {
-        match value {
-            toml::Value::String(text) => Value::Text(text.clone()),
-            toml::Value::Integer(number) => {
-                u64::try_from(*number).map_or(Value::Odd, Value::Number)
-            }
-            toml::Value::Boolean(switch) => Value::Switch(*switch),
-            toml::Value::Array(items) => {
-                let texts = items.iter().map(|item| item.as_str().map(str::to_owned));
-                texts.collect::<Option<Vec<_>>>().map_or(Value::Odd, Value::List)
-            }
-            toml::Value::Float(_) | toml::Value::Datetime(_) | toml::Value::Table(_) => Value::Odd,
-        }
-    }
-
-    pub(super) fn text(self) -> Result<String, String> {
-        match self {
-            Value::Text(text) => Ok(text),
-            Value::Number(_) | Value::Switch(_) | Value::List(_) | Value::Odd => {
-                Err("must be a text".to_owned())
-            }
-        }
-    }
-
-    pub(super) fn number(self) -> Result<u64, String> {
-        let failed = || "must be a whole number that is not negative".to_owned();
-        match self {
-            Value::Number(number) => Ok(number),
-            Value::Text(text) => text.replace('_', "").parse().map_err(|_| failed()),
-            Value::Switch(_) | Value::List(_) | Value::Odd => Err(failed()),
-        }
-    }
-
-    fn switch(self) -> Result<bool, String> {
-        let failed = || "must be true or false".to_owned();
-        match self {
-            Value::Switch(switch) => Ok(switch),
-            Value::Text(text) => text.parse().map_err(|_| failed()),
-            Value::Number(_) | Value::List(_) | Value::Odd => Err(failed()),
-        }
-    }
-
-    pub(super) fn list(self) -> Result<Vec<String>, String> {
-        match self {
-            Value::List(list) => Ok(list),
-            Value::Text(text) => {
-                let words = text.split([',', ' ']).filter(|word| !word.is_empty());
-                Ok(words.map(str::to_owned).collect())
-            }
-            Value::Number(_) | Value::Switch(_) | Value::Odd => {
-                Err("must be a list of texts".to_owned())
-            }
-        }
-    }
-
-    pub(super) fn one_of<T: Copy>(self, known: &[(&str, T)]) -> Result<T, String> {
-        let text = self.text()?;
-        match known.iter().find(|(name, _)| *name == text) {
-            Some((_, found)) => Ok(*found),
-            None => {
-                let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
-                Err(format!("is {text:?}; it must be one of: {}", names.join(", ")))
-            }
-        }
-    }
-}
+use wholly_tls::{Names, OldestVersion};
 
 /// A key, by the name it has in the file.
 pub(super) struct Setting {
@@ -99,6 +21,8 @@ enum Slot {
     Hosts,
     Data,
     File(fn(&mut Config) -> &mut Option<PathBuf>),
+    ClientNames,
+    MinVersion,
     Collector,
     Service,
     Switch(fn(&mut Config) -> &mut bool),
@@ -124,10 +48,12 @@ impl Setting {
             Slot::Number(min, u64::MAX, _) => format!("{min} or more"),
             Slot::Number(min, max, _) | Slot::Count(min, max, _) => format!("{min} to {max}"),
             Slot::Switch(_) => "true, false".to_owned(),
+            Slot::MinVersion => OldestVersion::SPELLED.map(|(word, _)| word).join(", "),
             Slot::Listen
             | Slot::Hosts
             | Slot::Data
             | Slot::File(_)
+            | Slot::ClientNames
             | Slot::Collector
             | Slot::Service => String::new(),
         }
@@ -145,6 +71,11 @@ impl Setting {
             }
             Slot::Data => Some(path(&config.data)),
             Slot::File(place) => place(&mut config).as_deref().map(path),
+            Slot::ClientNames => config.tls.client_names.as_ref().map(|names| {
+                let names: Vec<String> = names.list().into_iter().map(quoted).collect();
+                format!("[{}]", names.join(", "))
+            }),
+            Slot::MinVersion => Some(quoted(config.tls.min_version.spell())),
             Slot::Collector => config.tracing.otlp.as_deref().map(quoted),
             Slot::Service => Some(quoted(&config.tracing.service)),
             Slot::Switch(place) => Some(place(&mut config).to_string()),
@@ -164,6 +95,13 @@ impl Setting {
             Slot::Hosts => config.hosts = value.list()?,
             Slot::Data => config.data = PathBuf::from(value.text()?),
             Slot::File(place) => *place(config) = Some(PathBuf::from(value.text()?)),
+            Slot::ClientNames => {
+                let names = Names::parse(&value.list()?).map_err(|why| why.to_string())?;
+                config.tls.client_names = Some(names);
+            }
+            Slot::MinVersion => {
+                config.tls.min_version = value.one_of(&OldestVersion::SPELLED)?;
+            }
             Slot::Collector => {
                 config.tracing.otlp = collector(value.text()?)?;
                 config.tracing.place = Place::Below;
@@ -261,6 +199,17 @@ pub(super) const SETTINGS: &[Setting] = &[
         "tls.client_ca",
         Slot::File(|config| &mut config.tls.client_ca),
         "authorities one of which must have signed every client's certificate",
+    ),
+    other(
+        "tls.client_names",
+        Slot::ClientNames,
+        "DNS names and URIs one of which a client's certificate must bear, exactly; `[\"*\"]` for \
+         whatever `tls.client_ca` has signed, beside which it must be said",
+    ),
+    other(
+        "tls.min_version",
+        Slot::MinVersion,
+        "the oldest version of TLS that clients may speak, a text",
     ),
     other(
         "tls.ca",
@@ -619,6 +568,8 @@ mod tests {
                 | Slot::Hosts
                 | Slot::Data
                 | Slot::File(_)
+                | Slot::ClientNames
+                | Slot::MinVersion
                 | Slot::Collector
                 | Slot::Service
                 | Slot::Switch(_) => continue,

@@ -194,7 +194,8 @@ fn no_listener_beyond_loopback_by_accident() {
     refused(&known, &[], listen("0.0.0.0:7700"), &["without TLS", "--insecure"]);
     assert!(load(&known, &[], Flags { insecure: true, ..listen("0.0.0.0:1") }).is_ok());
     assert!(load(&known, &[], listen("[::1]:1")).is_ok());
-    let tls = "tls = { certificate = \"c.pem\", key = \"k.pem\", client_ca = \"a.pem\" }\n";
+    let tls = "tls = { certificate = \"c.pem\", key = \"k.pem\", client_ca = \"a.pem\", \
+               client_names = \"*\" }\n";
     assert!(load(&format!("{tls}{known}"), &[], listen("0.0.0.0:1")).is_ok());
     refused(tls, &[], listen("0.0.0.0:7700"), &["no [credentials]", "--insecure"]);
 }
@@ -206,11 +207,20 @@ fn the_files_of_tls_belong_together() {
     check("tls.certificate = \"c.pem\"", &["tls.certificate is of no use without tls.key"]);
     check("tls.key = \"k.pem\"", &["tls.key is of no use without tls.certificate"]);
     check("tls.client_ca = \"a.pem\"", &["tls.client_ca is of no use", "leave both out"]);
+    check("tls.client_names = [\"a\"]", &["tls.client_names is of no use without tls.client_ca"]);
+    let files = "tls.certificate = \"c\"\ntls.key = \"k\"\ntls.client_ca = \"a\"\n";
+    check(files, &["without tls.client_names", "[\"orders.internal\"]", "[\"*\"]"]);
+    let named = |list: &str| format!("{files}tls.client_names = {list}");
+    check(&named("[]"), &["tls.client_names names nobody"]);
+    check(&named("[\"*\", \"a\"]"), &["beside names"]);
+    check(&named("[\"*.internal\"]"), &["\"*.internal\"", "no pattern"]);
+    check("tls.min_version = \"1.1\"", &["tls.min_version is \"1.1\"", "one of: 1.3, 1.2"]);
+    check("tls.min_version = 1.2", &["tls.min_version must be a text"]);
     check("tls.certificte = \"c.pem\"", &["tls.certificte", "did you mean tls.certificate?"]);
     let environment = [("WHOLLY_TLS_CERTIFICATE", "c.pem"), ("WHOLLY_TLS_KEY", "k.pem")];
     let listening = load("", &environment, none()).unwrap().listening().unwrap();
     assert_eq!(listening.certificate, Path::new("c.pem"));
-    assert_eq!((listening.key.as_path(), listening.client_ca), (Path::new("k.pem"), None));
+    assert_eq!((listening.key.as_path(), listening.clients), (Path::new("k.pem"), None));
     assert_eq!(load("", &[], none()).unwrap().listening(), None);
     let calls = "tls.ca = \"a.pem\"\ndestinations.s = { url = \"https://s\", ca = \"b.pem\" }";
     let config = load(calls, &[], none()).unwrap();

@@ -13,7 +13,7 @@ use http_body_util::Full;
 use std::error::Error as StdError;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
-use wholly_tls::TlsError;
+use wholly_tls::{OldestVersion, TlsError};
 
 /// Where spans are taken, below a collector's URL.
 const PATH: &str = "/v1/traces";
@@ -92,7 +92,8 @@ impl Collector {
         let uri = path.parse().map_err(|_| AddressError::Path)?;
         let host = HeaderValue::try_from(&address.authority).map_err(|_| AddressError::Host)?;
         // By the authorities that the system believes.
-        let security = Security::of(&address, &Trusts::default().of(None));
+        let security =
+            Security::of(&address, &Trusts::default().of(None, OldestVersion::default()));
         let names = Names::default();
         Ok(Collector { address, names, security, uri, host, timeout, kept: None })
     }

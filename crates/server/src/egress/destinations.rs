@@ -14,7 +14,7 @@ use std::sync::{Arc, RwLock};
 use tokio::sync::Semaphore;
 use wholly_core::driver::{NamePattern, SlotRules};
 use wholly_core::ids::Destination;
-use wholly_tls::{Caller, Expiries, TlsError, Trust};
+use wholly_tls::{Caller, Expiries, OldestVersion, TlsError, Trust};
 
 /// Places that were found by pattern or URL and are kept ready; more are made again when needed.
 const PLACES_KEPT_MAX: usize = 4_096;
@@ -39,6 +39,8 @@ pub struct Rule {
     /// The file of authorities by which an `https://` destination proves to be that; whom all of
     /// them are known by if not said.
     pub ca: Option<PathBuf>,
+    /// The oldest version of TLS that is spoken with it.
+    pub tls_min_version: OldestVersion,
 }
 
 impl Rule {
@@ -53,6 +55,7 @@ impl Rule {
             timeout_ms: None,
             credential: None,
             ca: None,
+            tls_min_version: OldestVersion::default(),
         }
     }
 
@@ -270,13 +273,14 @@ impl Destinations {
         idle_max: usize,
     ) -> Result<Self, RuleError> {
         let mut trusts = Trusts::default();
-        let trust = trusts.of(ca.as_deref());
+        let trust = trusts.of(ca.as_deref(), OldestVersion::default());
         let mut patterns = Vec::new();
         let mut exact = HashMap::new();
         let idle = Arc::new(Semaphore::new(idle_max.min(Semaphore::MAX_PERMITS)));
         for (name, rule) in rules {
             check_rule(name, rule)?;
-            let trust = trusts.of(rule.ca.as_deref().or(ca.as_deref()));
+            let own_ca = rule.ca.as_deref().or(ca.as_deref());
+            let trust = trusts.of(own_ca, rule.tls_min_version);
             match NamePattern::new(name) {
                 Some(names) => {
                     let rule = rule.clone();

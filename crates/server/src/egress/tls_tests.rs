@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use wholly_tls::authority::{Authority, Issued, Validity, self_signed};
-use wholly_tls::{Acceptor, Listening};
+use wholly_tls::{Acceptor, Listening, OldestVersion};
 
 struct Files {
     folder: TempDir,
@@ -32,7 +32,7 @@ impl Files {
 
     async fn server(&self, issued: &Issued, conduct: Conduct) -> Server {
         let (certificate, key) = issued.write(self.path(), "server");
-        let listening = Listening { certificate, key, client_ca: None };
+        let listening = Listening::new(certificate, key);
         Server::secured(conduct, Acceptor::open(&listening).unwrap()).await
     }
 }
@@ -40,6 +40,14 @@ impl Files {
 /// An egress with one destination, `stock`, that is known by this file.
 fn egress(url: &str, ca: Option<PathBuf>) -> Arc<Egress> {
     let rules = BTreeMap::from([("stock".to_owned(), Rule { ca, ..Rule::new(url) })]);
+    let destinations = Destinations::new(&rules, Urls::Loopback, 8).unwrap();
+    Egress::new(destinations, REPLY_BYTES_MAX, Arc::default())
+}
+
+/// The same, with whom no version older than this is spoken.
+fn egress_from(oldest: OldestVersion, url: &str, ca: PathBuf) -> Arc<Egress> {
+    let rule = Rule { ca: Some(ca), tls_min_version: oldest, ..Rule::new(url) };
+    let rules = BTreeMap::from([("stock".to_owned(), rule)]);
     let destinations = Destinations::new(&rules, Urls::Loopback, 8).unwrap();
     Egress::new(destinations, REPLY_BYTES_MAX, Arc::default())
 }
@@ -63,6 +71,27 @@ async fn check_refused(files: &Files, issued: &Issued, host: &str, expected: &st
         assert!(silent, "the breaker counts it as one that takes no connection");
     }
     assert_eq!(server.seen().1, 0, "{expected}: it was asked something");
+}
+
+#[tokio::test]
+async fn a_destination_that_is_out_of_date_is_spoken_with_where_its_rule_says_so() {
+    let files = Files::new();
+    let (certificate, key) = files.good().write(files.path(), "server");
+    let acceptor = Acceptor::outdated(&Listening::new(certificate, key)).unwrap();
+    let server = Server::secured(Conduct::Answer(done("1")), acceptor).await;
+    let strict = egress_from(OldestVersion::Tls13, &server.url, files.ca());
+    let (seen, silent) = heard(&strict, &call("stock")).await;
+    assert!(seen.contains("ProtocolVersion") && silent, "{seen}");
+    assert_eq!(server.seen().1, 0, "it was asked nothing");
+    let lenient = egress_from(OldestVersion::Tls12, &server.url, files.ca());
+    assert_eq!(heard(&lenient, &call("stock")).await.0, heard_well(&files).await);
+    assert_eq!(server.seen().1, 1);
+}
+
+/// What is heard of a server that answers so.
+async fn heard_well(files: &Files) -> String {
+    let server = files.server(&files.good(), Conduct::Answer(done("1"))).await;
+    heard(&egress(&server.url, Some(files.ca())), &call("stock")).await.0
 }
 
 #[tokio::test]

@@ -4,21 +4,21 @@ use super::address::{Address, Scheme};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use wholly_tls::{Caller, Calling, PeerName, TlsError, Trust};
+use wholly_tls::{Caller, Calling, OldestVersion, PeerName, TlsError, Trust};
 
-/// Each file of authorities once, however many destinations name it.
+/// Each file of authorities once for each oldest version, however many destinations name it.
 #[derive(Debug, Default)]
-pub(super) struct Trusts(BTreeMap<Option<PathBuf>, Arc<Trust>>);
+pub(super) struct Trusts(BTreeMap<(Option<PathBuf>, OldestVersion), Arc<Trust>>);
 
 impl Trusts {
     /// That of a file; of none, the system's.
-    pub(super) fn of(&mut self, ca: Option<&Path>) -> Arc<Trust> {
+    pub(super) fn of(&mut self, ca: Option<&Path>, oldest: OldestVersion) -> Arc<Trust> {
         let ca = ca.map(Path::to_owned);
-        Arc::clone(
-            self.0
-                .entry(ca.clone())
-                .or_insert_with(|| Arc::new(Trust::new(Calling { ca, identity: None }))),
-        )
+        let trust = self
+            .0
+            .entry((ca.clone(), oldest))
+            .or_insert_with(|| Arc::new(Trust::of(Calling { ca, identity: None }, oldest)));
+        Arc::clone(trust)
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use wholly_server::config::TlsConfig;
 use wholly_server::{Config, Coordinator, ServeError};
 use wholly_tls::authority::{Authority, Issued};
-use wholly_tls::{Caller, Calling, PeerName, Stream};
+use wholly_tls::{Caller, Calling, Names, OldestVersion, PeerName, Stream};
 
 /// Longest that anything here may take; nothing does.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -36,10 +36,13 @@ impl Files {
         TlsConfig { certificate: Some(certificate), key: Some(key), ..TlsConfig::default() }
     }
 
-    fn caller(&self, identity: Option<&Issued>) -> Caller {
+    fn calling(&self, identity: Option<&Issued>) -> Calling {
         let ca = Some(self.known.write(self.path()));
-        let identity = identity.map(|issued| issued.write(self.path(), "client"));
-        Caller::open(&Calling { ca, identity }).unwrap()
+        Calling { ca, identity: identity.map(|issued| issued.write(self.path(), "client")) }
+    }
+
+    fn caller(&self, identity: Option<&Issued>) -> Caller {
+        Caller::open(&self.calling(identity)).unwrap()
     }
 }
 
@@ -138,7 +141,13 @@ async fn clients_show_a_certificate_where_one_is_wanted() {
     let files = Files::new();
     let tls = files.listener(&files.known.issue(&["localhost"]));
     let client_ca = Some(files.known.write(files.path()));
-    let world = World::start_with(|config| config.tls = TlsConfig { client_ca, ..tls }).await;
+    let named = |names: &[&str]| {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let client_names = Some(Names::parse(&names).unwrap());
+        TlsConfig { client_ca: client_ca.clone(), client_names, ..tls.clone() }
+    };
+    let world =
+        World::start_with(|config| config.tls = named(&["orders", "spiffe://shop/b"])).await;
     let asked = async |identity: Option<Issued>| {
         // Of TLS 1.3 a client hears only afterwards that its certificate is not believed.
         let mut stream = connect(&world, &files.caller(identity.as_ref()), "localhost").await?;
@@ -147,7 +156,55 @@ async fn clients_show_a_certificate_where_one_is_wanted() {
     assert_eq!(asked(Some(files.known.issue(&["orders"]))).await, Ok(200));
     assert!(asked(None).await.is_err());
     assert!(asked(Some(Authority::new("known").issue(&["orders"]))).await.is_err());
-    assert_eq!(failed(&world, "certificate"), "2");
+    assert_eq!(
+        (failed(&world, "certificate"), failed(&world, "not_named")),
+        ("2".into(), "0".into())
+    );
+
+    let orders = || Some(files.known.issue(&["orders"]));
+    let points = || Some(files.known.issue(&["points"]));
+    assert_eq!(asked(Some(files.known.issue(&["b", "spiffe://shop/b"]))).await, Ok(200));
+    assert!(asked(points()).await.is_err());
+    assert_eq!(
+        (failed(&world, "certificate"), failed(&world, "not_named")),
+        ("2".into(), "1".into())
+    );
+    // The list is read again with the files; who was let in stays.
+    let mut before = connect(&world, &files.caller(orders().as_ref()), "localhost").await.unwrap();
+    assert_eq!(ask(&mut before).await.unwrap().status, 200);
+    let base = Config::in_process(files.path());
+    world.running.reload(&Config { tls: named(&["points"]), ..base.clone() }).unwrap();
+    assert!(asked(orders()).await.is_err());
+    assert_eq!(asked(points()).await, Ok(200));
+    assert_eq!(ask(&mut before).await.unwrap().status, 200);
+    world.running.reload(&Config { tls: named(&["*"]), ..base.clone() }).unwrap();
+    assert_eq!((asked(orders()).await, asked(points()).await), (Ok(200), Ok(200)));
+    let nobody = TlsConfig { client_names: None, ..named(&["orders"]) };
+    world.running.reload(&Config { tls: nobody, ..base }).unwrap();
+    assert!(asked(orders()).await.is_err(), "whoever names nobody lets nobody in");
+}
+
+#[tokio::test]
+async fn clients_that_are_out_of_date_are_served_only_where_that_is_said() {
+    let files = Files::new();
+    let tls = files.listener(&files.known.issue(&["localhost"]));
+    let configured = Config { tls: tls.clone(), ..Config::in_process(files.path()) };
+    let world = World::start_with(|config| config.tls = tls.clone()).await;
+    let (outdated, current) = (Caller::outdated(&files.calling(None)).unwrap(), files.caller(None));
+    let error = connect(&world, &outdated, "localhost").await.unwrap_err();
+    assert!(error.contains("ProtocolVersion"), "{error}");
+    assert_eq!(failed(&world, "failed"), "1");
+
+    let lenient = TlsConfig { min_version: OldestVersion::Tls12, ..tls };
+    world.running.reload(&Config { tls: lenient, ..configured.clone() }).unwrap();
+    let mut old = connect(&world, &outdated, "localhost").await.unwrap();
+    assert_eq!(ask(&mut old).await.unwrap().status, 200);
+    let mut latest = connect(&world, &current, "localhost").await.unwrap();
+    assert_eq!(ask(&mut latest).await.unwrap().status, 200);
+
+    world.running.reload(&configured).unwrap();
+    assert!(connect(&world, &outdated, "localhost").await.is_err());
+    assert_eq!(ask(&mut old).await.unwrap().status, 200, "what stood goes on");
 }
 
 #[tokio::test]
