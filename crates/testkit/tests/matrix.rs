@@ -13,22 +13,27 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use testkit::{Fault, Report, Verdict, World};
 use wholly::{Call, Failure, NotDone, Op, Operation, Outside, Saga, Tcc, Wholly, refuse_unless};
+use wholly_canary::{Canary, Listener, found};
 
 #[derive(Serialize, Deserialize, Operation)]
 #[operation(name = "stock.lock", mode = tcc)]
-struct Lock;
+#[serde(tag = "card", rename = "canary-payload-91b3")]
+struct Lock {}
 
 #[derive(Serialize, Deserialize, Operation)]
 #[operation(name = "stock.take", mode = saga)]
-struct Take;
+#[serde(tag = "card", rename = "canary-payload-91b3")]
+struct Take {}
 
 #[derive(Serialize, Deserialize, Operation)]
 #[operation(name = "points.take", mode = saga)]
-struct Spend;
+#[serde(tag = "card", rename = "canary-payload-91b3")]
+struct Spend {}
 
 #[derive(Serialize, Deserialize, Operation)]
 #[operation(name = "bank.charge", mode = saga)]
-struct Charge;
+#[serde(tag = "card", rename = "canary-payload-91b3")]
+struct Charge {}
 
 /// How a handler is wrong, if it is.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -162,6 +167,7 @@ struct Shop {
     world: World,
     pool: SqlitePool,
     shelf: Shelf,
+    _listener: Listener,
 }
 
 impl Shop {
@@ -170,7 +176,7 @@ impl Shop {
         let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await.unwrap();
         sqlx::raw_sql("create table shelf (free, locked, used)").execute(&pool).await.unwrap();
         let shelf = Shelf { bug, counted: Arc::default(), bank: Arc::default() };
-        let shop = Shop { world: World::new().await, pool, shelf };
+        let shop = Shop { world: World::new().await, pool, shelf, _listener: Listener::new() };
         shop.fill().await;
         let stock = shop.world.wholly().service("stock", shop.pool.clone());
         let stock = stock.tcc::<Lock>(shop.shelf.clone()).saga::<Take>(shop.shelf.clone());
@@ -207,20 +213,20 @@ impl Shop {
     /// A plan of two steps, each of which takes two.
     async fn take(&self, wholly: Wholly) -> Result<(), wholly::Error> {
         let (stock, points) = (wholly.participant("stock"), wholly.participant("points"));
-        let plan = wholly.saga("place-order").step("stock", &stock, Take);
-        let plan = plan.step("points", &points, Spend).after(["stock"]);
+        let plan = wholly.saga("place-order").step("stock", &stock, Take {});
+        let plan = plan.step("points", &points, Spend {}).after(["stock"]);
         plan.submit().await?.ended().await?.committed().map(drop)
     }
 
     /// A scope of one call.
     async fn lock(&self, wholly: Wholly) -> Result<(), wholly::Error> {
         let stock = wholly.participant("stock");
-        wholly.transaction("lock").run(async |tx| Ok(tx.call(&stock, Lock).await?)).await
+        wholly.transaction("lock").run(async |tx| Ok(tx.call(&stock, Lock {}).await?)).await
     }
 
     async fn charge(&self, wholly: Wholly) -> Result<(), wholly::Error> {
         let bank = wholly.participant("bank");
-        let plan = wholly.saga("charge").step("bank", &bank, Charge);
+        let plan = wholly.saga("charge").step("bank", &bank, Charge {});
         plan.submit().await?.decided().await.map(drop)
     }
 
@@ -235,6 +241,7 @@ fn check_found(report: &Report, call: &str, fault: Fault, words: &[&str]) {
     let failed: Vec<String> =
         report.failed().map(|cell| format!("{} × {}", cell.call(), cell.fault())).collect();
     let text = report.to_string();
+    wholly_canary::check("a report", &format!("{text} {report:?}"));
     assert!(failed.contains(&format!("{call} × {fault}")), "{failed:?}\n{text}");
     for word in words {
         assert!(text.contains(word), "{word:?} is missing in\n{text}");
@@ -261,6 +268,23 @@ async fn good_handlers_pass_every_cell() {
     // Two actions under eight faults, two compensations under six.
     assert_eq!(report.cells().len(), 28, "{report}");
     println!("{report}");
+}
+
+#[tokio::test]
+async fn what_is_logged_is_listened_to_and_every_payload_is_a_canary() {
+    let before = wholly_canary::heard();
+    let shop = Shop::new(Bug::None).await;
+    shop.lock(shop.world.wholly().clone()).await.unwrap();
+    assert!(wholly_canary::heard() > before, "a begin is logged");
+    let payloads = [
+        serde_json::to_string(&Lock {}),
+        serde_json::to_string(&Take {}),
+        serde_json::to_string(&Spend {}),
+        serde_json::to_string(&Charge {}),
+    ];
+    for payload in payloads.map(Result::unwrap) {
+        assert_eq!(found(&payload, &Canary::ALL), Some(Canary::Payload), "{payload}");
+    }
 }
 
 #[tokio::test]
@@ -390,11 +414,11 @@ const NO_ROW: (StatusCode, &str) =
 #[tokio::test]
 async fn a_participant_by_hand_is_played_too() {
     let check = async |refused: &'static str, inspected| {
-        let world = World::new().await;
+        let (world, _listener) = (World::new().await, Listener::new());
         world.serve_router("stock", by_hand(refused, inspected));
         let stock = world.wholly().participant("stock");
         let act = async |wholly: Wholly| -> Result<(), wholly::Error> {
-            wholly.transaction("lock").run(async |tx| Ok(tx.call(&stock, Lock).await?)).await
+            wholly.transaction("lock").run(async |tx| Ok(tx.call(&stock, Lock {}).await?)).await
         };
         world.every_fault(act, async || true).await
     };
@@ -446,7 +470,7 @@ async fn an_act_that_begins_nothing_proves_nothing() {
     assert!(!report.passes());
     let act = async |wholly: Wholly| -> Result<(), wholly::Error> {
         let stock = wholly.participant("stock");
-        let plan = wholly.saga("again").gid("always-the-same").step("stock", &stock, Take);
+        let plan = wholly.saga("again").gid("always-the-same").step("stock", &stock, Take {});
         plan.submit().await?.ended().await.map(drop)
     };
     let text = shop.world.every_fault(act, async || true).await.to_string();
@@ -458,7 +482,7 @@ async fn a_barrier_that_believes_otherwise_is_found() {
     let shop = Shop::new(Bug::None).await;
     let act = async |wholly: Wholly| {
         let stock = wholly.participant("stock");
-        let plan = wholly.saga("take").step("stock", &stock, Take);
+        let plan = wholly.saga("take").step("stock", &stock, Take {});
         plan.submit().await?.ended().await?;
         // As a database does that was restored from yesterday.
         sqlx::raw_sql("update wholly_barrier set state = 3").execute(&shop.pool).await.unwrap();

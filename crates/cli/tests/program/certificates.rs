@@ -1,7 +1,7 @@
 //! TLS as operators meet it: a coordinator with a certificate, commands that believe it or not, and
 //! a certificate that is changed while it runs.
 
-use crate::process::{Log, Serving, check_output, wholly};
+use crate::process::{Serving, check_output, wholly};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use wholly_tls::authority::Authority;
@@ -9,7 +9,6 @@ use wholly_tls::authority::Authority;
 /// A coordinator with a certificate for its name.
 struct World {
     serving: Serving,
-    log: Log,
     /// Where it is, by its name.
     url: String,
     folder: TempDir,
@@ -23,17 +22,16 @@ impl World {
     /// With more lines below `[tls]`.
     fn start_with(known: &Authority, more: &str) -> World {
         let folder = tempfile::tempdir().unwrap();
-        let log = Log::new(folder.path());
         let (certificate, key) = known.issue(&["localhost"]).write(folder.path(), "own");
         let file = folder.path().join("wholly.toml");
         let text = format!("[tls]\ncertificate = {certificate:?}\nkey = {key:?}\n{more}");
         std::fs::write(&file, text).unwrap();
         let mut command = wholly();
-        command.args(["serve", "--config"]).arg(file).stderr(log.stderr());
+        command.args(["serve", "--config"]).arg(file);
         command.arg("--data").arg(folder.path().join("data"));
         let serving = Serving::coordinate(&mut command);
         assert!(serving.url.starts_with("https://127.0.0.1:"), "{}", serving.url);
-        World { url: serving.url.replace("127.0.0.1", "localhost"), serving, log, folder }
+        World { url: serving.url.replace("127.0.0.1", "localhost"), serving, folder }
     }
 
     fn path(&self) -> &Path {
@@ -48,7 +46,7 @@ impl World {
     }
 
     fn hang_up(&self, expected: &str) {
-        self.serving.hang_up(&self.log, expected);
+        self.serving.hang_up(expected);
     }
 }
 

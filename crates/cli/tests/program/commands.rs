@@ -1,11 +1,12 @@
 //! The program as a process: what it prints, how it ends, and that it goes with its parent.
 
-use crate::process::{Heard, Log, Serving, ask, check, quiet, run};
+use crate::process::{Heard, Serving, ask, check, quiet, run};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use wholly_canary::PAYLOAD;
 
 /// Runs a command line until it says this: lists show what is durable, a little later than it is
 /// seen.
@@ -69,7 +70,8 @@ fn a_coordinator_serves_its_operator_and_goes_with_its_parent() {
 /// Hands a plan over that calls one destination; the status says whether that is known.
 fn submit(url: &str, gid: &str, destination: &str) -> u16 {
     let body = format!(
-        r#"{{"name":"n","steps":[{{"branch":"b","to":"{destination}","operation":"o"}}]}}"#
+        r#"{{"name":"n","steps":[{{"branch":"b","to":"{destination}","operation":"o",
+            "payload":{{"card":"{PAYLOAD}"}}}}]}}"#
     );
     ask(url, &format!("PUT /v1/transactions/{gid}"), &[], &body).status
 }
@@ -252,7 +254,9 @@ fn an_operator_acts_on_sets_and_asks_participants() {
     on(&[&resolve[..], &["--yes"]].concat(), 4, "1 of 1 were refused");
     on(&["tx", "commit", "--name", "n", "--reason", "told", "--yes"], 4, "wrong_phase");
     on(&["tx", "show", "p-1", "--ask"], 0, "no answer: connect to 127.0.0.1:1 failed");
-    on(&["tx", "show", "p-1", "--payloads", "--reason", "a dispute"], 0, "b (4 bytes): null");
+    let payload = format!("{{\"card\":\"{PAYLOAD}\"}}");
+    let shown = format!("b ({} bytes): {payload}", payload.len());
+    on(&["tx", "show", "p-1", "--payloads", "--reason", "a dispute"], 0, &shown);
     on(&["destination", "pause", "stock", "--reason", "migration"], 0, "by anonymous: migration");
     on(&["tx", "show", "p-1", "--ask"], 0, "not asked: its destination is paused");
     on(&["destination", "resume", "stock"], 0, "stock");
@@ -288,12 +292,11 @@ fn destinations_are_read_again_when_told() {
     let file = folder.path().join("wholly.toml");
     let write = |text: &str| std::fs::write(&file, text).unwrap();
     write("[destinations]\nstock = \"http://stock:1\"\n");
-    let log = Log::new(folder.path());
     let mut command = quiet();
-    command.env("WHOLLY_LOG", "info").args(["serve", "--config"]).arg(&file);
-    command.arg("--data").arg(folder.path().join("data")).stderr(log.stderr());
+    command.args(["serve", "--config"]).arg(&file);
+    command.arg("--data").arg(folder.path().join("data"));
     let serving = Serving::coordinate(&mut command);
-    let hang_up = |expected: &str| serving.hang_up(&log, expected);
+    let hang_up = |expected: &str| serving.hang_up(expected);
     let known = |gid, destination| submit(&serving.url, gid, destination);
     assert_eq!((known("a-1", "stock"), known("a-2", "points")), (201, 400));
     write("[destinations]\npoints = \"http://points:1\"\n");

@@ -4,9 +4,11 @@ use serde_json::Value;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tempfile::NamedTempFile;
+use wholly_canary::{Canary, found};
 use wholly_described::Witness;
 
 /// Longest wait for a line of a log; nothing takes that long.
@@ -28,7 +30,9 @@ pub(crate) fn quiet() -> Command {
 
 /// Runs a quiet one to its end.
 pub(crate) fn run(words: &[&str]) -> Output {
-    quiet().args(words).output().unwrap()
+    let output = quiet().args(words).output().unwrap();
+    is_silent(&format!("wholly {words:?}"), &format!("{output:?}"));
+    output
 }
 
 /// Runs a quiet one, which must end with this code and say this.
@@ -42,7 +46,19 @@ pub(crate) fn check_output(output: &Output, what: &str, code: i32, expected: &st
     let said = text(&output.stdout) + &text(&output.stderr);
     assert_eq!(output.status.code(), Some(code), "{what}: {said}");
     assert!(said.contains(expected), "{what}: {said}");
+    is_silent(what, &said);
     said
+}
+
+/// A command says no secret, a payload only where payloads are asked for, a reply only where it
+/// shows a transaction.
+fn is_silent(what: &str, said: &str) {
+    let silent: &[Canary] = match (what.contains("--payloads"), what.contains("\"show\"")) {
+        (true, _) => &[Canary::Secret],
+        (false, true) => &[Canary::Secret, Canary::Payload],
+        (false, false) => &Canary::ALL,
+    };
+    assert_eq!(found(said, silent), None, "{what}: {said}");
 }
 
 /// A process that serves as long as its stdin is held, and is gone with this value.
@@ -51,6 +67,8 @@ pub(crate) struct Serving {
     stdin: Option<ChildStdin>,
     /// Where it is found.
     pub(crate) url: String,
+    /// What it says of itself, at every level.
+    pub(crate) log: Log,
     /// Stands before a coordinator without TLS: what any client of it hears is as described.
     witness: Option<Witness>,
 }
@@ -58,13 +76,15 @@ pub(crate) struct Serving {
 impl Serving {
     /// A process that says `ready URL`, and ends with its stdin because its arguments say so.
     pub(crate) fn spawn(command: &mut Command) -> Serving {
-        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let log = Log::new();
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log.stderr());
+        command.env("WHOLLY_LOG", "trace");
         let mut child = command.spawn().unwrap();
         let stdin = child.stdin.take();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let ready = lines.map_while(Result::ok).find(|line| line.starts_with("ready "));
         let url = ready.expect("it serves").trim_start_matches("ready ").to_owned();
-        Serving { child, stdin, url, witness: None }
+        Serving { child, stdin, url, log, witness: None }
     }
 
     /// A coordinator, of a command that begins with `serve`.
@@ -92,7 +112,8 @@ impl Serving {
     }
 
     /// SIGHUP, and waits until the log says what came of it once more.
-    pub(crate) fn hang_up(&self, log: &Log, expected: &str) {
+    pub(crate) fn hang_up(&self, expected: &str) {
+        let log = &self.log;
         let before = log.text().matches(expected).count();
         let pid = self.child.id().to_string();
         let sent = Command::new("sh").args(["-c", "kill -HUP \"$0\"", &pid]).status();
@@ -110,24 +131,33 @@ impl Drop for Serving {
         // It may have ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        let said = self.log.text();
+        if std::thread::panicking() {
+            let lines: Vec<&str> = said.lines().rev().take(50).collect();
+            eprintln!("its log, from the end: {lines:#?}");
+        } else {
+            assert!(!said.is_empty(), "it logs at every level");
+            wholly_canary::check("a log", &said);
+        }
     }
 }
 
 /// A file into which a process says what it does.
-pub(crate) struct Log(PathBuf);
+#[derive(Clone)]
+pub(crate) struct Log(Arc<NamedTempFile>);
 
 impl Log {
-    pub(crate) fn new(folder: &Path) -> Log {
-        Log(folder.join("log"))
+    fn new() -> Log {
+        Log(Arc::new(NamedTempFile::new().unwrap()))
     }
 
     /// The stderr of whoever says it.
-    pub(crate) fn stderr(&self) -> File {
-        File::create(&self.0).unwrap()
+    fn stderr(&self) -> File {
+        self.0.reopen().unwrap()
     }
 
     pub(crate) fn text(&self) -> String {
-        std::fs::read_to_string(&self.0).unwrap()
+        std::fs::read_to_string(self.0.path()).unwrap()
     }
 }
 
