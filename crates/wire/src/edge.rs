@@ -54,6 +54,11 @@ pub enum EdgeRejection {
         /// The limit `peer_connections_max`.
         max: u64,
     },
+    /// All connections that there may be are in use.
+    Overloaded {
+        /// The limit `connections_max`.
+        max: u64,
+    },
     /// The headers are over their limit.
     HeaderTooLarge {
         /// The limit `header_bytes_max`.
@@ -147,6 +152,7 @@ impl EdgeRejection {
             EdgeRejection::BodyTooLarge { .. } => "too_large",
             EdgeRejection::BodiesFull { .. } => "bodies_full",
             EdgeRejection::ConnectionsFull { .. } => "connections_full",
+            EdgeRejection::Overloaded { .. } => "overloaded",
             EdgeRejection::HeaderTooLarge { .. } => "header_too_large",
             EdgeRejection::RequestTimeout { .. } => "request_timeout",
             EdgeRejection::MethodNotAllowed { .. } => "method_not_allowed",
@@ -177,6 +183,7 @@ impl EdgeRejection {
             | EdgeRejection::BodyTooLarge { .. }
             | EdgeRejection::BodiesFull { .. }
             | EdgeRejection::ConnectionsFull { .. }
+            | EdgeRejection::Overloaded { .. }
             | EdgeRejection::HeaderTooLarge { .. }
             | EdgeRejection::RequestTimeout { .. }
             | EdgeRejection::MethodNotAllowed { .. }
@@ -231,6 +238,7 @@ impl fmt::Display for EdgeRejection {
             }
             EdgeRejection::BodiesFull { max } => bodies_full(*max, f),
             EdgeRejection::ConnectionsFull { max } => connections_full(*max, f),
+            EdgeRejection::Overloaded { max } => overloaded(*max, f),
             EdgeRejection::RequestTimeout { ms } => {
                 write!(f, "the body did not arrive within {ms} ms; send it again, faster")
             }
@@ -296,6 +304,14 @@ fn connections_full(max: u64, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f,
         "this address has as many connections as peer_connections_max allows, {max}; close some \
          or use them again, or raise the limit"
+    )
+}
+
+fn overloaded(max: u64, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(
+        f,
+        "all connections that connections_max allows, {max}, are in use; try again later, or raise \
+         the limit"
     )
 }
 

@@ -38,12 +38,18 @@ const HEAD_ROOM_BYTES: u64 = 64 << 10;
 /// What each body has beside the bytes that are counted in sum.
 const BODY_ROOM_BYTES: u64 = 16 << 10;
 
+/// Connections that wait for room or are told that there is none, and those of one address too
+/// many: `PORCH_MAX` and `TURNED_AWAY_MAX`.
+const TURNED_AWAY: u64 = 64 + 32;
+
 impl Limits {
-    /// Each connection with its largest head and the body that is its own, all larger bodies, each
+    /// Each connection with its largest head and the body that is its own, each that is turned away
+    /// with its largest head, all larger bodies, each
     /// call with its largest head and reply, each open transaction with the largest body that it
     /// can come in.
     pub(super) fn sum(&self) -> u64 {
         self.connections * (self.header_bytes + HEAD_ROOM_BYTES + BODY_ROOM_BYTES)
+            + TURNED_AWAY * (self.header_bytes + HEAD_ROOM_BYTES)
             + self.bodies_bytes
             + self.calls * (self.header_bytes + self.reply_bytes)
             + self.open * self.body_bytes

@@ -5,7 +5,7 @@ use crate::world::{Heard, World, read};
 use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
-use wholly_server::transport::http::TURNED_AWAY_MAX;
+use wholly_server::transport::http::{PORCH_MAX, TURNED_AWAY_MAX};
 
 const HEAD: &str = "PUT /v1/transactions/g HTTP/1.1\r\nhost: localhost\r\ncontent-type: \
                     application/json\r\n";
@@ -121,9 +121,14 @@ async fn a_connection_serves_many_requests() {
 
 const ABOUT: &[u8] = b"GET /v1 HTTP/1.1\r\nhost: localhost\r\n\r\n";
 
-#[tokio::test]
-async fn connections_have_a_limit() {
-    let world = World::start_with(|config| config.requests.connections_max = 1).await;
+/// A coordinator of one connection, which is being served: all of its request has arrived but the
+/// body.
+async fn full_house() -> (World, TcpStream, String) {
+    let world = World::start_with(|config| {
+        config.requests.connections_max = 1;
+        config.requests.body_ms_max = 600_000;
+    })
+    .await;
     let plan = world.plan(&["one"]);
     let mut first = TcpStream::connect(world.addr()).await.unwrap();
     let head = format!("{HEAD}expect: 100-continue\r\ncontent-length: {}\r\n\r\n", plan.len());
@@ -131,11 +136,29 @@ async fn connections_have_a_limit() {
     // Whoever hears that he may go on is being served, and stays.
     let mut heard = vec![0; "HTTP/1.1 100 Continue\r\n\r\n".len()];
     first.read_exact(&mut heard).await.unwrap();
-    let mut second = TcpStream::connect(world.addr()).await.unwrap();
-    second.write_all(ABOUT).await.unwrap();
+    (world, first, plan)
+}
+
+#[tokio::test]
+async fn connections_have_a_limit() {
+    let (world, mut first, plan) = full_house().await;
+    for _ in 0..3 {
+        let heard = world.get("/v1").await;
+        assert_eq!((heard.status, heard.code().as_str()), (503, "overloaded"));
+        let headers = (heard.header("retry-after"), heard.header("connection"));
+        assert_eq!(headers, (Some("1"), Some("close")));
+        let detail = heard.json()["detail"].as_str().unwrap().to_string();
+        assert!(detail.contains("connections_max allows, 1, are in use"), "{detail}");
+        let heard = world.get("/healthz").await;
+        assert_eq!((heard.status, heard.header("connection")), (200, Some("close")));
+    }
+    // Not for a name that it does not answer for.
+    let strange = b"GET /healthz HTTP/1.1\r\nhost: evil.example\r\n\r\n";
+    assert_eq!(world.send(strange).await.status, 503);
+    // Who is inside has lost nothing, and gives way once it does nothing.
     first.write_all(plan.as_bytes()).await.unwrap();
     assert_eq!(read(&mut first).await.status, 201);
-    assert_eq!(read(&mut second).await.status, 200);
+    until(&world, "/v1", 200).await;
 }
 
 /// One connection does what it does and no more; the next one gets its place.
@@ -146,13 +169,25 @@ async fn check_gives_way(sent: &[u8]) {
     if sent == ABOUT {
         assert_eq!(read(&mut idle).await.status, 200);
     }
-    let mut next = connect_from(&world, [127, 0, 0, 2]).await;
-    next.write_all(ABOUT).await.unwrap();
-    assert_eq!(read(&mut next).await.status, 200);
+    until_let_in(&world, [127, 0, 0, 2]).await;
     let mut rest = Vec::new();
     // Closed, in whatever way, and without a word.
     let _ = idle.read_to_end(&mut rest).await;
     assert!(rest.is_empty(), "{}", String::from_utf8_lossy(&rest));
+}
+
+/// Comes again and again from there until it is served.
+async fn until_let_in(world: &World, from: [u8; 4]) {
+    for _ in 0..10_000 {
+        let mut next = connect_from(world, from).await;
+        next.write_all(ABOUT).await.unwrap();
+        match read(&mut next).await.status {
+            200 => return,
+            // Whoever came in before has half a second for a request.
+            status => assert_eq!(status, 503),
+        }
+    }
+    panic!("it is never let in");
 }
 
 #[tokio::test]
@@ -201,11 +236,25 @@ async fn so_many_hear_why_they_are_turned_away_and_further_ones_nothing() {
     let mut served = TcpStream::connect(world.addr()).await.unwrap();
     served.write_all(ABOUT).await.unwrap();
     assert_eq!(read(&mut served).await.status, 200);
+    check_turned_away(&world, TURNED_AWAY_MAX, "HTTP/1.1 429").await;
+}
+
+#[tokio::test]
+async fn so_many_wait_for_room_and_further_ones_are_closed() {
+    let (world, mut first, plan) = full_house().await;
+    check_turned_away(&world, PORCH_MAX, "HTTP/1.1 503").await;
+    first.write_all(plan.as_bytes()).await.unwrap();
+    assert_eq!(read(&mut first).await.status, 201);
+    until_let_in(&world, [127, 0, 0, 2]).await;
+}
+
+/// So many say nothing: the last of them hears this once it asks, and one more hears nothing.
+async fn check_turned_away(world: &World, max: usize, hears: &str) {
     // On a machine that stands still for long, those who say nothing are gone before the last
     // one comes; then all of it is tried again.
     for _ in 0..10 {
         let mut waiting = Vec::new();
-        for _ in 0..TURNED_AWAY_MAX {
+        for _ in 0..max {
             waiting.push(TcpStream::connect(world.addr()).await.unwrap());
         }
         let mut one_more = TcpStream::connect(world.addr()).await.unwrap();
@@ -216,7 +265,7 @@ async fn so_many_hear_why_they_are_turned_away_and_further_ones_nothing() {
         let _ = last.write_all(ABOUT).await;
         let mut why = Vec::new();
         let _ = last.read_to_end(&mut why).await;
-        if heard.is_empty() && why.starts_with(b"HTTP/1.1 429") {
+        if heard.is_empty() && why.starts_with(hears.as_bytes()) {
             return;
         }
     }

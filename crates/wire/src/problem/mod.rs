@@ -6,7 +6,7 @@ mod table;
 
 pub use pages::pages;
 pub use row::{Grpc, Page, Retry, Row};
-pub use table::{TABLE, row};
+pub use table::TABLE;
 
 use crate::edge::EdgeRejection;
 use crate::v1::answer::Transaction;
@@ -22,6 +22,11 @@ pub const PAGES: &str = "/v1/problems/";
 
 /// The content type of a problem document.
 pub const CONTENT_TYPE: &str = "application/problem+json";
+
+/// The row of a code.
+pub fn row(code: &str) -> Option<&'static Row> {
+    TABLE.iter().find(|row| row.code == code)
+}
 
 /// A problem document.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -20,6 +20,16 @@ pub struct Row {
     pub page: Page,
 }
 
+/// A row of the table, as short as it can be written there.
+pub(super) const fn code(
+    code: &'static str,
+    (status, grpc, retry): (u16, Grpc, Retry),
+    title: &'static str,
+    page: Page,
+) -> Row {
+    Row { code, status, grpc, retry, title, page }
+}
+
 /// What a person should know of a code.
 #[derive(Clone, Copy, Debug)]
 pub struct Page {

@@ -1,20 +1,6 @@
 //! The one table of codes: status, retry and page of everything that can be refused.
 
-use super::row::{Grpc, Page, Retry, Row};
-
-/// The row of a code.
-pub fn row(code: &str) -> Option<&'static Row> {
-    TABLE.iter().find(|row| row.code == code)
-}
-
-const fn code(
-    code: &'static str,
-    (status, grpc, retry): (u16, Grpc, Retry),
-    title: &'static str,
-    page: Page,
-) -> Row {
-    Row { code, status, grpc, retry, title, page }
-}
+use super::row::{Grpc, Page, Retry, Row, code};
 
 const NOTHING: &str = "Nothing was changed by this request.";
 
@@ -537,6 +523,19 @@ pub const TABLE: &[Row] = &[
             data: NOTHING,
             advice: "Use connections again instead of opening one for each request, and close \
                      those that are not used. Behind a proxy, raise requests.peer_connections_max.",
+        },
+    ),
+    code(
+        "overloaded",
+        (503, ResourceExhausted, Later),
+        "All connections that there may be are in use",
+        Page {
+            happened: "As many clients are connected as connections_max allows, and each of their \
+                       connections is being used.",
+            data: NOTHING,
+            advice: "Wait as the header retry-after says and send it again. If it happens often, \
+                     use fewer connections for more requests each, or raise \
+                     requests.connections_max. /healthz is answered all the same.",
         },
     ),
     code(

@@ -109,6 +109,7 @@ fn edge_rejections() -> Vec<EdgeRejection> {
         EdgeRejection::BodyTooLarge { max: 1 },
         EdgeRejection::BodiesFull { max: 1 },
         EdgeRejection::ConnectionsFull { max: 1 },
+        EdgeRejection::Overloaded { max: 1 },
         EdgeRejection::HeaderTooLarge { max: 1 },
         EdgeRejection::RequestTimeout { ms: 1 },
         EdgeRejection::MethodNotAllowed { allowed: "GET".into() },
@@ -159,6 +160,7 @@ fn edge_place(rejection: &EdgeRejection) -> usize {
         EdgeRejection::RoleForbidden { .. } => 20,
         EdgeRejection::BodiesFull { .. } => 21,
         EdgeRejection::ConnectionsFull { .. } => 22,
+        EdgeRejection::Overloaded { .. } => 23,
     }
 }
 

@@ -11,6 +11,11 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 /// How long one who was asked to leave may take before another is asked: it may be served again.
 const LEAVE_MAX: Duration = Duration::from_millis(10);
+/// How often somebody is asked to leave for one newcomer before there is no room for him.
+const ASKED_MAX: usize = 10;
+/// How often nobody is found for him before that: by a look of his own, not only by one of
+/// before he came.
+const FOUND_NOBODY_MAX: usize = 2;
 /// How long one who has just come in may stay without a request, whoever else comes: were it less
 /// than a request takes to arrive, the last place would serve nobody.
 const STAY_MIN: Duration = Duration::from_millis(500);
@@ -104,6 +109,28 @@ impl Seat {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct PeerFull;
 
+/// Who was asked to leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    Somebody,
+    Nobody,
+}
+
+/// Why a newcomer is not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NoRoom {
+    /// His peer has as many connections as it may, or more than all who may leave.
+    Peer,
+    /// There are as many connections as may be, and all are in use.
+    House,
+}
+
+impl From<PeerFull> for NoRoom {
+    fn from(PeerFull: PeerFull) -> NoRoom {
+        NoRoom::Peer
+    }
+}
+
 impl Guests {
     /// So many altogether, and so many of one peer.
     pub(super) fn new(connections_max: usize, peer_max: usize) -> Arc<Guests> {
@@ -141,7 +168,7 @@ impl Guests {
     /// Asks the connection that waits longest for a request, of the peer that has most: of the
     /// newcomer's own, or of one that has no fewer than he has with this one. Whoever finds none
     /// while smaller peers have some has taken his share.
-    fn make_room_for(&self, newcomer: Peer, now: u64) -> Result<(), PeerFull> {
+    fn make_room_for(&self, newcomer: Peer, now: u64) -> Result<Asked, PeerFull> {
         let mut inside = self.inside();
         let own = inside.peers.get(&newcomer).map_or(0, |party| party.seats.len());
         while let Some(idle) = inside.next_idle(now) {
@@ -162,10 +189,9 @@ impl Guests {
                 return Err(PeerFull);
             }
             seat.leave.notify_one();
-            return Ok(());
+            return Ok(Asked::Somebody);
         }
-        // Nobody waits for a request: one of them will end.
-        Ok(())
+        Ok(Asked::Nobody)
     }
 }
 
@@ -220,21 +246,32 @@ pub(super) struct Guest {
 }
 
 impl Guest {
-    /// Waits until there is room for it, for which others that do nothing are asked to leave;
-    /// there is none while only such could leave whose peers have fewer.
-    pub(super) async fn find_room(&mut self) -> Result<(), PeerFull> {
-        let room = &self.guests.room;
-        while self.room.is_none() {
-            if let Ok(permit) = Arc::clone(room).try_acquire_owned() {
-                self.room = Some(permit);
-                break;
-            }
-            self.guests.make_room_for(self.peer, self.guests.now())?;
-            let left = tokio::time::timeout(LEAVE_MAX, Arc::clone(room).acquire_owned()).await;
-            self.room = left.ok().map(|permit| permit.expect("the semaphore is never closed"));
+    /// Takes the room that there is, if nobody waits for it.
+    pub(super) fn takes_room(&mut self) -> bool {
+        self.room = Arc::clone(&self.guests.room).try_acquire_owned().ok();
+        if self.room.is_some() {
+            self.comes_in(self.guests.now());
         }
-        self.comes_in(self.guests.now());
-        Ok(())
+        self.room.is_some()
+    }
+
+    /// Waits briefly for room, for which others that do nothing are asked to leave; there is none
+    /// where nobody may leave, and while only such may whose peers have fewer.
+    pub(super) async fn find_room(&mut self) -> Result<(), NoRoom> {
+        let (mut asked, mut found_nobody) = (0, 0);
+        while asked < ASKED_MAX && found_nobody < FOUND_NOBODY_MAX {
+            match self.guests.make_room_for(self.peer, self.guests.now())? {
+                Asked::Somebody => asked += 1,
+                Asked::Nobody => found_nobody += 1,
+            }
+            let room = Arc::clone(&self.guests.room).acquire_owned();
+            if let Ok(permit) = tokio::time::timeout(LEAVE_MAX, room).await {
+                self.room = Some(permit.expect("the semaphore is never closed"));
+                self.comes_in(self.guests.now());
+                return Ok(());
+            }
+        }
+        Err(NoRoom::House)
     }
 
     /// It is served until what this returns is dropped.
@@ -327,7 +364,7 @@ mod tests {
         let newcomer = guests.welcome(peer(newcomer)).unwrap();
         let room = guests.make_room_for(newcomer.peer, NOW);
         let left = seated.iter().position(is_asked);
-        assert_eq!(room.map(|()| left), asked, "{inside:?}");
+        assert_eq!(room.map(|_asked| left), asked, "{inside:?}");
         assert!(!is_asked(&newcomer), "{inside:?}");
     }
 
@@ -344,6 +381,21 @@ mod tests {
         check(&[(1, 9), (1, 8), (2, 1)], 1, Ok(Some(1)));
         check(&[(1, 0), (1, 0), (2, 1)], 1, Err(PeerFull));
         check(&[(1, 0), (2, 1), (2, 3)], 1, Ok(Some(1)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_finds_nobody_that_may_leave_does_not_wait_for_long() {
+        let guests = Guests::new(1, 10);
+        let mut first = guests.welcome(peer(1)).unwrap();
+        assert!(first.takes_room());
+        let mut next = guests.welcome(peer(2)).unwrap();
+        let served = first.served();
+        assert!(!next.takes_room());
+        assert_eq!(next.find_room().await, Err(NoRoom::House));
+        assert!(!is_asked(&first), "it is being served");
+        drop(served);
+        drop(first);
+        assert_eq!(next.find_room().await, Ok(()));
     }
 
     #[test]
@@ -417,7 +469,7 @@ mod tests {
         other.seat.waits_since.store(1, Ordering::Release);
         assert_eq!(guests.make_room_for(peer(1), NOW), Err(PeerFull));
         own[1].seat.waits_since.store(NOW + 1, Ordering::Release);
-        assert_eq!(guests.make_room_for(peer(1), NOW + 1), Ok(()));
+        assert_eq!(guests.make_room_for(peer(1), NOW + 1), Ok(Asked::Somebody));
         assert!(is_asked(&own[1]) && !is_asked(&own[0]) && !is_asked(&other));
     }
 

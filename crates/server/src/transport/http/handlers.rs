@@ -81,7 +81,7 @@ pub(super) async fn handle<C: Coordinator>(
         Action::Drain => return api.drain(&parts).await,
         Action::Admit => return api.admit_again(&parts).await,
         Action::About => return Ok(api.about()),
-        Action::Health => return Ok(answer::text(StatusCode::OK, "ok\n".into())),
+        Action::Health => return Ok(health()),
         Action::Ready => return api.ready(),
         Action::Metrics => return Ok(api.metrics()),
         Action::OpenApi => {
@@ -98,6 +98,11 @@ pub(super) async fn handle<C: Coordinator>(
     drop(parts);
     let reply = api.coordinator.request(request, trace).await?;
     Ok(answer::reply(&reply, api.coordinator.capability_key()))
+}
+
+/// It runs, and answers.
+pub(super) fn health() -> Answer {
+    answer::text(StatusCode::OK, "ok\n".into())
 }
 
 impl<C: Coordinator> Api<C> {

@@ -20,8 +20,8 @@ pub(crate) use entrance::Entrance;
 pub use entrance::EntranceError;
 #[cfg(feature = "fuzzing")]
 pub(crate) use list::read as read_list;
-pub use serve::TURNED_AWAY_MAX;
 pub(crate) use serve::serve;
+pub use serve::{PORCH_MAX, TURNED_AWAY_MAX};
 pub use stopped::{Stopped, Told};
 
 use super::{Coordinator, Refused};
@@ -31,8 +31,9 @@ use ::http::header::CONNECTION;
 use ::http::{HeaderMap, HeaderValue, Request};
 use answer::Answer;
 use bodies::{Bodies, Share};
+use guests::NoRoom;
 use hyper::body::Incoming;
-use routes::{Admitted, Matched, UNKNOWN_ROUTE};
+use routes::{Action, Admitted, Matched, UNKNOWN_ROUTE};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -59,7 +60,8 @@ pub struct RequestLimits {
     pub header_ms_max: u64,
     /// Longest the handshake of TLS may take.
     pub handshake_ms_max: u64,
-    /// Connections at once; for further ones those that are idle are closed, or they wait.
+    /// Connections at once; for further ones those that are idle are closed, or
+    /// they are turned away.
     pub connections_max: usize,
     /// Connections of one peer at once; further ones are turned away.
     pub peer_connections_max: usize,
@@ -138,13 +140,34 @@ impl<C: Coordinator> Api<C> {
         answer
     }
 
-    /// Answers whoever has as many connections as he may.
-    fn turn_away(&self) -> Answer {
-        let max = self.limits.peer_connections_max as u64;
-        let mut answer = answer::problem(&EdgeRejection::ConnectionsFull { max }.into(), None);
+    /// Answers whoever is not let in: that it runs, if he asks no more, and else why.
+    fn turn_away(&self, why: NoRoom, asked: &Request<Incoming>) -> Answer {
+        let (route, mut answer) = match self.asks_for_health(asked) {
+            Some(route) => (route, handlers::health()),
+            None => {
+                let limits = &self.limits;
+                let why = match why {
+                    NoRoom::Peer => {
+                        let max = limits.peer_connections_max as u64;
+                        EdgeRejection::ConnectionsFull { max }
+                    }
+                    NoRoom::House => {
+                        EdgeRejection::Overloaded { max: limits.connections_max as u64 }
+                    }
+                };
+                (UNKNOWN_ROUTE, answer::problem(&why.into(), None))
+            }
+        };
         answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-        self.coordinator.requested(UNKNOWN_ROUTE, answer.status().as_u16());
+        self.coordinator.requested(route, answer.status().as_u16());
         answer
+    }
+
+    /// The route of a health check, if this is one.
+    fn asks_for_health(&self, asked: &Request<Incoming>) -> Option<&'static str> {
+        self.access.check(asked.uri().authority(), asked.headers()).ok()?;
+        let found = routes::find(asked.method(), asked.uri().path()).ok()?;
+        (found.route.action == Action::Health).then_some(found.route.path)
     }
 
     /// Who asks, if it may ask this. Strangers are not told whether a path exists.

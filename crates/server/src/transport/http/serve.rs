@@ -3,12 +3,12 @@
 use super::super::Coordinator;
 use super::Api;
 use super::entrance::Entering;
-use super::guests::{Guest, Guests, Peer, PeerFull};
+use super::guests::{Guest, Guests, NoRoom, Peer};
 use super::stalled::Stalled;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
 /// Room for a head over its limit, so that it is answered and not cut off.
@@ -26,11 +26,14 @@ const HEAD_ROOM_BYTES: usize = 64 * 1_024;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How long a client may take nothing of its answers before its connection is closed.
 const WRITE_STALL_MAX: Duration = Duration::from_secs(30);
-/// How many connections at once are told why they are turned away; further ones are closed
-/// without a word.
+/// How many connections at once, of peers that have as many as they may, are told why they are
+/// turned away; further ones are closed without a word.
 pub const TURNED_AWAY_MAX: usize = 32;
+/// How many connections at once wait for room, or are told that there is none; further ones are
+/// closed without a word. Who is of one peer too many has no place among them.
+pub const PORCH_MAX: usize = 64;
 /// How long one of them may take to ask something and to hear that.
-const TURN_AWAY_MAX: Duration = Duration::from_secs(5);
+const TURN_AWAY_MAX: Duration = Duration::from_secs(2);
 
 /// Whether the system lets connections in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,16 +67,12 @@ pub(crate) async fn serve<C: Coordinator>(
                     tracing::info!("connections are accepted again");
                 }
                 while desk.connections.try_join_next().is_some() {}
-                let Some(mut guest) = desk.welcome(&guests, from) else {
-                    desk.turn_away(stream);
-                    continue;
-                };
-                tokio::select! {
-                    biased;
-                    () = &mut stop => break,
-                    room = guest.find_room() => match room {
-                        Ok(()) => desk.serve(stream, guest),
-                        Err(PeerFull) => desk.turn_away(stream),
+                // Nothing here waits: whoever comes next is heard.
+                match desk.welcome(&guests, from) {
+                    None => desk.turn_away(stream),
+                    Some(mut guest) => match guest.takes_room() {
+                        true => desk.serve(stream, guest),
+                        false => desk.let_wait(stream, guest),
                     },
                 }
             }
@@ -99,11 +98,11 @@ enum Named {
 
 /// What serves connections.
 struct Desk<C> {
-    api: Arc<Api<C>>,
-    http: http1::Builder,
+    house: Arc<House<C>>,
     graceful: GracefulShutdown,
     connections: JoinSet<()>,
     turning_away: Arc<Semaphore>,
+    porch: Arc<Semaphore>,
     named: Named,
 }
 
@@ -116,11 +115,11 @@ impl<C: Coordinator> Desk<C> {
             // would.
             .max_buf_size(api.limits.header_bytes_max + HEAD_ROOM_BYTES);
         Desk {
-            api,
-            http,
+            house: Arc::new(House { api, http }),
             graceful: GracefulShutdown::new(),
             connections: JoinSet::new(),
             turning_away: Arc::new(Semaphore::new(TURNED_AWAY_MAX)),
+            porch: Arc::new(Semaphore::new(PORCH_MAX)),
             named: Named::No,
         }
     }
@@ -133,7 +132,7 @@ impl<C: Coordinator> Desk<C> {
             (Ok(_), _) | (Err(_), Named::Yes) => {}
             (Err(_), Named::No) => {
                 self.named = Named::Yes;
-                let max = self.api.limits.peer_connections_max;
+                let max = self.house.api.limits.peer_connections_max;
                 tracing::warn!(
                     peer = %from.ip(),
                     max,
@@ -146,6 +145,54 @@ impl<C: Coordinator> Desk<C> {
     }
 
     fn serve(&mut self, stream: TcpStream, guest: Guest) {
+        let (house, watcher) = (Arc::clone(&self.house), self.graceful.watcher());
+        self.connections.spawn(async move { house.serve(stream, guest, watcher).await });
+    }
+
+    /// Says why, whatever is asked, where that does not take long.
+    fn turn_away(&mut self, stream: TcpStream) {
+        let Ok(turn) = Arc::clone(&self.turning_away).try_acquire_owned() else { return };
+        let house = Arc::clone(&self.house);
+        self.connections.spawn(async move { house.turn_away(stream, NoRoom::Peer, turn).await });
+    }
+
+    /// Serves it if there is room soon, and says that there is none if not.
+    fn let_wait(&mut self, stream: TcpStream, mut guest: Guest) {
+        let Ok(turn) = Arc::clone(&self.porch).try_acquire_owned() else { return };
+        let (house, watcher) = (Arc::clone(&self.house), self.graceful.watcher());
+        self.connections.spawn(async move {
+            match guest.find_room().await {
+                Ok(()) => {
+                    drop(turn);
+                    house.serve(stream, guest, watcher).await;
+                }
+                Err(why) => {
+                    // Its peer has one connection less that is inside or might be.
+                    drop((guest, watcher));
+                    house.turn_away(stream, why, turn).await;
+                }
+            }
+        });
+    }
+
+    /// Lets the requests at hand end, and closes what is left.
+    async fn close(mut self) {
+        let time = Duration::from_millis(self.house.api.limits.stop_ms_max);
+        if tokio::time::timeout(time, self.graceful.shutdown()).await.is_err() {
+            tracing::warn!("requests were still waiting when the server stopped");
+        }
+        self.connections.shutdown().await;
+    }
+}
+
+/// What a connection is served from.
+struct House<C> {
+    api: Arc<Api<C>>,
+    http: http1::Builder,
+}
+
+impl<C: Coordinator> House<C> {
+    async fn serve(&self, stream: TcpStream, guest: Guest, watcher: Watcher) {
         let guest = Arc::new(guest);
         let (api, served) = (Arc::clone(&self.api), Arc::clone(&guest));
         let service = service_fn(move |request| {
@@ -157,45 +204,30 @@ impl<C: Coordinator> Desk<C> {
         });
         let stream = prepared(&self.api, stream, guest.is_writing());
         let connection = self.http.serve_connection(TokioIo::new(stream), service);
-        let connection = self.graceful.watch(connection);
-        self.connections.spawn(async move {
-            // The connection first: what came meanwhile is served, and then it stays.
-            tokio::select! {
-                biased;
-                ended = connection => if let Err(error) = ended {
-                    tracing::debug!(%error, "a client's connection broke off");
-                },
-                () = guest.asked_to_leave() => {
-                    tracing::debug!("an idle connection was closed to make room for another");
-                }
+        // The connection first: what came meanwhile is served, and then it stays.
+        tokio::select! {
+            biased;
+            ended = watcher.watch(connection) => if let Err(error) = ended {
+                tracing::debug!(%error, "a client's connection broke off");
+            },
+            () = guest.asked_to_leave() => {
+                tracing::debug!("an idle connection was closed to make room for another");
             }
-        });
+        }
     }
 
-    /// Says why, whatever is asked, where that does not take long.
-    fn turn_away(&mut self, stream: TcpStream) {
-        let Ok(turn) = Arc::clone(&self.turning_away).try_acquire_owned() else { return };
+    /// Hears what is asked, says why that is not served, and closes.
+    async fn turn_away(&self, stream: TcpStream, why: NoRoom, turn: OwnedSemaphorePermit) {
         let api = Arc::clone(&self.api);
-        let service = service_fn(move |_request| {
-            let answer = api.turn_away();
+        let service = service_fn(move |request| {
+            let answer = api.turn_away(why, &request);
             async move { Ok::<_, Infallible>(answer) }
         });
         let stream = prepared(&self.api, stream, Arc::default());
         let connection = self.http.serve_connection(TokioIo::new(stream), service);
-        self.connections.spawn(async move {
-            // Whether it was heard is no matter of ours.
-            let _ = tokio::time::timeout(TURN_AWAY_MAX, connection).await;
-            drop(turn);
-        });
-    }
-
-    /// Lets the requests at hand end, and closes what is left.
-    async fn close(mut self) {
-        let time = Duration::from_millis(self.api.limits.stop_ms_max);
-        if tokio::time::timeout(time, self.graceful.shutdown()).await.is_err() {
-            tracing::warn!("requests were still waiting when the server stopped");
-        }
-        self.connections.shutdown().await;
+        // Whether it was heard is no matter of ours.
+        let _ = tokio::time::timeout(TURN_AWAY_MAX, connection).await;
+        drop(turn);
     }
 }
 
