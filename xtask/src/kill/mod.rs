@@ -70,18 +70,24 @@ fn run_cycles(root: &Path, options: &Options) -> Result<(), Failure> {
     let again = format!("cargo xtask kill --cycles {cycles} --seed {seed}");
     println!("{again}");
     let result = shop::with(root, "kill", |shop| {
+        shop.log_everything();
         shop.start_all()?;
         let ledger = Ledger::default();
         let (killed, healed) = cycle_under_load(shop, &ledger, options)?;
         let ended_ms = wait_for_all_ends(shop, healed)?;
-        let faults = ledger.faults(shop)?;
+        let mut faults = ledger.faults(shop)?;
+        let (lines, leaks) = shop.leaks()?;
+        if lines == 0 {
+            return Err(Failure::new("nobody logs, so nothing shows that logs are silent"));
+        }
+        faults.extend(leaks);
         let counts = ledger.counts();
         let kills: serde_json::Map<_, _> =
             killed.iter().map(|(member, kills)| (member.name().into(), (*kills).into())).collect();
         match form {
             Form::Text => println!(
                 "kills: {}; {} orders, {} of them told commit and {} abort; all ended {ended_ms} \
-                 ms after the last start (bound {} ms)",
+                 ms after the last start (bound {} ms); {lines} lines of logs looked at",
                 serde_json::Value::from(kills),
                 counts.orders,
                 counts.commit,
@@ -92,7 +98,8 @@ fn run_cycles(root: &Path, options: &Options) -> Result<(), Failure> {
                 "{}",
                 json!({ "cycles": cycles, "seed": seed, "kills": kills, "orders": counts.orders,
                         "told_commit": counts.commit, "told_abort": counts.abort,
-                        "ended_after_ms": ended_ms, "bound_ms": bound_ms(), "faults": faults })
+                        "ended_after_ms": ended_ms, "bound_ms": bound_ms(), "log_lines": lines,
+                        "faults": faults })
             ),
         }
         for fault in &faults {

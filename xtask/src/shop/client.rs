@@ -9,6 +9,9 @@ use std::time::Duration;
 /// Longest wait for an answer, longer than the coordinator lets a request wait.
 const PATIENCE: Duration = Duration::from_secs(40);
 
+/// In every payload, and in no log. The shop does not read it.
+pub(super) const CARD: &str = "canary-payload-91b3";
+
 /// Asks one coordinator.
 #[derive(Clone, Copy)]
 pub(crate) struct Client {
@@ -34,15 +37,16 @@ impl Order {
 
     /// What the order service takes.
     pub(crate) fn body(&self) -> Value {
-        json!({ "order": self.id, "sku": self.sku, "quantity": 2, "customer": "ann", "points": 3 })
+        json!({ "order": self.id, "sku": self.sku, "quantity": 2, "customer": "ann", "points": 3,
+                "card": CARD })
     }
 
     fn lock(&self) -> Value {
-        json!({ "order": self.id, "sku": self.sku, "quantity": 2 })
+        json!({ "order": self.id, "sku": self.sku, "quantity": 2, "card": CARD })
     }
 
     fn deduct(&self) -> Value {
-        json!({ "order": self.id, "customer": "ann", "points": 3 })
+        json!({ "order": self.id, "customer": "ann", "points": 3, "card": CARD })
     }
 }
 

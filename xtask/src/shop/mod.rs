@@ -60,6 +60,8 @@ pub(crate) struct Shop {
     pub(crate) folder: PathBuf,
     addresses: BTreeMap<Member, SocketAddr>,
     running: BTreeMap<Member, Child>,
+    /// What its members log; by default what they do for everybody.
+    logged: Option<&'static str>,
 }
 
 impl Shop {
@@ -73,7 +75,7 @@ impl Shop {
         for member in Member::ALL {
             addresses.insert(member, SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?)));
         }
-        Ok(Shop { program, folder, addresses, running: BTreeMap::new() })
+        Ok(Shop { program, folder, addresses, running: BTreeMap::new(), logged: None })
     }
 
     pub(crate) fn address(&self, member: Member) -> SocketAddr {
@@ -107,6 +109,7 @@ impl Shop {
         let tried = |e| Failure::new(format!("starting {} failed: {e}", member.name()));
         let log = OpenOptions::new().create(true).append(true).open(self.log(member));
         let mut command = process::mortal("KILL");
+        command.envs(self.logged.map(|level| ("WHOLLY_LOG", level)));
         command.arg("--").args(above).arg(&self.program).args(self.arguments(member));
         // It also ends with its input: `setpriv` reaches only the program above it.
         let (child, ready) = process::serve(command.stderr(log.map_err(tried)?)).map_err(tried)?;
@@ -115,6 +118,26 @@ impl Shop {
             Some(_) => Ok(Launch::Serves),
             None => self.wait(member).map(Launch::Ended),
         }
+    }
+
+    /// Has members that are started from here on log at every level.
+    pub(crate) fn log_everything(&mut self) {
+        self.logged = Some("trace");
+    }
+
+    /// Lines of its logs, of which none may show what a payload holds; each that does.
+    pub(crate) fn leaks(&self) -> Result<(usize, Vec<String>), Failure> {
+        let (mut lines, mut leaks) = (0, Vec::new());
+        for member in Member::ALL {
+            let file = self.log(member);
+            let log = fs::read(&file)
+                .map_err(|e| Failure::new(format!("reading {} failed: {e}", file.display())))?;
+            let log = String::from_utf8_lossy(&log);
+            lines += log.lines().count();
+            let shows = log.lines().filter(|line| line.contains(client::CARD));
+            leaks.extend(shows.map(|line| format!("{} logs a payload: {line}", member.name())));
+        }
+        Ok((lines, leaks))
     }
 
     fn log(&self, member: Member) -> PathBuf {
