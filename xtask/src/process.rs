@@ -63,14 +63,15 @@ pub(crate) fn mortal(signal: &str) -> Command {
 }
 
 /// Starts a program with its input and output piped, and waits until it says where it serves:
-/// `ready http://ADDRESS`. None if it ended without saying so, or is about to.
+/// `ready http://ADDRESS`, or `https`. None if it ended without saying so, or is about to.
 pub(crate) fn serve(command: &mut Command) -> io::Result<(Child, Option<SocketAddr>)> {
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
     let mut lines = BufReader::new(child.stdout.take().expect("its output is piped")).lines();
-    let address = lines
-        .by_ref()
-        .map_while(Result::ok)
-        .find_map(|line| line.strip_prefix("ready http://").and_then(|at| at.parse().ok()));
+    let address = lines.by_ref().map_while(Result::ok).find_map(|line| {
+        let url = line.strip_prefix("ready ")?;
+        let at = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"))?;
+        at.parse().ok()
+    });
     // Read on, so that it never waits for a full pipe.
     std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
     Ok((child, address))

@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 /// Connections that an attack opens from each of its addresses: more than one may have.
 const CONNECTIONS: usize = 240;
 /// Where attacks come from; whoever means well is elsewhere.
-const ONE: &[[u8; 4]] = &[[127, 0, 0, 2]];
-const MANY: &[[u8; 4]] = &[[127, 0, 0, 2], [127, 0, 0, 3], [127, 0, 0, 4]];
+pub(super) const ONE: &[[u8; 4]] = &[[127, 0, 0, 2]];
+pub(super) const MANY: &[[u8; 4]] = &[[127, 0, 0, 2], [127, 0, 0, 3], [127, 0, 0, 4]];
 /// Longest wait for a byte of an answer, after which it counts as none.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long whoever is turned away stays away, as he is told.
@@ -45,8 +45,8 @@ pub(super) enum Logs {
 /// Connections that stay open until they are dropped.
 #[derive(Default)]
 pub(super) struct Held {
-    name: &'static str,
-    streams: Vec<TcpStream>,
+    pub(super) name: &'static str,
+    pub(super) streams: Vec<TcpStream>,
 }
 
 pub(super) const ATTACKS: &[Attack] = &[
@@ -96,26 +96,31 @@ pub(super) const ATTACKS: &[Attack] = &[
 
 /// What attacks work on.
 pub(super) struct Ground {
+    /// What is attacked.
     pub(super) at: SocketAddr,
+    /// Where it is asked by HTTP: there, or at a tunnel into its TLS.
+    pub(super) asked: SocketAddr,
 }
 
 impl Ground {
     /// Opens as many connections as an attack has, and writes to each.
-    fn hold(
+    pub(super) fn hold(
         &self,
         name: &'static str,
         from: &[[u8; 4]],
         bytes: fn(usize) -> Vec<u8>,
     ) -> Result<Held, Failure> {
-        let mut streams = Vec::new();
-        for at in 0..CONNECTIONS * from.len() {
-            let opened = self.open(from[at % from.len()]);
-            let mut stream = opened.map_err(|e| Failure::new(format!("{name} {at}: {e}")))?;
-            // What is refused meanwhile is closed, and then not everything can be written.
-            stream.write_all(&bytes(at)).ok();
-            streams.push(stream);
-        }
-        Ok(Held { name, streams })
+        hold(self.at, name, from, bytes)
+    }
+
+    /// The same where it is asked: within TLS.
+    pub(super) fn within(
+        &self,
+        name: &'static str,
+        from: &[[u8; 4]],
+        bytes: fn(usize) -> Vec<u8>,
+    ) -> Result<Held, Failure> {
+        hold(self.asked, name, from, bytes)
     }
 
     /// Asks until the connections of an attack are seen to be gone.
@@ -131,14 +136,8 @@ impl Ground {
         Ok(())
     }
 
-    fn open(&self, from: [u8; 4]) -> io::Result<TcpStream> {
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-        socket.bind(&SocketAddr::from((from, 0)).into())?;
-        socket.connect_timeout(&self.at.into(), PATIENCE)?;
-        let stream = TcpStream::from(socket);
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(Duration::from_secs(2)))?;
-        Ok(stream)
+    pub(super) fn open(&self, from: [u8; 4]) -> io::Result<TcpStream> {
+        open(self.at, from)
     }
 
     /// Whether a saga of two steps ends well while the attack goes on. In a full house it comes
@@ -161,7 +160,7 @@ impl Ground {
 
     fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Result<(u16, Value), Failure> {
         let ask = Ask { method, path, headers: &[], body, patience: PATIENCE };
-        let heard = ask.send(self.at).map_err(|e| Failure::new(e.0))?;
+        let heard = ask.send(self.asked).map_err(|e| Failure::new(e.0))?;
         Ok((heard.status, heard.body))
     }
 
@@ -183,28 +182,56 @@ impl Ground {
         }
     }
 
-    /// How many series of figures there are.
-    pub(super) fn series(&self) -> Result<usize, Failure> {
+    /// The figures, a line each.
+    pub(super) fn figures(&self) -> Result<Vec<String>, Failure> {
         let tried = |e: io::Error| Failure::new(format!("reading the figures failed: {e}"));
-        let mut stream = self.open(ONE[0]).map_err(tried)?;
+        let mut stream = open(self.asked, [127, 0, 0, 1]).map_err(tried)?;
         let ask =
-            format!("GET /metrics HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", self.at);
+            format!("GET /metrics HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", self.asked);
         stream.write_all(ask.as_bytes()).map_err(tried)?;
         let mut text = String::new();
         stream.read_to_string(&mut text).map_err(tried)?;
-        Ok(text.lines().filter(|line| line.starts_with("wholly_")).count())
+        let lines = text.lines().filter(|line| line.starts_with("wholly_"));
+        Ok(lines.map(str::to_owned).collect())
     }
+}
+
+fn hold(
+    to: SocketAddr,
+    name: &'static str,
+    from: &[[u8; 4]],
+    bytes: fn(usize) -> Vec<u8>,
+) -> Result<Held, Failure> {
+    let mut streams = Vec::new();
+    for at in 0..CONNECTIONS * from.len() {
+        let opened = open(to, from[at % from.len()]);
+        let mut stream = opened.map_err(|e| Failure::new(format!("{name} {at}: {e}")))?;
+        // What is refused meanwhile is closed, and then not everything can be written.
+        stream.write_all(&bytes(at)).ok();
+        streams.push(stream);
+    }
+    Ok(Held { name, streams })
+}
+
+fn open(to: SocketAddr, from: [u8; 4]) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.bind(&SocketAddr::from((from, 0)).into())?;
+    socket.connect_timeout(&to.into(), PATIENCE)?;
+    let stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(Duration::from_secs(2)))?;
+    Ok(stream)
 }
 
 const PUT: &str = "content-type: application/json\r\nhost: localhost\r\n";
 
-fn slow_head(_at: usize) -> Vec<u8> {
+pub(super) fn slow_head(_at: usize) -> Vec<u8> {
     let long = "x".repeat(LIMITS.header_bytes as usize - 100);
     format!("GET /v1 HTTP/1.1\r\nhost: localhost\r\nx-slow: {long}").into_bytes()
 }
 
 /// All of a body but its last byte.
-fn slow_body(at: usize) -> Vec<u8> {
+pub(super) fn slow_body(at: usize) -> Vec<u8> {
     let bytes = LIMITS.body_bytes as usize;
     let head =
         format!("PUT /v1/transactions/slow-{at} HTTP/1.1\r\n{PUT}content-length: {bytes}\r\n");
@@ -238,7 +265,7 @@ fn slow_chunks(at: usize) -> Vec<u8> {
 }
 
 /// Many requests with large answers, none of which is read.
-fn pipelined(_at: usize) -> Vec<u8> {
+pub(super) fn pipelined(_at: usize) -> Vec<u8> {
     "GET /v1/openapi.json HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(200).into_bytes()
 }
 

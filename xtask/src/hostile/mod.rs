@@ -4,11 +4,14 @@
 mod attacks;
 pub(crate) mod participants;
 mod victim;
+mod within_tls;
 
 use crate::{Failure, programs};
-use attacks::{ATTACKS, Ground};
+use attacks::{ATTACKS, Attack, Ground};
+use participants::Participants;
 use std::path::{Path, PathBuf};
 use victim::{LIMITS, Victim};
+use within_tls::Tunnel;
 
 /// Sagas that must end while an attack goes on.
 const HEALTHY: usize = 10;
@@ -28,22 +31,78 @@ pub(crate) fn run(root: &Path, options: &[&str]) -> Result<(), Failure> {
     };
     let participants =
         participants::start().map_err(|e| Failure::new(format!("listening: {e}")))?;
-    let victim = Victim::start(&program, &participants)?;
-    let base = victim.memory("VmRSS")?;
-    let allowed = allowed();
-    println!("before: {} MiB; the sum of the limits: {} MiB", base >> 20, LIMITS.sum() >> 20);
+    let mut wrong = plain(&program, &participants)?;
+    wrong.extend(secured(root, &program, &participants)?);
+    match wrong.is_empty() {
+        true => Ok(()),
+        false => Err(Failure::new(wrong.join("; "))),
+    }
+}
+
+/// A coordinator that speaks plain text; says what was not as it should be.
+fn plain(program: &Path, participants: &Participants) -> Result<Vec<String>, Failure> {
+    let victim = Victim::start(program, participants, &[])?;
+    let ground = Ground { at: victim.address, asked: victim.address };
+    let mut wrong = attack(ATTACKS, &ground, &victim, LIMITS.sum())?;
+    let (series, longest) = (ground.figures()?.len(), victim.longest_line()?);
+    println!("{series} series of figures, longest line of the log {longest} bytes");
+    if series > SERIES_MAX || series == 0 {
+        wrong.push(format!("{series} series of figures"));
+    }
+    if longest > LINE_BYTES_MAX {
+        wrong.push(format!("a line of the log has {longest} bytes"));
+    }
+    victim.stop()?;
+    Ok(wrong)
+}
+
+/// One that speaks TLS alone, asked by a tunnel; its handshakes have longer than an attack takes.
+fn secured(
+    root: &Path,
+    program: &Path,
+    participants: &Participants,
+) -> Result<Vec<String>, Failure> {
+    let mut tunnel = Tunnel::start(root)?;
+    let mut settings = tunnel.settings().to_vec();
+    settings.push("requests.handshake_ms_max=600000".to_owned());
+    let victim = Victim::start(program, participants, &settings)?;
+    tunnel.lead_to(victim.address)?;
+    let ground = Ground { at: victim.address, asked: tunnel.address };
+    let mut wrong = attack(within_tls::ATTACKS, &ground, &victim, LIMITS.sum_within_tls())?;
+    let figures = ground.figures()?;
+    for why in ["failed", "broken"] {
+        let name = format!("wholly_handshakes_failed_total{{why=\"{why}\"}} ");
+        let count = figures.iter().find_map(|line| line.strip_prefix(&name)).unwrap_or("none");
+        println!("{count} handshakes {why}");
+        if matches!(count, "none" | "0") {
+            wrong.push(format!("{count} handshakes are said to have {why}"));
+        }
+    }
+    victim.stop()?;
+    Ok(wrong)
+}
+
+/// Attacks, one after another; the process may take half as much again as the limits allow
+/// together, itself included.
+fn attack(
+    attacks: &[Attack],
+    ground: &Ground,
+    victim: &Victim,
+    sum: u64,
+) -> Result<Vec<String>, Failure> {
+    let (base, allowed) = (victim.memory("VmRSS")?, sum / 2 * 3);
+    println!("before: {} MiB; the sum of the limits: {} MiB", base >> 20, sum >> 20);
     println!("{:<22}{:>9}{:>10}{:>8}{:>8}", "attack", "peak MiB", "allowed", "healthy", "lines");
-    let ground = Ground { at: victim.address };
     let mut wrong = Vec::new();
-    for attack in ATTACKS {
+    for attack in attacks {
         victim.forget_peak()?;
         let lines = victim.log_lines()?;
-        let held = (attack.run)(&ground)?;
+        let held = (attack.run)(ground)?;
         let idle_lines = victim.log_lines()? - lines;
         let healthy = (0..HEALTHY).filter(|at| ground.healthy(&held, *at)).count();
         let peak = victim.memory("VmHWM")?;
         drop(held);
-        ground.settle(&victim)?;
+        ground.settle(victim)?;
         let (shown, allowed) = (peak >> 20, allowed >> 20);
         let name = attack.name;
         println!("{name:<22}{shown:>9}{allowed:>10}{healthy:>5}/{HEALTHY}{idle_lines:>8}");
@@ -57,22 +116,5 @@ pub(crate) fn run(root: &Path, options: &[&str]) -> Result<(), Failure> {
             wrong.push(format!("{name}: {idle_lines} lines in the log"));
         }
     }
-    let (series, longest) = (ground.series()?, victim.longest_line()?);
-    println!("{series} series of figures, longest line of the log {longest} bytes");
-    if series > SERIES_MAX || series == 0 {
-        wrong.push(format!("{series} series of figures"));
-    }
-    if longest > LINE_BYTES_MAX {
-        wrong.push(format!("a line of the log has {longest} bytes"));
-    }
-    victim.stop()?;
-    match wrong.is_empty() {
-        true => Ok(()),
-        false => Err(Failure::new(wrong.join("; "))),
-    }
-}
-
-/// What the process may take, itself included: half as much again as the limits allow together.
-fn allowed() -> u64 {
-    LIMITS.sum() / 2 * 3
+    Ok(wrong)
 }

@@ -37,6 +37,9 @@ pub(super) const LIMITS: Limits = Limits {
 const HEAD_ROOM_BYTES: u64 = 64 << 10;
 /// What each body has beside the bytes that are counted in sum.
 const BODY_ROOM_BYTES: u64 = 16 << 10;
+/// What TLS holds of a connection: the largest message of a handshake (65,535 bytes), a record of
+/// what comes, and as much of what is to leave as rustls takes at a time (64 KiB).
+const TLS_BYTES: u64 = (64 + 18 + 64) << 10;
 
 /// Connections that wait for room or are told that there is none, and those of one address too
 /// many: `PORCH_MAX` and `TURNED_AWAY_MAX`.
@@ -54,6 +57,11 @@ impl Limits {
             + self.calls * (self.header_bytes + self.reply_bytes)
             + self.open * self.body_bytes
     }
+
+    /// The same where each connection is one of TLS, in its handshake or past it.
+    pub(super) fn sum_within_tls(&self) -> u64 {
+        self.sum() + self.connections * TLS_BYTES
+    }
 }
 
 pub(super) struct Victim {
@@ -63,7 +71,12 @@ pub(super) struct Victim {
 }
 
 impl Victim {
-    pub(super) fn start(program: &Path, participants: &Participants) -> Result<Victim, Failure> {
+    /// With more settings, each as `KEY=VALUE`.
+    pub(super) fn start(
+        program: &Path,
+        participants: &Participants,
+        more: &[String],
+    ) -> Result<Victim, Failure> {
         let tried =
             |e: std::io::Error| Failure::new(format!("starting the coordinator failed: {e}"));
         let folder = std::env::temp_dir().join(format!("wholly-hostile-{}", std::process::id()));
@@ -89,6 +102,9 @@ impl Victim {
             ("calls.backoff_ms_max", 1_000),
         ] {
             command.arg("--set").arg(format!("{key}={value}"));
+        }
+        for setting in more {
+            command.arg("--set").arg(setting);
         }
         let log = File::create(folder.join("log")).map_err(tried)?;
         let (child, ready) = process::serve(command.stderr(log)).map_err(tried)?;
