@@ -26,13 +26,17 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut line = String::new();
     io::stdin().read_line(&mut line)?;
     let to: SocketAddr = line.trim().parse()?;
-    // It ends with its input.
-    std::thread::spawn(|| {
+    let (ended, mut end) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
         io::copy(&mut io::stdin(), &mut io::sink()).ok();
-        std::process::exit(0);
+        drop::<tokio::sync::oneshot::Sender<()>>(ended);
     });
     loop {
-        let (near, from) = listener.accept().await?;
+        let (near, from) = tokio::select! {
+            // It ends with its input.
+            _gone = &mut end => return Ok(()),
+            accepted = listener.accept() => accepted?,
+        };
         let caller = Arc::clone(&caller);
         // Whoever is cut off on one side is cut off on the other, and that is all.
         tokio::spawn(async move { carry(near, from.ip(), to, &caller).await.ok() });
