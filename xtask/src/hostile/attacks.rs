@@ -142,6 +142,7 @@ impl Ground {
 
     /// Whether a saga of two steps ends well while the attack goes on. In a full house it comes
     /// again, as every client does.
+    #[expect(clippy::disallowed_methods, reason = "a client waits as Retry-After tells it")]
     pub(super) fn healthy(&self, held: &Held, at: usize) -> bool {
         let gid = format!("healthy-{}-{at}-{}", held.name, held.streams.len());
         let step = |branch: &str| json!({"branch": branch, "to": "good", "operation": "o"});

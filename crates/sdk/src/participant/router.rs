@@ -33,8 +33,8 @@ const TIMEOUT_MS_MAX: u64 = 24 * 3_600_000;
 type Table = BTreeMap<String, (String, Arc<dyn Answers>)>;
 
 /// The operations of these services under `/wholly/`, for a router of any state:
-/// `Router::new().merge(router([&stock, &orders]))`. Whoever reaches it is believed;
-/// [`believing`] asks for signatures.
+/// `Router::new().merge(router([&stock, &orders]))`. Whoever reaches it is believed, which is
+/// logged as a warning; [`believing`] asks for signatures.
 ///
 /// # Panics
 /// If two services offer one operation.
@@ -73,6 +73,13 @@ where
             assert!(before.is_none(), "{name} offers {operation}, which another does too");
         }
         offered.names.push(name);
+    }
+    if offered.guard.is_none() {
+        tracing::warn!(
+            services = ?offered.names,
+            "whoever reaches these services is believed: give the client a credential, or take \
+             participant::router::believing, and only calls that the coordinator signed are"
+        );
     }
     let offered = Arc::new(offered);
     let route = format!("{CALL_PATH}{{operation}}");

@@ -8,6 +8,7 @@ use crate::barrier::{self, Arrival, BarrierDatabase, Clearing, Limits, Sweep, Wr
 use crate::error::{Failure, NotDone, Refused};
 use crate::operation::Operation;
 use sqlx::Connection as _;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::sync::Arc;
@@ -237,7 +238,11 @@ impl<D: BarrierDatabase> Service<D> {
         for again in 0..TRANSIENT_MAX {
             match self.transact(handler, call).await {
                 Ok(answer) => return answer,
-                Err(failure) if is_transient::<D>(&failure) => pause(call, again).await,
+                Err(failure) if is_transient::<D>(&failure) => {
+                    let code = codes(&failure).next().unwrap_or_default();
+                    tracing::debug!(%code, again, "a local transaction is done again");
+                    pause(call, again).await;
+                }
                 Err(failure) if is_crowded(&failure) => return Answer::Working,
                 Err(failure) => return self.failed(call, &failure),
             }
@@ -515,6 +520,11 @@ fn causes(failure: &Failure) -> impl Iterator<Item = &sqlx::Error> {
 
 fn is_transient<D: BarrierDatabase>(failure: &Failure) -> bool {
     causes(failure).any(|error| D::is_transient(error))
+}
+
+/// How the database calls what happened.
+fn codes(failure: &Failure) -> impl Iterator<Item = Cow<'_, str>> {
+    causes(failure).filter_map(sqlx::Error::as_database_error).filter_map(|error| error.code())
 }
 
 /// Whether no connection of the pool came free in time.

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use tracing_subscriber::layer::SubscriberExt as _;
 use wholly::Service;
 use wholly_core::branch::Op;
+use wholly_wire::credential::{Credential, Secrets};
 
 const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
@@ -23,6 +24,30 @@ impl io::Write for Lines {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[tokio::test]
+async fn whoever_believes_everybody_is_warned() {
+    let world = <sqlx::Sqlite as Bed>::make(Isolation::Default, 1).await;
+    let stock = Stock::<sqlx::Sqlite>::new(&Gate::closed());
+    let service = Service::new("stock", world.pool.clone()).tcc::<Lock>(stock);
+    let secrets = Secrets::parse(wholly_canary::SECRET).unwrap();
+    let credential = Credential::new("stock", secrets).unwrap();
+    for (asks_for_signatures, warned) in [(false, 1), (true, 0)] {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let layer = tracing_subscriber::fmt::layer().with_writer(move || writer.clone());
+        let layers = tracing_subscriber::registry().with(layer);
+        let _subscribed = tracing::subscriber::set_default(layers);
+        let offered: axum::Router = match asks_for_signatures {
+            true => wholly::participant::router::believing(&credential, [&service]),
+            false => wholly::participant::router([&service]),
+        };
+        drop(offered);
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        wholly_canary::check("the log", &text);
+        assert_eq!(text.matches("whoever reaches these services").count(), warned, "{text}");
     }
 }
 

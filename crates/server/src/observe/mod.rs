@@ -131,7 +131,7 @@ struct WhyLabels {
     why: &'static str,
 }
 
-/// Whether transactions are accepted.
+/// Whether it has started, and does not stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Accepting {
     /// They are.
@@ -151,7 +151,7 @@ pub(crate) struct Snapshot {
     pub stats: Stats,
     /// What an operator must see to in time.
     pub upkeep: Upkeep,
-    /// Whether transactions are accepted.
+    /// Whether it has started, and does not stop.
     pub accepting: Accepting,
 }
 
@@ -192,7 +192,7 @@ impl Metrics {
     fn register(&self, registry: &mut Registry) {
         let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "Which release runs", build);
-        let help = "Whether transactions are accepted: 1 or 0";
+        let help = "Whether it has started and does not stop, drained or not: 1 or 0";
         registry.register("ready", help, self.ready.clone());
         let help = "What the configuration allows, by key";
         registry.register("limit", help, self.limits.clone());
