@@ -8,6 +8,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use wholly::Wholly;
 use wholly_canary::{Listener, PAYLOAD, REPLY, SECRET};
+use wholly_wire::credential::{Credential, Secrets};
 
 /// What a begin gives, and what a request of another service brings along.
 pub(crate) const CAPABILITY: &str = "1.canary-secret-capability";
@@ -48,7 +49,7 @@ pub(crate) struct Heard {
     pub(crate) kind: &'static str,
     /// Method, path and query.
     pub(crate) line: String,
-    /// Headers by name, but for the credential; the capability as `1.cap`.
+    /// Headers by name; the capability as `1.cap`, the credential as `Basic SHOWN`.
     pub(crate) headers: BTreeMap<String, String>,
     /// The body as text, without the card that is in every payload.
     pub(crate) body: String,
@@ -251,7 +252,10 @@ async fn read(socket: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Heard> {
         .filter_map(|line| line.split_once(": "))
         .map(|(name, value)| (name.to_lowercase(), value.replace(CAPABILITY, "1.cap")))
         .collect();
-    assert!(headers.remove("authorization").is_some(), "{line}");
+    let shown = headers.insert("authorization".into(), "Basic SHOWN".into());
+    let secrets = Secrets::parse(SECRET).unwrap();
+    let known = Credential::new("orders", secrets).unwrap().authorization();
+    assert!(shown.as_ref() == Some(&known), "{line} shows another credential than its own");
     let length: usize = headers.get("content-length").map_or(0, |text| text.parse().unwrap());
     while buffer.len() < end + length {
         if socket.read_buf(buffer).await.ok()? == 0 {

@@ -1,15 +1,35 @@
 //! Releases side by side: what this SDK asks is kept, and it reads answers of a later coordinator.
 
 use crate::double::{Act, Double, Heard, begun, document, done, problem, refused, tried};
-use crate::{Lock, LockNow, NoCustomer};
+use crate::{Lock, LockNow, Locked, NoCustomer};
 use serde_json::{Map, Value, json};
+use sqlx::{Sqlite, SqliteConnection, SqlitePool};
 use std::fmt::Write;
 use std::time::Duration;
-use wholly::{BoxError, Error, Wait};
+use wholly::{BoxError, Error, Failure, NotDone, Tcc, Wait};
 
 /// What the SDK of this version asks. A coordinator's test sends it all again, so this file stays
 /// as it is once the version is released; an SDK that asks otherwise gets a file beside it.
 const KEPT: &str = include_str!("../../../server/tests/requests/sdk-0.1.txt");
+
+/// Does nothing, in the initiator's own database.
+struct Books;
+
+impl Tcc<Lock> for Books {
+    type Database = Sqlite;
+
+    async fn try_(&self, lock: &Lock, _: &mut SqliteConnection) -> Result<Locked, NotDone> {
+        Ok(Locked { warehouse: lock.sku })
+    }
+
+    async fn confirm(&self, _: &Lock, _: &Locked, _: &mut SqliteConnection) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    async fn cancel(&self, _: &Lock, _: &Locked, _: &mut SqliteConnection) -> Result<(), Failure> {
+        Ok(())
+    }
+}
 
 /// A request as it is kept: without what is different each time.
 fn keep(kept: &mut String, heard: &Heard) {
@@ -85,6 +105,20 @@ async fn what_is_asked_is_what_was_kept() {
     found.get().await.unwrap();
     found.decided().await.unwrap();
     keep_all(&mut kept, "a plan, and looking for it", &double);
+
+    let double = Double::start(&[]).await;
+    let stock = double.wholly.participant("stock");
+    let pool = SqlitePool::connect("sqlite::memory:").await.unwrap();
+    let orders = double.wholly.service("stock", pool).tcc::<Lock>(Books);
+    orders.migrate().await.unwrap();
+    let run = double.wholly.transaction("place-order");
+    let said = run.run(async |tx| -> Result<(), BoxError> {
+        tx.local(&orders, Lock { sku: 4 }).branch("order").await?;
+        tx.call(&stock, Lock { sku: 5 }).await?;
+        Ok(())
+    });
+    said.await.unwrap();
+    keep_all(&mut kept, "a scope with a branch of its own", &double);
 
     assert!(kept == KEPT, "an SDK of another version? what it asks differs:\n{kept}");
 }

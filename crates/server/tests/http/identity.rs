@@ -14,7 +14,7 @@ fn grant(id: &str, secrets: &str, role: Role) -> (String, Grant) {
     (id.to_owned(), Grant { credential, role })
 }
 
-fn known(config: &mut Config) {
+pub(crate) fn known(config: &mut Config) {
     config.dev = false;
     config.credentials = [
         grant("orders", SECRET, Role::Service),
@@ -25,7 +25,7 @@ fn known(config: &mut Config) {
     .into();
 }
 
-fn basic(id: &str, secret: &str) -> String {
+pub(crate) fn basic(id: &str, secret: &str) -> String {
     format!("Basic {}", base64::padded(format!("{id}:{secret}").as_bytes()))
 }
 
