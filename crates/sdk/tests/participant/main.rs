@@ -15,4 +15,5 @@ mod same_as_core;
 mod schema;
 mod spans;
 mod transient;
+mod versions;
 mod world;
