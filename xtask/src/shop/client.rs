@@ -12,6 +12,9 @@ const PATIENCE: Duration = Duration::from_secs(40);
 /// In every payload, and in no log. The shop does not read it.
 pub(super) const CARD: &str = "canary-payload-91b3";
 
+/// More pages than any list of a task has.
+const PAGES_MAX: usize = 1_000;
+
 /// Asks one coordinator.
 #[derive(Clone, Copy)]
 pub(crate) struct Client {
@@ -137,6 +140,33 @@ impl Client {
             gids.extend(items.iter().filter_map(|item| item["gid"].as_str()).map(String::from));
         }
         Ok(gids)
+    }
+
+    /// Everything that is listed, in pages of so many rows, followed to their end.
+    pub(crate) fn listed(&self, limit: usize) -> Result<Vec<Value>, Unanswered> {
+        let (mut all, mut cursor) = (Vec::new(), String::new());
+        for _ in 0..PAGES_MAX {
+            let path = format!("/v1/transactions?limit={limit}{cursor}");
+            let reply = self.ask("GET", &path, &[], None)?;
+            let items = reply.body["items"].as_array();
+            let items = items.ok_or_else(|| Unanswered(format!("no list: {reply:?}")))?;
+            if items.len() > limit {
+                return Err(Unanswered(format!("{path}: {} rows", items.len())));
+            }
+            all.extend(items.iter().cloned());
+            match reply.body["next"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => return Ok(all),
+            }
+        }
+        Err(Unanswered(format!("the list does not end after {PAGES_MAX} pages")))
+    }
+
+    /// How many that have ended are not archived yet.
+    pub(crate) fn unarchived(&self) -> Result<u64, Unanswered> {
+        let reply = self.ask("GET", "/v1/status", &[], None)?;
+        let count = reply.body["disk"]["unarchived"].as_u64();
+        count.ok_or_else(|| Unanswered(format!("no count: {reply:?}")))
     }
 
     fn ask(

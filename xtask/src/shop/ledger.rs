@@ -3,6 +3,7 @@
 use super::{Client, Member, Order, Shop};
 use crate::Failure;
 use crate::http::Reply;
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard};
 
@@ -13,10 +14,12 @@ pub(crate) struct Ledger {
 }
 
 /// What was told about one transaction.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Entry {
     order: String,
     is_accepted: bool,
+    /// Whether its end was told.
+    is_ended: bool,
     /// All decisions told; more than one is a broken promise.
     decisions: BTreeSet<String>,
 }
@@ -30,8 +33,8 @@ pub(crate) struct Told {
 
 impl Ledger {
     pub(crate) fn begun(&self, order: &Order) {
-        let entry =
-            Entry { order: order.id.clone(), is_accepted: false, decisions: BTreeSet::new() };
+        let order_id = order.id.clone();
+        let entry = Entry { order: order_id, ..Entry::default() };
         self.lock().insert(order.gid(), entry);
     }
 
@@ -55,6 +58,9 @@ impl Ledger {
             Some(decision) => self.told(&order.gid(), decision),
             None if (200..300).contains(&reply.status) => self.accepted(&order.gid()),
             None => (),
+        }
+        if document["state"] == "ended" {
+            self.change(&order.gid(), |entry| entry.is_ended = true);
         }
     }
 
@@ -85,6 +91,20 @@ impl Ledger {
             faults.extend(entry.judge(&known).map(|what| format!("{gid}: {what}")));
         }
         Ok(faults)
+    }
+
+    /// Everything in a list, followed to its end, that is not as told.
+    pub(crate) fn list_faults(&self, items: &[Value]) -> Vec<String> {
+        let entries = self.lock();
+        let gid = |item: &Value| item["gid"].as_str().unwrap_or_default().to_owned();
+        let strangers = items.iter().map(gid).filter(|gid| !entries.contains_key(gid));
+        let mut faults: Vec<String> =
+            strangers.map(|gid| format!("`{gid}` is listed, and nobody began it")).collect();
+        for (known, entry) in &*entries {
+            let rows: Vec<&Value> = items.iter().filter(|item| gid(item) == *known).collect();
+            faults.extend(entry.judge_rows(&rows).map(|what| format!("{known}: {what}")));
+        }
+        faults
     }
 
     fn change(&self, gid: &str, change: impl FnOnce(&mut Entry)) {
@@ -132,11 +152,33 @@ impl Entry {
             _ => None,
         }
     }
+
+    /// What is wrong with its rows in a list, if anything.
+    fn judge_rows(&self, rows: &[&Value]) -> Option<String> {
+        let row = match rows {
+            [] if self.is_accepted => return Some("was accepted and is in no page".into()),
+            [] => return None,
+            [row] => row,
+            [..] => return Some(format!("is listed {} times", rows.len())),
+        };
+        let text = |field: &str| row[field].as_str().unwrap_or("");
+        let (state, decision, outcome) = (text("state"), text("decision"), text("outcome"));
+        if self.is_ended && state != "ended" {
+            return Some(format!("its end was told, and it is listed as `{state}`"));
+        }
+        if state == "ended" && outcome != "as_decided" {
+            return Some(format!("is listed with the outcome `{outcome}`"));
+        }
+        let told = &self.decisions;
+        let differs = told.iter().any(|told| told != decision);
+        differs.then(|| format!("told {told:?}, listed as decided `{decision}`"))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     const GOOD: Known<'static> = Known {
         status: 200,
@@ -148,7 +190,8 @@ mod tests {
 
     fn check(told: &[&str], known: Known<'_>, expected: &str) {
         let decisions = told.iter().map(|decision| (*decision).to_owned()).collect();
-        let entry = Entry { order: "1".into(), is_accepted: !told.is_empty(), decisions };
+        let is_accepted = !told.is_empty();
+        let entry = Entry { order: "1".into(), is_accepted, decisions, ..Entry::default() };
         let found = entry.judge(&known).unwrap_or_default();
         assert!(found.contains(expected) && found.is_empty() == expected.is_empty(), "{found}");
     }
@@ -171,5 +214,44 @@ mod tests {
         check(&["commit"], Known { outcome: "mixed", ..GOOD }, "outcome");
         check(&["commit"], Known { is_whole: false, ..GOOD }, "books do not have it");
         check(&[], Known { decision: "abort", ..GOOD }, "books have it");
+    }
+
+    /// What a list says, page after page, of one whose end was told, one that was accepted, and
+    /// one that nobody heard of.
+    fn check_list(rows: &[(&str, &str, &str, &str)], expected: &[&str]) {
+        let ledger = Ledger::default();
+        for id in ["ended", "accepted", "unheard"] {
+            ledger.begun(&Order { id: id.into(), sku: "tea" });
+        }
+        ledger.accepted("order-accepted");
+        ledger.told("order-ended", "commit");
+        ledger.change("order-ended", |entry| entry.is_ended = true);
+        let row = |(id, state, decision, outcome): &(&str, &str, &str, &str)| {
+            json!({ "gid": format!("order-{id}"), "state": state, "decision": decision,
+                    "outcome": outcome })
+        };
+        let found = ledger.list_faults(&rows.iter().map(row).collect::<Vec<Value>>());
+        let as_expected = found.iter().zip(expected).all(|(fault, part)| fault.contains(part));
+        assert!(as_expected && found.len() == expected.len(), "{found:?}");
+    }
+
+    #[test]
+    fn a_list_shows_each_once_and_as_it_was_told() {
+        const ENDED: (&str, &str, &str, &str) = ("ended", "ended", "commit", "as_decided");
+        const ACCEPTED: (&str, &str, &str, &str) = ("accepted", "forward", "", "");
+        const UNHEARD: (&str, &str, &str, &str) = ("unheard", "ended", "commit", "as_decided");
+        check_list(&[ENDED, ACCEPTED], &[]);
+        check_list(&[UNHEARD, ACCEPTED, ENDED], &[]);
+        check_list(&[ENDED], &["order-accepted: was accepted and is in no page"]);
+        check_list(&[ACCEPTED], &["order-ended: was accepted and is in no page"]);
+        check_list(&[ENDED, ACCEPTED, ENDED], &["order-ended: is listed 2 times"]);
+        check_list(&[ENDED, ACCEPTED, UNHEARD, UNHEARD], &["order-unheard: is listed 2 times"]);
+        check_list(&[ENDED, ACCEPTED, ("other", "", "", "")], &["`order-other` is listed"]);
+        let forward = ("ended", "forward", "commit", "");
+        check_list(&[forward, ACCEPTED], &["its end was told, and it is listed as `forward`"]);
+        let mixed = ("ended", "ended", "commit", "mixed");
+        check_list(&[mixed, ACCEPTED], &["the outcome `mixed`"]);
+        let aborted = ("ended", "ended", "abort", "as_decided");
+        check_list(&[aborted, ACCEPTED], &["listed as decided `abort`"]);
     }
 }
