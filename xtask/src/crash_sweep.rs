@@ -125,6 +125,14 @@ impl Mode {
             Mode::HandOver => HANDED_OVER,
         }
     }
+
+    /// What stands before the coordinator's command line.
+    fn environment(self) -> Vec<String> {
+        match self {
+            Mode::Saga | Mode::Tcc | Mode::Recovery => Vec::new(),
+            Mode::HandOver => vec!["env".into(), format!("WHOLLY_ARCHIVE_BULK_ROWS_MAX={BULK}")],
+        }
+    }
 }
 
 /// The task `crash-sweep`.
@@ -228,7 +236,7 @@ fn strike(
     if stops && status.success() {
         return Err(Failure::new("the process went on to a good end"));
     }
-    shop.start(Member::Coordinator)?;
+    shop.start_under(Member::Coordinator, &mode.environment())?;
     let faults = after_restart(shop, mode, orders, &ledger)?;
     shop.kill(Member::Coordinator)?;
     match faults.is_empty() {
@@ -264,6 +272,10 @@ fn after_restart(
             Mode::Saga | Mode::HandOver | Mode::Recovery | Mode::Tcc => (),
         }
         ledger.note(order, &ended);
+    }
+    match mode {
+        Mode::HandOver => list_while_archived(client, ledger, &mut faults).map_err(tried)?,
+        Mode::Saga | Mode::Tcc | Mode::Recovery => (),
     }
     for limit in PAGES {
         faults.extend(ledger.list_faults(&client.listed(limit).map_err(tried)?));
@@ -306,13 +318,9 @@ fn under_injection(
     let file = shop.folder.join("strace").display().to_string();
     let inject = format!("inject={call}:{}:when={k}", fault.injection());
     let trace = format!("trace={call}");
-    let bulk = match mode {
-        Mode::HandOver => BULK,
-        Mode::Saga | Mode::Tcc | Mode::Recovery => 2048,
-    };
-    let bulk = format!("WHOLLY_ARCHIVE_BULK_ROWS_MAX={bulk}");
-    let above = ["env", &bulk, "strace", "-f", "-o", &file, "-e", &trace, "-e", &inject];
-    let mut above: Vec<String> = above.into_iter().map(String::from).collect();
+    let strace = ["strace", "-f", "-o", &file, "-e", &trace, "-e", &inject].map(String::from);
+    let mut above = mode.environment();
+    above.extend(strace);
     above.extend(struck_paths(call, &shop.data()).into_iter().flat_map(|at| ["-P".into(), at]));
     match shop.launch(Member::Coordinator, &above)? {
         shop::Launch::Ended(status) => {
@@ -357,8 +365,7 @@ fn saga(client: Client, order: &Order, ledger: &Ledger) -> Result<(), Unanswered
     Ok(())
 }
 
-/// One saga after another; after each the list is followed to its end, and on until the archive
-/// has taken all it is to take.
+/// One saga after another; after each the list is followed to its end.
 fn hand_over(
     client: Client,
     orders: &[Order],
@@ -369,8 +376,17 @@ fn hand_over(
         saga(client, order, ledger)?;
         faults.extend(ledger.list_faults(&client.listed(1)?));
     }
+    list_while_archived(client, ledger, faults)
+}
+
+/// Follows the list, over and over, until the archive has taken all it is to take.
+fn list_while_archived(
+    client: Client,
+    ledger: &Ledger,
+    faults: &mut Vec<String>,
+) -> Result<(), Unanswered> {
     let began = Instant::now();
-    while client.unarchived()? >= BULK {
+    while faults.is_empty() && client.unarchived()? >= BULK {
         if began.elapsed() > ARCHIVED_WITHIN {
             return Err(Unanswered("what had ended was not archived".into()));
         }

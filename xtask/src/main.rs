@@ -44,6 +44,8 @@ cargo xtask TASK
                     what a dead destination with 10,000 transactions takes from healthy ones
   bench signed|spans|tls [--quick] [--json]
                     the whole path with signatures, spans or TLS beside the path without
+  bench ended [--quick] [--json]
+                    lists, starts and memory beside 1,000,000 ended transactions
   bench build PROGRAM [--quick] [--json]
                     another build of `wholly` beside this one
   soak [--minutes 30] [--load 0.7] [--seed S] [--json]

@@ -194,7 +194,7 @@ pub(crate) fn expect_ok(status: u16, body: &[u8]) -> Result<(), Broken> {
 }
 
 /// A transaction counts only if it ended as decided, and committed.
-fn expect_as_decided(status: u16, body: &[u8]) -> Result<(), Broken> {
+pub(crate) fn expect_as_decided(status: u16, body: &[u8]) -> Result<(), Broken> {
     expect_ok(status, body)?;
     let document: Value =
         serde_json::from_slice(body).map_err(|e| Broken(format!("answer: {e}")))?;

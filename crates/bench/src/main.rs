@@ -1,6 +1,7 @@
 //! The measure: what a coordinator gives and takes, always beside something of the same run.
 
 mod client;
+mod ended;
 mod floor;
 mod isolation;
 mod load;
@@ -60,6 +61,8 @@ struct Arguments {
 enum Measure {
     /// What a dead destination takes from healthy ones.
     Isolation(isolation::Options),
+    /// Lists, starts and memory beside 10⁶ ended transactions.
+    Ended,
     /// What signatures take of the whole path.
     Signed,
     /// What spans take of it, where a collector takes them.
@@ -170,6 +173,7 @@ async fn measure(arguments: &Arguments) -> Result<(), Broken> {
     match &arguments.command {
         None => throughput::run(&ground).await,
         Some(Measure::Isolation(options)) => isolation::run(&ground, options).await,
+        Some(Measure::Ended) => ended::run(&ground).await,
         Some(Measure::Signed) => paired::run(&ground, &Subject::Signed).await,
         Some(Measure::Spans) => paired::run(&ground, &Subject::Spans).await,
         Some(Measure::Tls) => paired::run(&ground, &Subject::Tls).await,
