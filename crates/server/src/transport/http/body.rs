@@ -10,6 +10,11 @@ use hyper::body::{Body as _, Incoming};
 use std::time::Duration;
 use wholly_wire::edge::EdgeRejection;
 
+/// Bodies in many pieces are gathered in chunks of so many bytes: what one gives back, when it is
+/// refused, the next one takes. In a buffer of its announced length each would touch memory of its
+/// own, and hundreds that are refused in turn would leave several times what they may have.
+const CHUNK_BYTES: usize = 4 * 1_024;
+
 /// Reads a body that must be JSON by its content type; nothing at all needs none. While it is
 /// read it takes of the room for all bodies what has arrived of it.
 pub(super) async fn read_json(
@@ -30,7 +35,7 @@ pub(super) async fn read_json(
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(limits.body_bytes_max);
     room.would_hold(announced).map_err(no_room)?;
     let time = Duration::from_millis(limits.body_ms_max);
-    match tokio::time::timeout(time, collect(body, announced, limits.body_bytes_max, room)).await {
+    match tokio::time::timeout(time, collect(body, limits.body_bytes_max, room)).await {
         Ok(Collected::Whole(bytes)) => Ok(bytes),
         Ok(Collected::TooLarge) => Err(too_large()),
         Ok(Collected::NoRoom(full)) => Err(no_room(full)),
@@ -50,7 +55,7 @@ enum Collected {
 }
 
 /// Most bodies come in one piece, which is then not copied.
-async fn collect(mut body: Incoming, announced: usize, max: usize, room: &mut Room) -> Collected {
+async fn collect(mut body: Incoming, max: usize, room: &mut Room) -> Collected {
     let mut whole = Gathered::One(Bytes::new());
     while let Some(frame) = body.frame().await {
         let Ok(frame) = frame else {
@@ -65,7 +70,7 @@ async fn collect(mut body: Incoming, announced: usize, max: usize, room: &mut Ro
         if let Err(full) = room.grow_to(whole.len() + piece.len()) {
             return Collected::NoRoom(full);
         }
-        whole = whole.with(piece, announced, max);
+        whole = whole.with(piece);
     }
     Collected::Whole(whole.into_bytes())
 }
@@ -73,44 +78,76 @@ async fn collect(mut body: Incoming, announced: usize, max: usize, room: &mut Ro
 /// A body in the making.
 enum Gathered {
     One(Bytes),
-    Many(Vec<u8>),
+    Many(Chunks),
 }
 
 impl Gathered {
     fn len(&self) -> usize {
         match self {
             Gathered::One(piece) => piece.len(),
-            Gathered::Many(many) => many.len(),
+            Gathered::Many(chunks) => chunks.len,
         }
     }
 
-    /// One more piece. Whoever sends slowly costs what it has sent and no more: the room is that of
-    /// the announced length, which takes no memory before it is written to, and where it must
-    /// grow, it doubles but stays within the limit.
-    fn with(self, piece: Bytes, announced: usize, max: usize) -> Gathered {
-        let mut many = match self {
+    /// One more piece. Whoever sends slowly costs what it has sent and a chunk at most.
+    fn with(self, piece: Bytes) -> Gathered {
+        let mut chunks = match self {
             Gathered::One(first) if first.is_empty() => return Gathered::One(piece),
             Gathered::One(first) => {
-                let mut many = Vec::with_capacity(announced.max(first.len() + piece.len()));
-                many.extend_from_slice(&first);
-                many
+                let mut chunks = Chunks::default();
+                chunks.push(&first);
+                chunks
             }
-            Gathered::Many(many) => many,
+            Gathered::Many(chunks) => chunks,
         };
-        let needed = many.len() + piece.len();
-        if needed > many.capacity() {
-            let room = needed.max(2 * many.capacity()).min(max);
-            many.reserve_exact(room - many.len());
-        }
-        many.extend_from_slice(&piece);
-        Gathered::Many(many)
+        chunks.push(&piece);
+        Gathered::Many(chunks)
     }
 
     fn into_bytes(self) -> Bytes {
         match self {
             Gathered::One(piece) => piece,
-            Gathered::Many(many) => many.into(),
+            Gathered::Many(chunks) => chunks.into_bytes(),
         }
+    }
+}
+
+/// Bytes in chunks, all but the last full.
+#[derive(Default)]
+struct Chunks {
+    chunks: Vec<Vec<u8>>,
+    len: usize,
+}
+
+impl Chunks {
+    fn push(&mut self, mut piece: &[u8]) {
+        self.len += piece.len();
+        while !piece.is_empty() {
+            let last = match self.chunks.pop() {
+                Some(last) if last.len() < CHUNK_BYTES => last,
+                full => {
+                    self.chunks.extend(full);
+                    Vec::with_capacity(CHUNK_BYTES)
+                }
+            };
+            piece = self.fill(last, piece);
+        }
+    }
+
+    /// Puts a chunk behind the others, with as much as fits of a piece; gives the rest.
+    fn fill<'a>(&mut self, mut chunk: Vec<u8>, piece: &'a [u8]) -> &'a [u8] {
+        let (fits, rest) = piece.split_at(piece.len().min(CHUNK_BYTES - chunk.len()));
+        chunk.extend_from_slice(fits);
+        self.chunks.push(chunk);
+        rest
+    }
+
+    fn into_bytes(self) -> Bytes {
+        let mut whole = Vec::with_capacity(self.len);
+        for chunk in self.chunks {
+            whole.extend_from_slice(&chunk);
+        }
+        whole.into()
     }
 }
 
@@ -135,31 +172,37 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), EdgeRejection> {
 mod tests {
     use super::*;
 
-    fn check(pieces: &[usize], announced: usize, room_max: usize) {
-        const MAX: usize = 1_000;
+    /// A body in these pieces takes so many chunks.
+    fn check(pieces: &[usize], chunks: usize) {
         let mut whole = Gathered::One(Bytes::new());
         let mut sent = Vec::new();
         for (at, bytes) in pieces.iter().enumerate() {
             let piece = vec![u8::try_from(at % 256).unwrap(); *bytes];
             sent.extend_from_slice(&piece);
-            whole = whole.with(piece.into(), announced, MAX);
+            whole = whole.with(piece.into());
         }
-        if let Gathered::Many(many) = &whole {
-            assert!(many.capacity() <= room_max, "{pieces:?}: room for {}", many.capacity());
-        }
+        let taken = match &whole {
+            Gathered::One(_) => 0,
+            Gathered::Many(many) => {
+                assert!(many.chunks.iter().all(|chunk| chunk.capacity() == CHUNK_BYTES));
+                many.chunks.len()
+            }
+        };
+        assert_eq!(taken, chunks, "{pieces:?}");
         assert_eq!(whole.len(), sent.len());
         assert_eq!(whole.into_bytes(), sent, "{pieces:?}");
     }
 
     #[test]
     fn a_body_in_pieces_takes_no_more_room_than_it_may_have() {
-        check(&[], 0, 0);
-        check(&[700], 700, 0);
-        check(&[1; 700], 700, 700);
-        check(&[300, 400], 700, 700);
-        check(&[1; 1_000], 0, 1_000);
-        check(&[999, 1], 0, 1_000);
-        check(&[600, 1, 1, 398], 0, 1_000);
-        check(&[5, 0, 5], 0, 10);
+        check(&[], 0);
+        check(&[700], 0);
+        check(&[0, 700], 0);
+        check(&[1; 700], 1);
+        check(&[3_000, 1_096], 1);
+        check(&[3_000, 1_097], 2);
+        check(&[4_096, 4_096], 2);
+        check(&[4_096, 0, 1, 4_095], 2);
+        check(&[10_000, 1, 2_287, 1], 4);
     }
 }
