@@ -156,6 +156,7 @@ fn run_modes(root: &Path, modes: &[Mode]) -> Result<(), Failure> {
         Failure::new(format!("strace cannot trace here, so nothing is proved: {failure}"))
     })?;
     shop::with(root, "crash-sweep", |shop| {
+        shop.log_everything();
         for service in [Member::Order, Member::Stock, Member::Points] {
             shop.start(service)?;
         }
@@ -168,7 +169,11 @@ fn run_modes(root: &Path, modes: &[Mode]) -> Result<(), Failure> {
                 points += count;
             }
         }
-        println!("{points} passed, 0 failed");
+        let (lines, leaks) = shop.leaks()?;
+        if !leaks.is_empty() {
+            return Err(Failure::new(leaks.join("\n")));
+        }
+        println!("{points} passed, 0 failed; {lines} lines of logs looked at");
         Ok(())
     })
 }

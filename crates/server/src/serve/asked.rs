@@ -7,6 +7,7 @@ use crate::backup;
 use crate::observe::{Accepting, CertificateOf, Snapshot, TurnedAway, Upkeep};
 use crate::orders::{Order, OrderError, Orders};
 use crate::shell::Stopped;
+use crate::shell::Weight;
 use crate::spans::Spans;
 use crate::transport::{Coordinator as Coordinates, Refused, Vitals};
 use std::error::Error;
@@ -102,8 +103,9 @@ impl Coordinates for Coordinator {
         &self,
         request: Request,
         trace: Option<TraceContext>,
+        weight: Weight,
     ) -> Result<Response, Refused> {
-        match self.shell.ask_in(request, trace).await {
+        match self.shell.ask_in(request, trace, weight).await {
             Ok(reply) => reply.map_err(Refused::from),
             Err(Stopped) => Err(EdgeRejection::Unavailable.into()),
         }

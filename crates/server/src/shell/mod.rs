@@ -82,10 +82,13 @@ pub(crate) struct Shell {
     own: Weak<Shell>,
 }
 
+/// What a request takes of a limit, until it is dropped.
+pub(crate) type Weight = Option<Box<dyn Send>>;
+
 /// Something that the driver is to hear.
 enum Event {
     /// A client asks.
-    Asked(RequestId, Request, oneshot::Sender<Reply>),
+    Asked(RequestId, Request, oneshot::Sender<Reply>, Weight),
     /// The log has made everything durable up to here.
     Synced(Position),
     /// Anything else, as it is.
@@ -185,18 +188,19 @@ impl Shell {
     }
 
     /// Asks the driver, from a place in a distributed trace if there is one. A request whose asker
-    /// goes away before its answer is taken back.
+    /// goes away before its answer is taken back. What it weighs is let go once the driver has it.
     pub(crate) async fn ask_in(
         &self,
         request: Request,
         trace: Option<TraceContext>,
+        weight: Weight,
     ) -> Result<Reply, Stopped> {
         let id = RequestId(self.requests.fetch_add(1, Ordering::Relaxed));
         if let Some(trace) = trace {
             self.traces.asked(id, &request, trace);
         }
         let (sender, receiver) = oneshot::channel();
-        if !self.put_request(Event::Asked(id, request, sender)) {
+        if !self.put_request(Event::Asked(id, request, sender, weight)) {
             self.traces.answered(id);
             return Ok(Err(Rejection::InboxFull { max: self.inbox_max as u64 }));
         }
@@ -348,8 +352,10 @@ impl Shell {
         let promise = Promise { standing: &self.standing, unwinding: std::thread::panicking() };
         let now = self.now();
         for event in events.drain(..) {
+            let mut counted = None;
             let input = match event {
-                Event::Asked(id, request, sender) => {
+                Event::Asked(id, request, sender, weight) => {
+                    counted = weight;
                     held.waiting.insert(id, sender);
                     Input::Request { id, request }
                 }
@@ -377,6 +383,7 @@ impl Shell {
                 | Input::Drain => {}
             }
             held.driver.step(now, input, &mut held.effects);
+            drop(counted);
         }
         held.events = events;
         let leaving = self.sort(held);

@@ -21,7 +21,7 @@ use wholly_store::embedded::{Log, Options};
 impl Shell {
     /// Asks from no trace.
     async fn ask(&self, request: Request) -> Result<Reply, Stopped> {
-        self.ask_in(request, None).await
+        self.ask_in(request, None, None).await
     }
 }
 
@@ -243,6 +243,29 @@ async fn an_inbox_that_is_full_refuses_requests_and_nothing_else() {
         ask.await.unwrap().unwrap();
     }
     shell.ask(begin("one-too-many", 60_000)).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn what_a_request_weighs_counts_until_the_driver_has_it_and_no_longer() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::start(folder.path(), None);
+    world.ready().await;
+    let shell = &world.shell;
+    shell.ask(begin("open", 60_000)).await.unwrap().unwrap();
+    let weight = Arc::new(());
+    let held = || Some(Box::new(Arc::clone(&weight)) as Box<dyn Send>);
+    let waits = Request::Get { gid: "open".parse().unwrap(), wait: ENDED };
+    let mut ask = Box::pin(shell.ask_in(waits, None, held()));
+    shell.held(|_held| {
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        assert!(ask.as_mut().poll(&mut context).is_pending());
+        assert_eq!(Arc::strong_count(&weight), 2, "it lies in the inbox");
+    });
+    assert_eq!(Arc::strong_count(&weight), 1, "the driver has it, and it waits on");
+    world.shell.stop();
+    assert_eq!(ask.await, Err(Stopped));
+    let refused = shell.ask_in(begin("next", 1), None, held()).await;
+    assert_eq!((refused, Arc::strong_count(&weight)), (Err(Stopped), 1));
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use crate::audit::Act;
 use crate::observe::TurnedAway;
 use crate::orders::{Order, Orders};
 use crate::serve::Said;
+use crate::shell::Weight;
 use crate::spans::Spans;
 use std::future::Future;
 use wholly_core::document::{Response, Standing};
@@ -24,11 +25,12 @@ use wholly_wire::v1::standing::{Backup, Certificate, Disk};
 /// What a transport may ask of the coordinator: everything, and nothing else.
 pub trait Coordinator: Send + Sync + 'static {
     /// Asks the driver, and resolves when its reply may leave. Dropped before, the driver is told
-    /// that the asker is gone.
+    /// that the asker is gone. What the request weighs is let go once the driver counts it.
     fn request(
         &self,
         request: Request,
         trace: Option<TraceContext>,
+        weight: Weight,
     ) -> impl Future<Output = Result<Response, Refused>> + Send;
 
     /// Writes down what an operator asks for, durably, before it is asked.

@@ -1,5 +1,6 @@
 //! Bodies: how many bytes of them there are at once, of all clients and of each.
 
+use crate::shell::Weight;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -75,6 +76,11 @@ impl Room {
         }
         self.bytes = bytes;
         Ok(())
+    }
+
+    /// What it takes goes on with what was made of the body.
+    pub(super) fn weight(self) -> Weight {
+        (self.bytes > 0).then(|| Box::new(self) as Box<dyn Send>)
     }
 }
 

@@ -47,7 +47,7 @@ pub(super) struct Parts<'a> {
 /// A body and the room that it takes.
 pub(super) struct Body {
     pub(super) bytes: Bytes,
-    pub(super) _room: Room,
+    pub(super) room: Room,
 }
 
 impl Parts<'_> {
@@ -95,8 +95,9 @@ pub(super) async fn handle<C: Coordinator>(
     }
     let trace = parts.watched.context();
     // The request has its own copy of what it needs, and may wait for long.
-    drop(parts);
-    let reply = api.coordinator.request(request, trace).await?;
+    let Body { bytes, room } = parts.body;
+    drop(bytes);
+    let reply = api.coordinator.request(request, trace, room.weight()).await?;
     Ok(answer::reply(&reply, api.coordinator.capability_key()))
 }
 

@@ -57,7 +57,7 @@ impl<C: Coordinator> Api<C> {
         if gids.is_empty() {
             return Ok(BTreeMap::new());
         }
-        match self.coordinator.request(Request::Calls { gids }, None).await? {
+        match self.coordinator.request(Request::Calls { gids }, None, None).await? {
             Response::Calls(calls) => {
                 Ok(calls.into_iter().map(|calls| (calls.gid.clone(), calls)).collect())
             }

@@ -222,7 +222,7 @@ impl<C: Coordinator> Api<C> {
             }
             routes::Body::None => bytes::Bytes::new(),
         };
-        let body = handlers::Body { bytes, _room: room };
+        let body = handlers::Body { bytes, room };
         let headers = &head.headers;
         let watched = &mut asked.watched;
         let parts = handlers::Parts { gid, segment, headers, body, principal, watched };
