@@ -125,7 +125,9 @@ async fn ask_again(
     };
     Err(match decided {
         None => unknown(&open.gid, error),
-        Some(decision) => Error::EndUnknown { gid: open.gid.clone(), decision, source: error },
+        Some(decision) => {
+            Error::EndUnknown { gid: open.gid.clone(), decision, reason: None, source: error }
+        }
     })
 }
 

@@ -53,6 +53,8 @@ pub enum Error {
         gid: Gid,
         /// What was decided.
         decision: Decision,
+        /// What the body said, where it did not say Ok.
+        reason: Option<BoxError>,
         /// What was seen.
         #[source]
         source: BoxError,
@@ -224,11 +226,12 @@ impl Error {
     /// The error that the body gave, if it was of this type.
     pub fn reason<E: StdError + 'static>(&self) -> Option<&E> {
         match self {
-            Error::Aborted { reason, .. } | Error::NotAsDecided { reason, .. } => {
+            Error::Aborted { reason, .. }
+            | Error::NotAsDecided { reason, .. }
+            | Error::EndUnknown { reason, .. } => {
                 reason.as_deref().and_then(|reason| reason.downcast_ref())
             }
             Error::Unknown { .. }
-            | Error::EndUnknown { .. }
             | Error::AlreadyUsed { .. }
             | Error::Parked { .. }
             | Error::Refused { .. }
@@ -263,8 +266,11 @@ impl Error {
 pub(crate) fn refusal<'a>(error: &'a (dyn StdError + 'static)) -> Option<(&'a BranchId, &'a Code)> {
     let mut link = Some(error);
     while let Some(error) = link {
-        if let Some(Error::Refused { branch, code, .. }) = error.downcast_ref() {
-            return Some((branch, code));
+        match error.downcast_ref() {
+            Some(Error::Refused { branch, code, .. }) => return Some((branch, code)),
+            // Its source says why the end is not known, not what led there.
+            Some(Error::EndUnknown { reason: Some(reason), .. }) => return refusal(&**reason),
+            Some(_) | None => (),
         }
         link = error.source();
     }

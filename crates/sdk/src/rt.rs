@@ -77,9 +77,10 @@ pub async fn run<R: Returned>(begin: Begin, body: impl Future<Output = R>) -> R 
         Unfinished::Ours(error) => R::Error::from(error),
         Unfinished::Theirs { error: (_, error), gid, settled } => match settled {
             Settlement::Aborted(_) => error,
-            Settlement::Differs(_) | Settlement::Parked | Settlement::Committed => {
-                R::Error::from(settled.into_error(gid, None))
-            }
+            Settlement::Differs(_)
+            | Settlement::EndUnknown { .. }
+            | Settlement::Parked
+            | Settlement::Committed => R::Error::from(settled.into_error(gid, None)),
         },
     }))
 }

@@ -54,6 +54,11 @@ pub(crate) enum Settlement {
     Aborted(Cause),
     /// Waited for the end, and it was not as decided.
     Differs(Outcome),
+    /// Waited for the end, and it could not be learnt.
+    EndUnknown {
+        decision: Decision,
+        source: BoxError,
+    },
     /// Waited for the end, and it waits for an operator.
     Parked,
     /// Somebody else who held the capability committed it.
@@ -70,6 +75,9 @@ impl Settlement {
         match self {
             Settlement::Aborted(cause) => Error::Aborted { gid, cause, reason },
             Settlement::Differs(outcome) => not_as_decided(Decision::Abort, outcome, reason),
+            Settlement::EndUnknown { decision, source } => {
+                Error::EndUnknown { gid, decision, reason, source }
+            }
             Settlement::Parked => Error::Parked { gid, decision: Some(Decision::Abort) },
             Settlement::Committed => Error::Rejected {
                 code: "decided".to_owned(),
@@ -79,7 +87,7 @@ impl Settlement {
         }
     }
 
-    fn of(settled: Result<Settled, Error>) -> Settlement {
+    fn of(settled: Result<Settled, Error>, wait: Wait) -> Settlement {
         match settled {
             Ok(Settled { decision: Decision::Commit, .. }) => Settlement::Committed,
             Ok(Settled { outcome: Some(outcome @ (Outcome::Mixed | Outcome::Hazard)), .. }) => {
@@ -87,8 +95,17 @@ impl Settlement {
             }
             Ok(Settled { cause, .. }) => Settlement::Aborted(cause),
             Err(Error::Parked { .. }) => Settlement::Parked,
+            Err(Error::EndUnknown { decision, source, .. }) => {
+                Settlement::EndUnknown { decision, source }
+            }
             // No answer to an abort changes nothing: at its deadline it is aborted without us.
-            Err(_) => Settlement::Aborted(Cause::Initiator),
+            Err(_) if wait == Wait::Decided => Settlement::Aborted(Cause::Initiator),
+            Err(Error::Unknown { source, .. }) => {
+                Settlement::EndUnknown { decision: Decision::Abort, source }
+            }
+            Err(error) => {
+                Settlement::EndUnknown { decision: Decision::Abort, source: error.into() }
+            }
         }
     }
 }
@@ -135,7 +152,7 @@ where
             guard.disarm();
             let settled = deciding::abort(open.clone(), failing, wait).await;
             let gid = open.gid.clone();
-            Err(Unfinished::Theirs { error, gid, settled: Settlement::of(settled) })
+            Err(Unfinished::Theirs { error, gid, settled: Settlement::of(settled, wait) })
         }
     }
 }
@@ -159,12 +176,13 @@ async fn decide(open: Arc<Open>, verdict: Verdict, wait: Wait) -> Result<(), Err
         Verdict::Abort { why } => {
             // The branch is in the text alone: its registration may never have arrived.
             let failing = Failing { reason: why.to_string(), branch: None };
-            let settled = Settlement::of(deciding::abort(open, failing, wait).await);
+            let settled = Settlement::of(deciding::abort(open, failing, wait).await, wait);
             let settled = match settled {
                 // The coordinator heard an initiator's abort; why the initiator asked is ours.
                 Settlement::Aborted(Cause::Initiator) => Settlement::Aborted(Cause::Unknown),
                 Settlement::Aborted(_)
                 | Settlement::Differs(_)
+                | Settlement::EndUnknown { .. }
                 | Settlement::Parked
                 | Settlement::Committed => settled,
             };

@@ -264,6 +264,34 @@ fn not_yet_parked() -> Act {
 }
 
 #[tokio::test]
+async fn an_abort_whose_end_is_not_learnt_says_so_to_who_waited_for_it() {
+    let begun = Act::Say(202, document("finishing", "abort", "", "initiator"));
+    let lost = [("get", from_ref(&Act::HangUp)), ("abort", from_ref(&begun))];
+    let unanswered = [("abort", from_ref(&Act::HangUp))];
+    for script in [&lost[..], &unanswered[..]] {
+        for wait in [Wait::Ended, Wait::Decided] {
+            let said = ended_by_refusal(script, wait).await;
+            match (wait, &said) {
+                (Wait::Ended, Error::EndUnknown { decision: Decision::Abort, .. })
+                | (Wait::Decided, Error::Aborted { cause: Cause::Initiator, .. }) => (),
+                _ => panic!("{wait:?}: {said:?}"),
+            }
+            assert!(said.is_refused("out_of_stock"), "{said:?}");
+            assert_eq!(said.gid().unwrap().as_str(), "g-1");
+        }
+    }
+}
+
+async fn ended_by_refusal(script: &[(&'static str, &[Act])], wait: Wait) -> Error {
+    let refusal = [refused("out_of_stock")];
+    let script: Vec<_> = script.iter().copied().chain([("register", &refusal[..])]).collect();
+    let double = Double::start(&script).await;
+    let stock = double.wholly.participant("stock");
+    let run = double.wholly.transaction("n").wait(wait);
+    run.run(async |tx| Ok(tx.call(&stock, Lock { sku: 1 }).await?)).await.unwrap_err()
+}
+
+#[tokio::test]
 async fn words_of_a_later_release_are_not_final() {
     let odd = Act::Say(200, document("finishing", "postponed", "", "initiator"));
     let double = Double::start(&[("commit", &[odd])]).await;
